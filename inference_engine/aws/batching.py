@@ -1,0 +1,121 @@
+"""Calls in flight, coalesced: what arrives while a batch is on its way leaves in the next one.
+
+A lone call leaves at once. Nothing ever waits on a timer for company: company is what gathers while AWS answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    size: int
+    key: Hashable | None
+    future: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Batcher(Generic[Item, Result]):
+    """Gathers items into calls of at most `max_items` and `max_bytes`, `concurrency` calls at once.
+
+    `send` gets the items of one call in order and returns a result or an exception for each. A second call starts
+    beside the first only when it would be full: otherwise many small batches would leave where one large could.
+    Items with the same key never share a call.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        max_items: int,
+        max_bytes: int | None = None,
+        size_of: Callable[[Item], int] = lambda _: 0,
+        key_of: Callable[[Item], Hashable | None] = lambda _: None,
+        concurrency: int = 1,
+    ) -> None:
+        self._send = send
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._size_of = size_of
+        self._key_of = key_of
+        self._concurrency = concurrency
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def submit(self, item: Item) -> Result:
+        """The result of `item`; raises what `send` reported for it, or what it raised for the whole call."""
+        waiting: _Waiting[Item, Result] = _Waiting(item, self._size_of(item), self._key_of(item))
+        self._waiting.append(waiting)
+        if not self._scheduled:
+            # One turn of the loop later, so that all that is submitted in this turn leaves together.
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start_calls)
+        return await waiting.future
+
+    async def close(self) -> None:
+        """Wait until everything that was submitted has left and was answered."""
+        while self._calls or self._waiting:
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _start_calls(self) -> None:
+        self._scheduled = False
+        while self._waiting and (
+            not self._calls or (len(self._calls) < self._concurrency and len(self._waiting) >= self._max_items)
+        ):
+            if batch := self._take():
+                call = asyncio.get_running_loop().create_task(self._call(batch))
+                self._calls.add(call)
+                call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._start_calls()
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        batch: list[_Waiting[Item, Result]] = []
+        held_back: list[_Waiting[Item, Result]] = []
+        keys: set[Hashable] = set()
+        size = 0
+        while self._waiting and len(batch) < self._max_items:
+            head = self._waiting[0]
+            if head.future.done():
+                self._waiting.popleft()
+                continue
+            if batch and self._max_bytes is not None and size + head.size > self._max_bytes:
+                break
+            self._waiting.popleft()
+            if head.key is not None and head.key in keys:
+                held_back.append(head)
+                continue
+            if head.key is not None:
+                keys.add(head.key)
+            batch.append(head)
+            size += head.size
+        self._waiting.extendleft(reversed(held_back))
+        return batch
+
+    async def _call(self, batch: list[_Waiting[Item, Result]]) -> None:
+        try:
+            outcomes = await self._send([waiting.item for waiting in batch])
+        except BaseException as error:
+            outcomes = [error] * len(batch)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if waiting.future.done():
+                    continue
+                if isinstance(outcome, BaseException):
+                    waiting.future.set_exception(outcome)
+                else:
+                    waiting.future.set_result(outcome)

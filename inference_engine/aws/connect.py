@@ -1,0 +1,76 @@
+"""Puts the pieces of `aws/` together for a producer or a consumer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..settings import Settings
+from .blobs import Blobs
+from .jobs import JobRecords
+from .load_requests import LoadRequests
+from .queues import Queues
+from .registry import Registry
+from .session import AioTransport, ThreadTransport, Transport, aio_available
+
+#: Connections for long polls: one for each label that a consumer holds or has just given up, and the placement queue.
+POLL_CONNECTIONS = 256
+
+
+@dataclass(slots=True)
+class Aws:
+    """Everything in AWS that one producer or consumer uses.
+
+    `polls` has connections of its own: a long poll keeps one for twenty seconds, and no delete or heartbeat may wait for it.
+    """
+
+    settings: Settings
+    transport: Transport
+    queues: Queues
+    polls: Queues
+    jobs: JobRecords
+    registry: Registry
+    blobs: Blobs
+    load_requests: LoadRequests
+    load_polls: LoadRequests
+    _poll_transport: Transport | None = None
+
+    @classmethod
+    def for_producer(cls, settings: Settings, *, threads: bool) -> Aws:
+        """One transport for all calls: boto3 threads, or aioboto3 when `threads` is false and the extra is there."""
+        transport: Transport
+        if threads or not aio_available():
+            transport = ThreadTransport(region=settings.region)
+        else:
+            transport = AioTransport(region=settings.region)
+        return cls._of(settings, transport, None)
+
+    @classmethod
+    def for_consumer(cls, settings: Settings) -> Aws:
+        """Two transports on the running loop: control, and long polls."""
+        polls = AioTransport(region=settings.region, connections=POLL_CONNECTIONS)
+        return cls._of(settings, AioTransport(region=settings.region), polls)
+
+    @classmethod
+    def _of(cls, settings: Settings, transport: Transport, poll_transport: Transport | None) -> Aws:
+        queues = Queues(transport, settings)
+        polls = Queues(poll_transport, settings) if poll_transport else queues
+        return cls(
+            settings=settings,
+            transport=transport,
+            queues=queues,
+            polls=polls,
+            jobs=JobRecords(transport, settings.jobs_table, settings.result_ttl_seconds),
+            registry=Registry(transport, settings.registry_table, settings.cell),
+            blobs=Blobs(transport, settings.bucket, settings.payload_max_bytes),
+            load_requests=LoadRequests(queues, settings),
+            load_polls=LoadRequests(polls, settings),
+            _poll_transport=poll_transport,
+        )
+
+    async def close(self) -> None:
+        """Finish what is on its way, then close all connections."""
+        await self.queues.close()
+        await self.jobs.close()
+        await self.transport.close()
+        if self._poll_transport is not None:
+            await self._poll_transport.close()

@@ -1,0 +1,76 @@
+"""Load requests on the placement queue: a label has work and nobody who holds it."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+
+from ..errors import DecodeError
+from ..labels import cell_of, placement_queue_name, slug
+from ..settings import Settings
+from .queues import OutgoingMessage, Queues, ReceivedMessage
+
+#: Posts of one label within this time ring once. SQS remembers the id for five minutes, so the window is part of it.
+RING_WINDOW_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """The wish that `label` have at least `hosts` hosts; `rung_at` in Unix seconds."""
+
+    label: str
+    hosts: int
+    rung_at: float
+    receive_count: int
+    receipt_handle: str
+
+
+class LoadRequests:
+    """The bell that rings for labels without a host, and the queue of who rang."""
+
+    def __init__(self, queues: Queues, settings: Settings) -> None:
+        self._queues = queues
+        self._settings = settings
+
+    async def _url(self, cell: int) -> str:
+        return await self._queues.named(placement_queue_name(self._settings.prefix, cell, self._settings.cells))
+
+    async def ring(self, label: str, *, hosts: int = 1, always: bool = False) -> None:
+        """Ask for a host. `always` is for a ring that no earlier one within the window may swallow."""
+        window = uuid.uuid4().hex if always else f"{hosts}-{int(time.time() // RING_WINDOW_SECONDS)}"
+        name = slug(label, 80)
+        body = json.dumps({"label": label, "hosts": hosts})
+        url = await self._url(cell_of(label, self._settings.cells))
+        await self._queues.send(url, OutgoingMessage(body, name, f"{name}-{window}"))
+
+    async def take(self, wait_seconds: int) -> list[LoadRequest]:
+        """Requests of this consumer's cell."""
+        url = await self._url(self._settings.cell)
+        messages = await self._queues.receive(
+            url, wait_seconds=wait_seconds, visibility_seconds=self._settings.visibility_timeout_seconds
+        )
+        return [_request(message) for message in messages]
+
+    async def waiting(self) -> int:
+        """How many requests nobody has taken, approximately."""
+        return await self._queues.backlog(await self._url(self._settings.cell))
+
+    async def done(self, request: LoadRequest) -> None:
+        """Take the request off the queue."""
+        await self._queues.delete(await self._url(self._settings.cell), request.receipt_handle)
+
+    async def hand_back(self, request: LoadRequest, seconds: int = 0) -> None:
+        """Leave the request to another consumer, after `seconds`."""
+        await self._queues.change_visibility(await self._url(self._settings.cell), [request.receipt_handle], seconds)
+
+
+def _request(message: ReceivedMessage) -> LoadRequest:
+    try:
+        fields = json.loads(message.body)
+        return LoadRequest(
+            str(fields["label"]), int(fields["hosts"]), message.sent_at, message.receive_count, message.receipt_handle
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DecodeError(f"not a load request: {message.body[:80]!r}") from error

@@ -1,0 +1,64 @@
+"""Creates what a deployment needs: on one machine for the local stack, and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import TransportError
+from ..labels import dead_letter_queue_name, placement_queue_name
+from ..settings import Settings
+from . import schema
+from .session import Transport, error_code
+
+#: A table of an empty account is ACTIVE within seconds; this is the limit of patience.
+TABLE_WAIT_SECONDS = 120
+TABLE_POLL_SECONDS = 0.25
+
+
+async def provision(transport: Transport, settings: Settings) -> None:
+    """Create queues, tables and (if one is named) the bucket; what is there already stays as it is."""
+    await asyncio.gather(
+        _table(transport, schema.jobs_table(settings.jobs_table)),
+        _table(transport, schema.registry_table(settings.registry_table)),
+        _queue(transport, dead_letter_queue_name(settings.prefix), schema.dead_letter_queue_attributes(settings)),
+        *(
+            _queue(
+                transport,
+                placement_queue_name(settings.prefix, cell, settings.cells),
+                schema.placement_queue_attributes(settings),
+            )
+            for cell in range(settings.cells)
+        ),
+        *([_bucket(transport, settings.bucket)] if settings.bucket else []),
+    )
+
+
+async def _queue(transport: Transport, name: str, attributes: dict[str, str]) -> None:
+    await transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes)
+
+
+async def _table(transport: Transport, parameters: dict[str, object]) -> None:
+    name = parameters["TableName"]
+    try:
+        await transport.call("dynamodb", "create_table", **parameters)
+    except TransportError as error:
+        if error_code(error) != "ResourceInUseException":
+            raise
+    async with asyncio.timeout(TABLE_WAIT_SECONDS):
+        while (await transport.call("dynamodb", "describe_table", TableName=name))["Table"]["TableStatus"] != "ACTIVE":
+            await asyncio.sleep(TABLE_POLL_SECONDS)
+    ttl = {"AttributeName": schema.TTL_ATTRIBUTE, "Enabled": True}
+    try:
+        await transport.call("dynamodb", "update_time_to_live", TableName=name, TimeToLiveSpecification=ttl)
+    except TransportError as error:
+        # AWS refuses to enable what is enabled.
+        if error_code(error) != "ValidationException":
+            raise
+
+
+async def _bucket(transport: Transport, name: str) -> None:
+    try:
+        await transport.call("s3", "create_bucket", Bucket=name)
+    except TransportError as error:
+        if error_code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise

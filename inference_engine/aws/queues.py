@@ -1,0 +1,203 @@
+"""SQS: the queues of labels, of load requests, of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import NotProvisionedError, TransportError, UnknownLabelError
+from ..labels import dead_letter_queue_name, queue_name
+from ..settings import Settings
+from .batching import Batcher
+from .schema import dead_letter_queue_attributes, label_queue_attributes
+from .session import Transport
+
+#: SQS API Reference: entries in one batch, and 1 MiB for all of them together (a margin for attributes is left).
+ENTRIES_PER_CALL = 10
+BATCH_MAX_BYTES = 1_000_000
+#: Entries that SQS failed for reasons of its own are sent again so often.
+SEND_TRIES = 6
+SEND_WAIT_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message to send; SQS drops a second one of the same group and deduplication id for five minutes."""
+
+    body: str
+    group: str
+    deduplication_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message that was received; `sent_at` in Unix seconds."""
+
+    message_id: str
+    body: str
+    receipt_handle: str
+    receive_count: int
+    group: str
+    sent_at: float
+
+
+class Queues:
+    """All that is done with SQS. Queue URLs and batchers are made on first use and kept, one per queue."""
+
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._urls: dict[str, asyncio.Task[str]] = {}
+        self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
+        self._deleters: dict[str, Batcher[str, None]] = {}
+
+    async def of_label(self, label: str, *, create: bool | None = None) -> str:
+        """URL of a label's queue, created if the settings allow it. Raises UnknownLabelError if they do not."""
+        name = queue_name(self._settings.prefix, label)
+        if create is None:
+            create = self._settings.auto_create_queues
+        try:
+            return await self._cached(name, create=create)
+        except NotProvisionedError as error:
+            raise UnknownLabelError(
+                f"label {label!r} has no queue ({name}) and auto_create_queues is off; "
+                f"create it with `inference-engine labels create {label}` or correct the label"
+            ) from error
+
+    async def named(self, name: str) -> str:
+        """URL of a queue by its name. Raises NotProvisionedError."""
+        return await self._cached(name, create=False)
+
+    async def send(self, url: str, message: OutgoingMessage) -> str:
+        """Send, sharing calls with whatever else is on its way to that queue, in order; the message id."""
+        if url not in self._senders:
+            self._senders[url] = Batcher(
+                lambda messages: self._send_batch(url, messages),
+                max_items=ENTRIES_PER_CALL,
+                max_bytes=BATCH_MAX_BYTES,
+                size_of=lambda message: len(message.body),
+            )
+        return await self._senders[url].submit(message)
+
+    async def receive(self, url: str, *, wait_seconds: int, visibility_seconds: int) -> list[ReceivedMessage]:
+        """Up to ten messages, after a long poll of at most `wait_seconds`.
+
+        The attempt id makes botocore's repetition of a lost answer bring the same messages (API Reference, ReceiveMessage).
+        """
+        answer = await self._transport.call(
+            "sqs",
+            "receive_message",
+            QueueUrl=url,
+            MaxNumberOfMessages=ENTRIES_PER_CALL,
+            WaitTimeSeconds=wait_seconds,
+            VisibilityTimeout=visibility_seconds,
+            ReceiveRequestAttemptId=uuid.uuid4().hex,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
+        )
+        return [_received(message) for message in answer.get("Messages", [])]
+
+    async def delete(self, url: str, receipt_handle: str) -> None:
+        """Delete one message, sharing calls. A receipt handle that has lapsed is no error: SQS gives it again."""
+        if url not in self._deleters:
+            self._deleters[url] = Batcher(lambda handles: self._delete_batch(url, handles), max_items=ENTRIES_PER_CALL)
+        await self._deleters[url].submit(receipt_handle)
+
+    async def change_visibility(self, url: str, handles: Sequence[str], seconds: int) -> list[str]:
+        """Hide messages for `seconds` from now; the handles for which SQS refused it."""
+        refused: list[str] = []
+        for start in range(0, len(handles), ENTRIES_PER_CALL):
+            chunk = handles[start : start + ENTRIES_PER_CALL]
+            entries = [
+                {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                for index, handle in enumerate(chunk)
+            ]
+            answer = await self._transport.call(
+                "sqs", "change_message_visibility_batch", QueueUrl=url, Entries=entries
+            )
+            refused += [chunk[int(failed["Id"])] for failed in answer.get("Failed", [])]
+        return refused
+
+    async def backlog(self, url: str) -> int:
+        """Messages that wait to be received, approximately."""
+        answer = await self._transport.call(
+            "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    async def close(self) -> None:
+        """Wait for what is on its way."""
+        await asyncio.gather(*(batcher.close() for batcher in (*self._senders.values(), *self._deleters.values())))
+
+    async def _cached(self, name: str, *, create: bool) -> str:
+        task = self._urls.get(name)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._urls[name] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
+        # A caller that is cancelled must not take the look-up from the others.
+        return await asyncio.shield(task)
+
+    async def _look_up(self, name: str, *, create: bool) -> str:
+        try:
+            return str((await self._transport.call("sqs", "get_queue_url", QueueName=name))["QueueUrl"])
+        except NotProvisionedError:
+            if not create:
+                raise
+        if name == dead_letter_queue_name(self._settings.prefix):
+            attributes = dead_letter_queue_attributes(self._settings)
+        else:
+            attributes = label_queue_attributes(self._settings, await self._dead_letter_arn())
+        return str((await self._transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes))["QueueUrl"])
+
+    async def _dead_letter_arn(self) -> str:
+        url = await self._cached(dead_letter_queue_name(self._settings.prefix), create=True)
+        answer = await self._transport.call(
+            "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["QueueArn"]
+        )
+        return str(answer["Attributes"]["QueueArn"])
+
+    async def _send_batch(self, url: str, messages: list[OutgoingMessage]) -> Sequence[str | BaseException]:
+        outcomes: list[str | BaseException] = [TransportError(f"SQS took no part of a batch to {url}")] * len(messages)
+        open_ones = list(range(len(messages)))
+        for turn in range(SEND_TRIES):
+            if turn:
+                await asyncio.sleep(SEND_WAIT_SECONDS * 2**turn)
+            entries = [
+                {
+                    "Id": str(index),
+                    "MessageBody": messages[index].body,
+                    "MessageGroupId": messages[index].group,
+                    "MessageDeduplicationId": messages[index].deduplication_id,
+                }
+                for index in open_ones
+            ]
+            answer = await self._transport.call("sqs", "send_message_batch", QueueUrl=url, Entries=entries)
+            for sent in answer.get("Successful", []):
+                outcomes[int(sent["Id"])] = sent["MessageId"]
+            open_ones = []
+            for failed in answer.get("Failed", []):
+                index = int(failed["Id"])
+                outcomes[index] = TransportError(f"SQS refused a message to {url}: {failed.get('Code')}: {failed.get('Message')}")
+                if not failed.get("SenderFault"):
+                    open_ones.append(index)
+            if not open_ones:
+                break
+        return outcomes
+
+    async def _delete_batch(self, url: str, handles: list[str]) -> Sequence[None]:
+        entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(handles)]
+        await self._transport.call("sqs", "delete_message_batch", QueueUrl=url, Entries=entries)
+        return [None] * len(handles)
+
+
+def _received(message: dict[str, Any]) -> ReceivedMessage:
+    attributes = message["Attributes"]
+    return ReceivedMessage(
+        message_id=message["MessageId"],
+        body=message["Body"],
+        receipt_handle=message["ReceiptHandle"],
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+        group=attributes.get("MessageGroupId", ""),
+        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
+    )

@@ -1,0 +1,205 @@
+"""The registry in DynamoDB: leased consumer rows, claims, label settings, failures to load.
+
+    pk            sk               what
+    cell#N        consumer id      a consumer's row, alive until its lease ends
+    claim#LABEL   host number      which consumer has the right to be that host of the label
+    labels        label            label settings
+    failures      label            loads of its model that failed lately
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import TransportError
+from ..fleet import ConsumerView, Fleet, LabelSettings
+from .session import Transport, error_code, pages
+
+#: A claim of a consumer whose row does not show the label yet is believed for so long.
+CLAIM_GRACE_SECONDS = 15.0
+#: Rows of consumers that are gone are deleted by DynamoDB's TTL after so long.
+ROW_TTL_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """How often in a row a model could not be loaded, why the last time, and until when it is left alone (Unix seconds)."""
+
+    label: str
+    tries: int
+    reason: str
+    until: float
+
+
+class Registry:
+    """Who holds which label."""
+
+    def __init__(self, transport: Transport, table: str, cell: int = 0) -> None:
+        self._transport = transport
+        self._table = table
+        self._cell = f"cell#{cell}"
+
+    async def fleet(self) -> Fleet:
+        """All consumers of the cell, as of now."""
+        views = []
+        async for answer in pages(
+            self._transport,
+            "dynamodb",
+            "query",
+            token="LastEvaluatedKey",  # noqa: S106 - a field's name
+            start="ExclusiveStartKey",
+            TableName=self._table,
+            KeyConditionExpression="pk = :cell",
+            ExpressionAttributeValues={":cell": {"S": self._cell}},
+            ConsistentRead=True,
+        ):
+            views += [ConsumerView.model_validate_json(item["row"]["S"]) for item in answer["Items"]]
+        return Fleet(tuple(views), time.time())
+
+    async def publish(self, view: ConsumerView) -> None:
+        """Write a consumer's own row, which renews its lease."""
+        await self._put(
+            self._cell, view.consumer_id, {"row": {"S": view.model_dump_json()}}, view.lease_until + ROW_TTL_SECONDS
+        )
+
+    async def leave(self, consumer_id: str) -> None:
+        """Delete a consumer's row."""
+        await self._transport.call(
+            "dynamodb", "delete_item", TableName=self._table, Key=_key(self._cell, consumer_id)
+        )
+
+    async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
+        """Take one of the label's `hosts` places; False when live consumers have them all.
+
+        A place is free when nobody claimed it, or when its owner is gone or no longer holds the label (by `fleet`).
+        """
+        for host in range(hosts):
+            if await self._claim_place(label, consumer_id, host, fleet):
+                return True
+        return False
+
+    async def unclaim(self, label: str, consumer_id: str, hosts: int) -> None:
+        """Give the label's place back."""
+        for host in range(hosts):
+            try:
+                await self._transport.call(
+                    "dynamodb",
+                    "delete_item",
+                    TableName=self._table,
+                    Key=_key(f"claim#{label}", str(host)),
+                    ConditionExpression="#owner = :me",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={":me": {"S": consumer_id}},
+                )
+            except TransportError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+
+    async def label(self, label: str) -> LabelSettings:
+        """Settings of a label; the defaults where nothing was set."""
+        item = await self._get("labels", label)
+        return LabelSettings.model_validate_json(item["row"]["S"]) if item else LabelSettings(label=label)
+
+    async def set_label(self, settings: LabelSettings) -> None:
+        """Write the settings of a label."""
+        await self._put("labels", settings.label, {"row": {"S": settings.model_dump_json()}})
+
+    async def labels(self) -> list[LabelSettings]:
+        """Settings of all labels that have some, by name."""
+        found = []
+        async for answer in pages(
+            self._transport,
+            "dynamodb",
+            "query",
+            token="LastEvaluatedKey",  # noqa: S106 - a field's name
+            start="ExclusiveStartKey",
+            TableName=self._table,
+            KeyConditionExpression="pk = :labels",
+            ExpressionAttributeValues={":labels": {"S": "labels"}},
+        ):
+            found += [LabelSettings.model_validate_json(item["row"]["S"]) for item in answer["Items"]]
+        return found
+
+    async def failure(self, label: str) -> LoadFailure | None:
+        """The failure to load that still counts, if there is one."""
+        item = await self._get("failures", label)
+        if not item or float(item["until"]["N"]) <= time.time():
+            return None
+        return LoadFailure(label, int(item["tries"]["N"]), item["reason"]["S"], float(item["until"]["N"]))
+
+    async def failed(self, label: str, reason: str, cooling_seconds: float) -> LoadFailure:
+        """Count one more failure to load."""
+        known = await self.failure(label)
+        failure = LoadFailure(label, (known.tries if known else 0) + 1, reason[:2000], time.time() + cooling_seconds)
+        fields = {
+            "tries": {"N": str(failure.tries)},
+            "reason": {"S": failure.reason},
+            "until": {"N": repr(failure.until)},
+        }
+        await self._put("failures", label, fields, failure.until)
+        return failure
+
+    async def succeeded(self, label: str) -> None:
+        """Forget failures to load."""
+        await self._transport.call("dynamodb", "delete_item", TableName=self._table, Key=_key("failures", label))
+
+    async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
+        now = time.time()
+        item = _key(f"claim#{label}", str(host)) | {"owner": {"S": consumer_id}, "claimed_at": {"N": repr(now)}}
+        taken = await self._conditional_put(item, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}})
+        if taken is None:
+            return True
+        owner, claimed_at = taken["owner"]["S"], float(taken["claimed_at"]["N"])
+        view = fleet.get(owner)
+        alive = view is not None and view.lease_until > now and not view.draining
+        if alive and (view.holds(label) or claimed_at + CLAIM_GRACE_SECONDS > now):  # type: ignore[union-attr]
+            return False
+        if view is None and claimed_at > fleet.read_at:
+            return False
+        expected = {":owner": taken["owner"], ":at": taken["claimed_at"]}
+        return await self._conditional_put(item, "#owner = :owner AND claimed_at = :at", expected) is None
+
+    async def _conditional_put(
+        self, item: dict[str, Any], condition: str, values: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """None when the item was written, else what stands there."""
+        try:
+            await self._transport.call(
+                "dynamodb",
+                "put_item",
+                TableName=self._table,
+                Item=item,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues=values,
+            )
+        except TransportError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+        else:
+            return None
+        answer = await self._transport.call(
+            "dynamodb",
+            "get_item",
+            TableName=self._table,
+            Key={"pk": item["pk"], "sk": item["sk"]},
+            ConsistentRead=True,
+        )
+        # Deleted in between: the caller sees a place whose owner is nobody, and asks again with its next request.
+        return answer.get("Item") or {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
+
+    async def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        answer = await self._transport.call("dynamodb", "get_item", TableName=self._table, Key=_key(pk, sk))
+        return answer.get("Item")
+
+    async def _put(self, pk: str, sk: str, fields: dict[str, Any], expires_at: float | None = None) -> None:
+        item = _key(pk, sk) | fields
+        if expires_at is not None:
+            item["expires_at"] = {"N": str(int(expires_at))}
+        await self._transport.call("dynamodb", "put_item", TableName=self._table, Item=item)
+
+
+def _key(pk: str, sk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}

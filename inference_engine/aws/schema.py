@@ -1,0 +1,72 @@
+"""What a deployment consists of: the attributes of its queues and tables. Terraform declares the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..settings import Settings
+
+#: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
+RETENTION_SECONDS = 14 * 24 * 3600
+#: SQS takes 1 MiB; some providers still create queues with 256 KiB.
+MESSAGE_MAX_BYTES = 1_048_576
+
+_FIFO = {
+    "FifoQueue": "true",
+    "DeduplicationScope": "messageGroup",
+    "FifoThroughputLimit": "perMessageGroupId",
+    "SqsManagedSseEnabled": "true",
+    "MaximumMessageSize": str(MESSAGE_MAX_BYTES),
+    "MessageRetentionPeriod": str(RETENTION_SECONDS),
+}
+
+
+def label_queue_attributes(settings: Settings, dead_letter_arn: str) -> dict[str, str]:
+    """Attributes of the queue of a label."""
+    redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": settings.max_receive_count}
+    return _FIFO | {
+        "VisibilityTimeout": str(settings.visibility_timeout_seconds),
+        "ReceiveMessageWaitTimeSeconds": str(settings.wait_time_seconds),
+        "RedrivePolicy": json.dumps(redrive, separators=(",", ":")),
+    }
+
+
+def dead_letter_queue_attributes(settings: Settings) -> dict[str, str]:
+    """Attributes of the dead-letter queue."""
+    return _FIFO | {"VisibilityTimeout": str(settings.visibility_timeout_seconds)}
+
+
+def placement_queue_attributes(settings: Settings) -> dict[str, str]:
+    """Attributes of a placement queue: a request that nobody could take within an hour is void (it is rung again)."""
+    return _FIFO | {
+        "VisibilityTimeout": str(settings.visibility_timeout_seconds),
+        "ReceiveMessageWaitTimeSeconds": str(settings.wait_time_seconds),
+        "MessageRetentionPeriod": "3600",
+    }
+
+
+def jobs_table(name: str) -> dict[str, Any]:
+    """CreateTable parameters of the jobs table."""
+    return {
+        "TableName": name,
+        "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+
+
+def registry_table(name: str) -> dict[str, Any]:
+    """CreateTable parameters of the registry: one partition per cell, one for the labels, one per claimed label."""
+    return {
+        "TableName": name,
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+
+
+TTL_ATTRIBUTE = "expires_at"

@@ -1,0 +1,181 @@
+"""The transport to AWS: one `call`, on boto3 in threads or on aioboto3.
+
+Both use botocore's "standard" retries, which repeat throttled calls, server errors and broken connections with backoff and
+jitter (AWS SDKs and Tools Reference Guide, "Retry behavior"). Everything that is called through here is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import NotProvisionedError, TransportError
+
+log = logging.getLogger(__name__)
+
+Service = Literal["sqs", "dynamodb", "s3"]
+
+#: Tries of one call before it fails; with backoff of up to 20 s each this outlasts a minute of throttling.
+MAX_TRIES = 10
+CONNECT_TIMEOUT_SECONDS = 5
+#: Longer than the longest long poll (20 s), so that an empty poll is never taken for a dead connection.
+READ_TIMEOUT_SECONDS = 40
+
+_NOT_THERE = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "404",
+    }
+)
+
+
+class Transport(Protocol):
+    """What the rest of `aws/` needs to talk to AWS."""
+
+    async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
+        """The parsed answer of one operation, named as boto3 names it.
+
+        Raises NotProvisionedError where the resource is missing, TransportError for every other refusal.
+        """
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+def client_config(connections: int) -> Config:
+    """botocore's settings for a client that makes up to `connections` calls at once."""
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": MAX_TRIES},
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        max_pool_connections=connections,
+        s3={"addressing_style": "path"},
+    )
+
+
+def error_code(error: BaseException) -> str:
+    """AWS's own code of an error that a `call` raised, or ''."""
+    cause = error.__cause__ if isinstance(error, TransportError) else error
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
+
+
+def _translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
+    target = next(
+        (f" ({key}={parameters[key]})" for key in ("QueueUrl", "QueueName", "TableName", "Key") if key in parameters), ""
+    )
+    text = f"{service} {operation}{target} failed: {error}"
+    if isinstance(error, ClientError) and error_code(error) in _NOT_THERE:
+        return NotProvisionedError(f"{text}; create it (`terraform apply`, or `inference-engine local up`) or set its name")
+    return TransportError(text)
+
+
+class ThreadTransport:
+    """boto3 clients on a thread pool: all that a producer needs.
+
+    Clients are made on first use and shared by the threads, which boto3 documents as safe.
+    """
+
+    def __init__(self, *, region: str | None = None, threads: int = 16) -> None:
+        self._region = region
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference-engine-aws")
+        self._clients: dict[Service, Any] = {}
+        self._lock = threading.Lock()
+
+    def _client(self, service: Service) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                import boto3
+
+                session = boto3.Session(region_name=self._region)
+                self._clients[service] = session.client(service, config=client_config(self._threads))
+            return self._clients[service]
+
+    def _call(self, service: Service, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = getattr(self._client(service), operation)(**parameters)
+        if operation == "get_object":
+            answer["Body"] = answer["Body"].read()
+        return answer
+
+    async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, partial(self._call, service, operation, parameters))
+        except (ClientError, BotoCoreError) as error:
+            raise _translate(service, operation, parameters, error) from error
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class AioTransport:
+    """aioboto3 clients on the running loop: for consumers and asyncio applications."""
+
+    def __init__(self, *, region: str | None = None, connections: int = 64) -> None:
+        self._region = region
+        self._connections = connections
+        self._stack = AsyncExitStack()
+        self._clients: dict[Service, Any] = {}
+        self._lock = asyncio.Lock()
+
+    async def _client(self, service: Service) -> Any:
+        if service in self._clients:
+            return self._clients[service]
+        async with self._lock:
+            if service not in self._clients:
+                import aioboto3
+
+                session = aioboto3.Session(region_name=self._region)
+                context = session.client(service, config=client_config(self._connections))
+                self._clients[service] = await self._stack.enter_async_context(context)
+            return self._clients[service]
+
+    async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
+        try:
+            client = await self._client(service)
+            answer: dict[str, Any] = await getattr(client, operation)(**parameters)
+            if operation == "get_object":
+                async with answer["Body"] as stream:
+                    answer["Body"] = await stream.read()
+            return answer
+        except (ClientError, BotoCoreError) as error:
+            raise _translate(service, operation, parameters, error) from error
+
+    async def close(self) -> None:
+        self._clients.clear()
+        await self._stack.aclose()
+
+
+def aio_available() -> bool:
+    """Whether the `async` extra is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("aioboto3") is not None
+
+
+async def pages(
+    transport: Transport, service: Service, operation: str, *, token: str, start: str, **parameters: Any
+) -> AsyncIterator[dict[str, Any]]:
+    """All answers of an operation that gives its next page's start under `token` and takes it as `start`."""
+    while True:
+        answer = await transport.call(service, operation, **parameters)
+        yield answer
+        if not answer.get(token):
+            return
+        parameters[start] = answer[token]

@@ -1,0 +1,143 @@
+"""Bodies and results as text: JSON, with numpy arrays and bytes inside it.
+
+JSON values travel as JSON does it (tuples arrive as lists, keys as strings). A numpy array becomes
+`{"$tensor": {"dtype", "shape", "data"}}` with base64 of its C-ordered little-endian bytes, `bytes` become `{"$bytes": …}`, and a
+caller's own mapping that has such a key is wrapped in `{"$plain": …}`, so that everything arrives as it was sent. NaN and
+infinities are no JSON: they are refused in plain values and carried exactly inside arrays.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import DecodeError, EncodeError
+
+_MARKS = ("$tensor", "$bytes", "$plain")
+#: A mark can only come from a key (or a string) that begins so; most payloads have none and skip the slow walk.
+_MARK_HINT = '"$'
+_NUMERIC_KINDS = frozenset("biufc")
+
+
+def encode(value: Any) -> str:
+    """ASCII JSON text of `value`. Raises EncodeError that names the place and the remedy."""
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_encode_other)
+        if _MARK_HINT not in text:
+            return text
+        return json.dumps(_walk(value, "body"), allow_nan=False, separators=(",", ":"))
+    except EncodeError:
+        raise
+    except RecursionError:
+        raise EncodeError("body is nested too deeply, or contains itself; flatten it") from None
+    except (TypeError, ValueError) as error:
+        _walk(value, "body")
+        raise EncodeError(f"body has no JSON form: {error}") from error
+
+
+def decode(text: str) -> Any:
+    """The value that `encode` made `text` of. Raises DecodeError."""
+    try:
+        if _MARK_HINT not in text:
+            return json.loads(text)
+        return json.loads(text, object_pairs_hook=_Decoder())
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise DecodeError(f"payload of {len(text)} characters is not what the codec writes: {error}") from error
+
+
+def _encode_other(value: Any) -> Any:
+    """What json.dumps asks for a value that it does not know."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if hasattr(value, "__array__") and hasattr(value, "dtype"):
+        return _encode_array(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
+def _encode_array(value: Any) -> Any:
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.dtype.kind in "OUS":
+        return {"$tensor": {"dtype": "str", "shape": list(array.shape), "data": _strings(array)}}
+    if array.dtype.kind not in _NUMERIC_KINDS:
+        raise EncodeError(f"arrays of dtype {array.dtype} cannot travel; convert to a number, bool or string dtype")
+    if array.ndim == 0 and not isinstance(value, np.ndarray) and array.dtype.kind in "biuf":
+        return _finite(array.item(), "body")
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
+    data = base64.b64encode(little.tobytes()).decode("ascii")
+    return {"$tensor": {"dtype": little.dtype.str, "shape": list(array.shape), "data": data}}
+
+
+def _strings(array: Any) -> list[str]:
+    items = []
+    for item in array.reshape(-1).tolist():
+        if isinstance(item, bytes):
+            try:
+                item = item.decode("utf-8")
+            except UnicodeDecodeError:
+                raise EncodeError("a string array holds bytes that are no UTF-8; send bytes values instead") from None
+        if not isinstance(item, str):
+            raise EncodeError(f"an object array holds a {type(item).__name__}; only strings can travel in one")
+        items.append(item)
+    return items
+
+
+def _finite(value: Any, path: str) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        raise EncodeError(f"{path} is {value}, which JSON cannot carry; send None, or a numpy array, which can hold it")
+    return value
+
+
+def _walk(value: Any, path: str) -> Any:
+    """The slow, exact way: escapes marks and names the place of what cannot travel."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return _finite(value, path)
+    if isinstance(value, dict):
+        return _walk_mapping(value, path)
+    if isinstance(value, list | tuple):
+        return [_walk(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    try:
+        return _encode_other(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise EncodeError(
+            f"{path} is a {kind}, which JSON cannot carry; send str, int, float, bool, None, list, dict, bytes or a numpy array"
+        ) from None
+
+
+def _walk_mapping(value: Mapping[Any, Any], path: str) -> Any:
+    for key in value:
+        if not (key is None or isinstance(key, str | int | float)):
+            raise EncodeError(f"{path} has the key {key!r} of type {type(key).__name__}; JSON keys are strings")
+    plain = {key: _walk(item, f"{path}[{key!r}]") for key, item in value.items()}
+    return {"$plain": list(plain.items())} if any(mark in plain for mark in _MARKS) else plain
+
+
+class _Decoder:
+    """Turns marks back, innermost first."""
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> Any:
+        if len(pairs) != 1 or pairs[0][0] not in _MARKS:
+            return dict(pairs)
+        mark, value = pairs[0]
+        if mark == "$plain":
+            return {key: item for key, item in value}
+        return base64.b64decode(value, validate=True) if mark == "$bytes" else _decode_array(value)
+
+
+def _decode_array(value: dict[str, Any]) -> Any:
+    try:
+        import numpy as np
+    except ImportError:
+        raise DecodeError("the payload holds a numpy array; install numpy to read it") from None
+    if value["dtype"] == "str":
+        return np.array(value["data"], dtype=object).reshape(value["shape"])
+    dtype = np.dtype(value["dtype"])
+    if dtype.kind not in _NUMERIC_KINDS:
+        raise DecodeError(f"the payload holds an array of dtype {dtype}, which the codec never writes")
+    data = base64.b64decode(value["data"], validate=True)
+    return np.frombuffer(bytearray(data), dtype=dtype).reshape(value["shape"])

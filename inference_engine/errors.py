@@ -1,0 +1,108 @@
+"""Every exception that the library raises.
+
+InferenceEngineError
+├── SettingsError                 a setting is missing or wrong
+├── LabelError                    a label cannot be used
+│   ├── InvalidLabelError         the name itself is not acceptable
+│   └── UnknownLabelError         no queue and no model of that name
+├── PayloadError                  a body or a result cannot travel
+│   ├── EncodeError               it has no JSON or tensor form
+│   ├── DecodeError               what arrived is not what the codec wrote
+│   └── PayloadTooLargeError      it is over the limit that a setting or S3 draws
+├── JobError                      what became of a job
+│   ├── UnknownMessageError       no record of that message id
+│   ├── ResultTimeoutError        no result within the time that the caller allowed
+│   └── UnretryableError          raised by user code: fail now, do not try again
+├── BackendError                  the compute behind a consumer
+│   ├── ModelLoadError            the model could not be loaded
+│   ├── ModelInputError           the job does not fit the model's inputs (never retried)
+│   └── BackendLostError          the backend is gone; jobs go back to the queue
+└── TransportError                AWS said no, after every retry
+    └── NotProvisionedError       a queue, a table or a bucket is not there
+
+Every message says what was wrong, with which value, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class InferenceEngineError(Exception):
+    """Something in inference-engine failed."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class SettingsError(InferenceEngineError, ValueError):
+    """A setting is missing or wrong."""
+
+
+class LabelError(InferenceEngineError, ValueError):
+    """A label cannot be used."""
+
+
+class InvalidLabelError(LabelError):
+    """The label's name is not acceptable."""
+
+
+class UnknownLabelError(LabelError):
+    """No queue and no model has that label."""
+
+
+class PayloadError(InferenceEngineError, ValueError):
+    """A body or a result cannot travel."""
+
+
+class EncodeError(PayloadError):
+    """The value has no JSON or tensor form."""
+
+
+class DecodeError(PayloadError):
+    """The bytes are not what the codec writes."""
+
+
+class PayloadTooLargeError(PayloadError):
+    """The payload is over its limit."""
+
+
+class JobError(InferenceEngineError):
+    """A job did not end as it should."""
+
+
+class UnknownMessageError(JobError, KeyError):
+    """No job has that message id."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)
+
+
+class ResultTimeoutError(JobError, TimeoutError):
+    """No result within the time that the caller allowed."""
+
+
+class UnretryableError(JobError):
+    """The job can never succeed: fail it now and do not try again."""
+
+
+class BackendError(InferenceEngineError):
+    """The backend could not do what it was asked."""
+
+
+class ModelLoadError(BackendError):
+    """The model could not be loaded."""
+
+
+class ModelInputError(BackendError, UnretryableError):
+    """The job does not fit the model's inputs."""
+
+
+class BackendLostError(BackendError):
+    """The backend does not answer; its jobs go back to the queue."""
+
+
+class TransportError(InferenceEngineError):
+    """AWS refused a call, after every retry."""
+
+
+class NotProvisionedError(TransportError):
+    """A queue, a table or a bucket does not exist."""

@@ -1,0 +1,86 @@
+"""What the registry tells of the fleet: consumers, labels, and who holds what. Values without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LabelSettings(BaseModel):
+    """What is set for one label.
+
+    `lanes` is how many consumers may work on the label at once (its message groups); `max_in_flight` bounds its jobs that one
+    consumer computes at once; `model` is where its model lies (`s3://…` or a folder), by default where the consumer's
+    model store looks.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    lanes: int = Field(1, ge=1, le=1000)
+    max_in_flight: int | None = Field(None, ge=1)
+    model: str | None = None
+
+
+class LabelStatistics(BaseModel):
+    """What a consumer measured of a label it holds; seconds and bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    load_seconds: float = 0.0
+    service_seconds: float = 0.0
+    size_bytes: int = 0
+    jobs: int = 0
+
+
+class ConsumerView(BaseModel):
+    """A consumer's row in the registry.
+
+    `coldest_at` is when the label that it would evict next was last used (Unix seconds), None when it can evict none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    consumer_id: str
+    lease_until: float
+    free_slots: int = 0
+    coldest_at: float | None = None
+    loading: tuple[str, ...] = ()
+    loaded: dict[str, LabelStatistics] = Field(default_factory=dict)
+    in_flight: int = 0
+    draining: bool = False
+
+    def holds(self, label: str) -> bool:
+        """Whether the label is loaded here, or will be in a moment."""
+        return label in self.loaded or label in self.loading
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All consumers of a cell at one moment (`read_at`, Unix seconds)."""
+
+    consumers: tuple[ConsumerView, ...] = ()
+    read_at: float = 0.0
+    _by_id: dict[str, ConsumerView] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {view.consumer_id: view for view in self.consumers})
+
+    def live(self, now: float) -> Iterable[ConsumerView]:
+        """Those whose lease runs and who are not leaving."""
+        return (view for view in self.consumers if view.lease_until > now and not view.draining)
+
+    def hosts(self, label: str, now: float) -> list[ConsumerView]:
+        """Live consumers that hold the label."""
+        return [view for view in self.live(now) if view.holds(label)]
+
+    def get(self, consumer_id: str) -> ConsumerView | None:
+        """The row of one consumer."""
+        return self._by_id.get(consumer_id)
+
+    def with_view(self, view: ConsumerView) -> Fleet:
+        """The same fleet with one row replaced: what a consumer knows of itself is newer than what it read."""
+        others = tuple(other for other in self.consumers if other.consumer_id != view.consumer_id)
+        return Fleet((*others, view), self.read_at)

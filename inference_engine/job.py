@@ -1,0 +1,103 @@
+"""What travels: the job on its queue, its record's states, the response to its caller."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import DecodeError
+
+
+class ResultStatus(StrEnum):
+    """Where a job is.
+
+    SUBMITTED ──► IN_PROGRESS ──► SUCCESS
+        │  ▲           │  │ └────► ERROR
+        │  └───────────┘  ├──────► CANCELLED
+        │   (released)    └──────► EXPIRED
+        └────────────────────────► CANCELLED | EXPIRED | ERROR
+    """
+
+    SUBMITTED = "SUBMITTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def finished(self) -> bool:
+        """Whether a job in this state never changes again."""
+        return self not in (ResultStatus.SUBMITTED, ResultStatus.IN_PROGRESS)
+
+
+class JobFailure(BaseModel):
+    """Why there is no result: the name of an exception and what it said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+class Response(BaseModel):
+    """What a caller gets for a job.
+
+    `status_code` is 200 with a result, 500 for a failure or a timeout, 202 while the job is not finished. After a timeout
+    `status` is the last state that was seen: the job lives on and can still be polled by its message id.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    message_id: str
+    request_id: str
+    label: str
+    status: ResultStatus
+    status_code: int
+    result: Any = None
+    error: JobFailure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the job succeeded."""
+        return self.status is ResultStatus.SUCCESS
+
+
+class Job(BaseModel):
+    """One job as it lies on its queue; `body` is the codec's text, or an S3 reference when `body_ref` is set.
+
+    Encodes and decodes itself; a message that is not one of ours raises DecodeError.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = Field(1, ge=1, le=1)
+    label: str
+    request_id: str
+    body: str | None = None
+    body_ref: str | None = None
+    submitted_at: float
+    deadline: float | None = Field(None, description="Unix time in seconds after which nobody wants the result")
+
+    def encode(self) -> str:
+        """The message body for SQS: ASCII JSON."""
+        return json.dumps(self.model_dump(exclude_none=True), separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> Job:
+        """The job in a message body. Raises DecodeError for anything that `encode` did not write."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DecodeError(f"message is not a job of this library (begins with {text[:60]!r}): {error}") from error
+
+    def expired(self, now: float | None = None) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and self.deadline <= (time.time() if now is None else now)

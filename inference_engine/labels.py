@@ -1,0 +1,82 @@
+"""Labels and what follows from them: queue names, message groups, cells. Pure rules.
+
+Sources: SQS Developer Guide, "Amazon SQS queue quotas" (names of up to 80 characters of letters, digits, '-' and '_', FIFO
+names end in '.fifo') and "Using the message group ID" (up to 128 characters of letters, digits and punctuation).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from .errors import InvalidLabelError
+
+LABEL_MAX_CHARACTERS = 256
+QUEUE_NAME_MAX_CHARACTERS = 80
+FIFO_SUFFIX = ".fifo"
+#: The label of the only queue of a single-queue deployment.
+SINGLE_QUEUE_LABEL = "default"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_HASH_CHARACTERS = 10
+#: Names that the deployment's own queues take; a label of that name gets a hash like any other unusual one.
+_RESERVED = frozenset({"placement", "dead-letters"})
+
+
+def check_label(label: str) -> str:
+    """`label` itself, if it can name a model. Raises InvalidLabelError."""
+    if not isinstance(label, str) or not label.strip():
+        raise InvalidLabelError(f"label {label!r} is empty: give the name of a model, for example label='resnet50'")
+    if len(label) > LABEL_MAX_CHARACTERS:
+        raise InvalidLabelError(
+            f"label {label[:40]!r}… has {len(label)} characters; at most {LABEL_MAX_CHARACTERS} are allowed"
+        )
+    if any(not character.isprintable() for character in label):
+        raise InvalidLabelError(f"label {label!r} has a character that cannot be printed; use letters and digits")
+    return label
+
+
+def slug(label: str, max_characters: int) -> str:
+    """A name of at most `max_characters` out of `[A-Za-z0-9_-]`, one for each label.
+
+    The label itself where that is possible, else a readable part of it and a hash of the whole.
+    """
+    if _PLAIN.fullmatch(label) and len(label) <= max_characters and label not in _RESERVED:
+        return label
+    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", label).strip("-")[: max_characters - _HASH_CHARACTERS - 2]
+    return f"{readable}--{digest}" if readable else f"x--{digest}"
+
+
+def queue_name(prefix: str, label: str) -> str:
+    """The FIFO queue of a label: `{prefix}-{label}.fifo`, within SQS's 80 characters."""
+    room = QUEUE_NAME_MAX_CHARACTERS - len(FIFO_SUFFIX) - len(prefix) - 1
+    return f"{prefix}-{slug(check_label(label), room)}{FIFO_SUFFIX}"
+
+
+def placement_queue_name(prefix: str, cell: int, cells: int) -> str:
+    """The queue of load requests of one cell."""
+    return f"{prefix}-placement{FIFO_SUFFIX}" if cells == 1 else f"{prefix}-placement--{cell}{FIFO_SUFFIX}"
+
+
+def dead_letter_queue_name(prefix: str) -> str:
+    """The one queue where messages end that no consumer could finish."""
+    return f"{prefix}-dead-letters{FIFO_SUFFIX}"
+
+
+def message_group(label: str, deduplication_id: str, lanes: int) -> str:
+    """The message group of a job: the label, or one of its lanes.
+
+    The lane follows from the deduplication id, because SQS compares those ids within one group only.
+    """
+    name = slug(label, 100)
+    if lanes == 1:
+        return name
+    return f"{name}/{int.from_bytes(hashlib.sha256(deduplication_id.encode()).digest()[:8], 'big') % lanes}"
+
+
+def cell_of(label: str, cells: int) -> int:
+    """The cell of a label by rendezvous hashing: adding a cell moves only the labels that the new one wins."""
+    if cells == 1:
+        return 0
+    return max(range(cells), key=lambda cell: hashlib.sha256(f"{cell}/{label}".encode()).digest())

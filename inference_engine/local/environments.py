@@ -1,0 +1,146 @@
+"""Private virtual environments for programs that must not share the application's packages.
+
+The emulator pins a botocore of its own and Triton's Python stub needs numpy 1, so each lives in an environment in the
+cache folder. An environment is built in place (its scripts carry absolute paths, so it cannot be moved) under a file
+lock, and a marker written last says that it is complete. The folder's name carries a hash of the requirements and of
+the Python version: a new release of this library gets a new environment and never repairs an old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference_engine.local.errors import LocalStackError, tail
+
+Progress = Callable[[str], None]
+
+#: Written last; a folder without it is what an interrupted build left behind.
+MARKER = ".complete"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """What to install: with the packages that each requirement asks for, and strictly without them."""
+
+    name: str
+    requirements: tuple[str, ...] = ()
+    bare_requirements: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where this environment is, whether or not it has been built."""
+        interpreter = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix} {sysconfig.get_platform()}"
+        recipe = digest(interpreter, *self.requirements, "--no-deps", *self.bare_requirements)
+        return cache_folder() / "environments" / f"{self.name}-{recipe}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the environment is built and its interpreter still exists."""
+        return (self.folder / MARKER).exists() and (self.folder / "bin" / "python").exists()
+
+
+EMULATOR = EnvironmentSpec("emulator", requirements=("ministack==1.5.*",))
+
+#: The wheel's own dependencies are for its Python API; only the server inside it is used. tokenizers' one dependency
+#: downloads files from a hub, which no model here does.
+TRITON = EnvironmentSpec(
+    "triton",
+    requirements=("numpy<2", "onnxruntime>=1.17"),
+    bare_requirements=("nvidia-pytriton==0.7.0", "tokenizers>=0.20"),
+)
+
+
+def cache_folder() -> Path:
+    """`$INFERENCE_ENGINE_CACHE`, else `$XDG_CACHE_HOME/inference-engine`, else `~/.cache/inference-engine`."""
+    if own := os.environ.get("INFERENCE_ENGINE_CACHE"):
+        return Path(own).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache").absolute() / "inference-engine"
+
+
+def digest(*parts: str) -> str:
+    """A short hash of `parts`, for the names of cached folders."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def silent(_message: str) -> None:
+    """The progress callback that says nothing."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` (created), across processes; the kernel frees it if the holder dies.
+
+    Raises LocalStackError when the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    except OSError as error:
+        raise LocalStackError(
+            f"the cache folder {path.parent} cannot be written ({error}); set INFERENCE_ENGINE_CACHE to one that can"
+        ) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
+    """The folder of the environment `spec`, built first if need be (seconds to minutes, needs the package index).
+
+    Safe from several processes at once: one builds, the others wait for it. Raises LocalStackError with the tail of
+    the installer's output when the build fails.
+    """
+    if spec.ready:
+        return spec.folder
+    folder = spec.folder
+    with locked(folder.with_name(folder.name + ".lock")):
+        if not spec.ready:
+            _build(spec, folder, progress)
+    return folder
+
+
+def pip_download(requirement: str, folder: Path) -> None:
+    """Bring the wheel of `requirement`, without its dependencies, into `folder`. Raises LocalStackError."""
+    options = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    _run([sys.executable, "-m", "pip", *options, requirement], f"downloading {requirement}")
+
+
+def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted build left
+    progress(f"{spec.name}: creating a private Python environment in {folder}")
+    _run([sys.executable, "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
+    for options, requirements in (([], spec.requirements), (["--no-deps"], spec.bare_requirements)):
+        if requirements:
+            progress(f"{spec.name}: installing {', '.join(requirements)}")
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+            _run([*pip, *options, *requirements], f"installing {', '.join(requirements)}")
+    marker = folder / (MARKER + ".new")
+    marker.write_text("\n".join([*spec.requirements, *spec.bare_requirements, ""]))
+    marker.replace(folder / MARKER)
+    progress(f"{spec.name}: environment is ready")
+
+
+def _run(command: list[str], what: str) -> None:
+    # PYTHON* variables of the application (a PYTHONPATH, say) would leak its packages into the new environment.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LocalStackError(
+            f"{what} failed (exit {done.returncode}):\n{tail(done.stdout + done.stderr)}\n"
+            "check that this Python has venv and pip and that pip reaches its package index (pip config list), "
+            "then run again: nothing half-built is kept"
+        )

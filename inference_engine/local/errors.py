@@ -1,0 +1,28 @@
+"""What the one-machine stack raises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inference_engine.errors import InferenceEngineError
+
+#: Enough of a log to see the reason, little enough to read in a terminal.
+TAIL_LINES = 25
+
+
+class LocalStackError(InferenceEngineError):
+    """A part of the one-machine stack could not be set up, started or stopped."""
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The last `lines` lines of `text` that are not empty, indented for an error message."""
+    kept = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(f"    {line}" for line in kept) or "    (no output)"
+
+
+def tail_of_file(path: Path) -> str:
+    """The tail of a log file; says so when there is none."""
+    try:
+        return tail(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        return f"    (log not readable: {error})"

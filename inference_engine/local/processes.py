@@ -1,0 +1,155 @@
+"""Child processes that never outlive the application, whatever ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from inference_engine.local import guardian
+from inference_engine.local.errors import LocalStackError, tail_of_file
+
+#: Below the range that kernels hand out for outgoing connections, so that none of those takes a port first.
+PORT_RANGE = (15_000, 32_000)
+#: A ready check is a refused or answered connection on loopback: cheap, and a start takes tens of milliseconds.
+READY_POLL_SECONDS = 0.01
+#: How long a process that was asked to stop may take before it is killed.
+STOP_GRACE_SECONDS = 5.0
+#: How long the guardian may take to kill the server and clean up.
+KILL_SECONDS = 5.0
+
+
+class ChildProcess:
+    """One server process with its log file; see `guardian` for how it is kept from outliving this process.
+
+    `command` is the program with its arguments, `environment` all of its variables (default: this process's own),
+    `shared_memory_prefix` names the files in /dev/shm to remove when it ends.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        environment: Mapping[str, str] | None = None,
+        shared_memory_prefix: str = "",
+    ) -> None:
+        self.command = list(command)
+        self.log_file = log_file
+        self.environment = dict(os.environ if environment is None else environment)
+        self.shared_memory_prefix = shared_memory_prefix
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The program's file name, for messages."""
+        return Path(self.command[0]).name
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None before the start and after the stop."""
+        return self._pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self._guardian is not None and self._guardian.poll() is None
+
+    def start(self) -> None:
+        """Start it. Raises LocalStackError when the program cannot be run, RuntimeError when it runs already."""
+        if self._guardian is not None:
+            raise RuntimeError(f"{self.name} is started already")
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        # -I -S: no site packages, no variables of the application: starts in about 15 ms
+        leash = [sys.executable, "-I", "-S", guardian.__file__, self.shared_memory_prefix]
+        with self.log_file.open("ab") as log:
+            self._guardian = subprocess.Popen(  # noqa: S603 - the command is the caller's
+                [*leash, *self.command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,  # Ctrl-C in the terminal is the application's to handle
+            )
+        assert self._guardian.stdout is not None
+        reported = self._guardian.stdout.readline().decode().strip()
+        if not reported.isdigit():
+            self.stop()
+            raise LocalStackError(f"{self.command[0]} could not be started: {reported.lstrip('!') or 'no answer'}")
+        self._pid = int(reported)
+
+    def wait_until_ready(self, check: Callable[[], bool], *, timeout_seconds: float) -> None:
+        """Return when `check` is true; on an early end or after `timeout_seconds` stop it and raise LocalStackError."""
+        deadline = time.monotonic() + timeout_seconds
+        while not check():
+            if not self.running:
+                problem = "ended while starting"
+            elif time.monotonic() > deadline:
+                problem = f"was not ready after {timeout_seconds:g} s"
+            else:
+                time.sleep(READY_POLL_SECONDS)
+                continue
+            self.stop()
+            raise LocalStackError(f"{self.name} {problem}; end of {self.log_file}:\n{tail_of_file(self.log_file)}")
+
+    def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
+        """SIGTERM, SIGKILL to its group after `grace_seconds`; returns when it is gone. No error when not running."""
+        leash, self._guardian, self._pid = self._guardian, None, None
+        if leash is None:
+            return
+        assert leash.stdin is not None
+        assert leash.stdout is not None
+        with contextlib.suppress(ProcessLookupError):
+            leash.send_signal(signal.SIGTERM)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                leash.wait(grace_seconds)
+            leash.stdin.close()  # end-of-file: the guardian kills the group and cleans up
+            leash.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            leash.kill()  # the server goes with it, by PR_SET_PDEATHSIG
+            leash.wait()
+        finally:
+            leash.stdin.close()
+            leash.stdout.close()
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on now. Raises LocalStackError when none is found."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different free ports on 127.0.0.1, held together while they are looked for, so none comes twice."""
+    low, high = PORT_RANGE
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        for candidate in random.sample(range(low, high), 200 * count):
+            attempt = held.enter_context(socket.socket())
+            try:
+                attempt.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            ports.append(candidate)
+            if len(ports) == count:
+                return ports
+    raise LocalStackError(f"no {count} free TCP ports between {low} and {high} on 127.0.0.1")
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process with this id exists (a zombie does)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,103 @@
+"""Where a job goes: the queue, message group and lanes of its label; and whether anyone must be asked to load it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+from ..aws.connect import Aws
+from ..errors import LabelError
+from ..fleet import Fleet, LabelSettings
+from ..labels import SINGLE_QUEUE_LABEL, cell_of, message_group
+
+#: Label settings change by an operator's hand: a minute's delay is what anyone expects.
+LABEL_CACHE_SECONDS = 60.0
+
+Value = TypeVar("Value")
+
+
+class Routes(Protocol):
+    """How jobs find their queue."""
+
+    async def queue_url(self, label: str) -> str:
+        """URL of the queue for jobs of `label`."""
+
+    async def group(self, label: str, deduplication_id: str) -> str:
+        """The message group of a job."""
+
+    async def wake(self, label: str) -> None:
+        """See to it that someone loads the label, if nobody holds it."""
+
+
+class LabelRoutes:
+    """One queue per label; rings the placement queue for labels without a live host."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._settings = aws.settings
+        self._labels: dict[str, _Cached[LabelSettings]] = {}
+        self._fleet: _Cached[Fleet] = _Cached(aws.registry.fleet, aws.settings.host_cache_seconds)
+        self._rung: dict[str, float] = {}
+
+    async def queue_url(self, label: str) -> str:
+        return await self._aws.queues.of_label(label)
+
+    async def group(self, label: str, deduplication_id: str) -> str:
+        if label not in self._labels:
+            self._labels[label] = _Cached(lambda: self._aws.registry.label(label), LABEL_CACHE_SECONDS)
+        return message_group(label, deduplication_id, (await self._labels[label].get()).lanes)
+
+    async def wake(self, label: str) -> None:
+        now = time.time()
+        if self._rung.get(label, 0.0) > now:
+            return
+        # The registry of another cell is not read here: those labels are rung for blindly, once in a while.
+        own_cell = cell_of(label, self._settings.cells) == self._settings.cell
+        if own_cell and (await self._fleet.get()).hosts(label, now):
+            return
+        self._rung[label] = now + self._settings.host_cache_seconds
+        await self._aws.load_requests.ring(label)
+
+
+class SingleQueueRoutes:
+    """One fixed queue that every consumer polls: nothing to place, and a message group per job so that all share it."""
+
+    def __init__(self, aws: Aws, queue_name: str) -> None:
+        self._aws = aws
+        self._queue_name = queue_name
+
+    async def queue_url(self, label: str) -> str:
+        if label != SINGLE_QUEUE_LABEL:
+            raise LabelError(
+                f"label {label!r} given to a producer of the single queue {self._queue_name!r}; "
+                "leave label out, or make the producer without queue_name"
+            )
+        return await self._aws.queues.named(self._queue_name)
+
+    async def group(self, label: str, deduplication_id: str) -> str:
+        return deduplication_id
+
+    async def wake(self, label: str) -> None:
+        return
+
+
+class _Cached(Generic[Value]):
+    """An awaited value that is trusted for a while; callers at once share one look-up."""
+
+    def __init__(self, load: Callable[[], Awaitable[Value]], seconds: float) -> None:
+        self._load = load
+        self._seconds = seconds
+        self._value: Value | None = None
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> Value:
+        if self._value is not None and time.monotonic() < self._until:
+            return self._value
+        async with self._lock:
+            if self._value is None or time.monotonic() >= self._until:
+                self._value = await self._load()
+                self._until = time.monotonic() + self._seconds
+            return self._value

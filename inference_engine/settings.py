@@ -1,0 +1,105 @@
+"""Every setting of the library, read from the environment and checked once.
+
+A setting `jobs_table` is the environment variable `INFERENCE_ENGINE_JOBS_TABLE`. Region, credentials and endpoint are the
+AWS SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …) and are not repeated here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import SettingsError
+
+#: S3 takes at most 5 GiB in one PutObject (Amazon S3 User Guide, "Uploading objects").
+S3_PUT_MAX_BYTES = 5 * 1024**3
+#: SQS: visibility timeout of at most 12 hours (SQS Developer Guide, "Visibility timeout").
+VISIBILITY_MAX_SECONDS = 43_200
+
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What a producer or a consumer needs to know of its deployment.
+
+    Every argument may be given by name or by environment. Raises SettingsError, naming the setting, its value and the
+    rule, when one is wrong.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="INFERENCE_ENGINE_", frozen=True, extra="forbid")
+
+    prefix: str = Field("inference-engine", description="name that all queues and tables of one environment begin with")
+    region: str | None = Field(None, description="AWS region; by default what the AWS SDK finds")
+    jobs_table: str = Field("", description="DynamoDB table of job records; '{prefix}-jobs' by default")
+    registry_table: str = Field("", description="DynamoDB table of consumers and labels; '{prefix}-registry' by default")
+    bucket: str | None = Field(None, description="S3 bucket for bodies and results that do not fit; none by default")
+    auto_create_queues: bool = Field(True, description="create the queue of a label on its first post")
+    cells: int = Field(1, ge=1, description="parts that a large fleet is split into")
+    cell: int = Field(0, ge=0, description="the part that this consumer belongs to")
+
+    body_inline_max_bytes: int = Field(262_144, ge=1, le=1_000_000, description="larger bodies go to S3")
+    result_inline_max_bytes: int = Field(300_000, ge=1, le=390_000, description="larger results go to S3")
+    payload_max_bytes: int = Field(S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused")
+    result_ttl_seconds: Seconds = Field(86_400, description="job records expire so long after their last change")
+
+    timeout_seconds: Seconds = Field(300, description="how long a blocking post waits for its result")
+    poll_min_seconds: Seconds = Field(0.02, description="shortest wait between two looks at a job record")
+    poll_max_seconds: Seconds = Field(1.0, description="longest wait between two looks at a job record")
+    host_cache_seconds: Seconds = Field(5.0, description="how long a producer trusts what it read of who holds a label")
+
+    visibility_timeout_seconds: int = Field(30, ge=3, le=VISIBILITY_MAX_SECONDS, description="of a received message")
+    wait_time_seconds: int = Field(20, ge=0, le=20, description="of a long poll")
+    max_receive_count: int = Field(10, ge=5, le=1000, description="receives before a message is dead-lettered")
+    max_attempts: int = Field(3, ge=1, description="starts of one job before its failure is final")
+    retry_backoff_seconds: Seconds = Field(2.0, description="wait before the second attempt; doubles each time")
+    drain_seconds: Seconds = Field(90, description="how long a stopping consumer lets its jobs run on")
+    max_in_flight: int = Field(64, ge=1, description="jobs that one consumer computes at once")
+
+    max_load_tries: int = Field(3, ge=1, description="loads of a failing model before its jobs fail")
+    load_cooling_seconds: Seconds = Field(60, description="how long a model that failed to load is not tried again")
+    lease_seconds: Seconds = Field(30, description="a consumer that is silent for so long counts as gone")
+    placement_interval_seconds: Seconds = Field(1.0, description="how long a request waits per rank of its taker")
+    placement_idle_seconds: Seconds = Field(10.0, description="the same for consumers with nothing to do")
+    turn_min_seconds: Seconds = Field(30.0, description="a busy label keeps its slot at least so long")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        prefix = values.get("prefix") or "inference-engine"
+        values.setdefault("jobs_table", f"{prefix}-jobs")
+        values.setdefault("registry_table", f"{prefix}-registry")
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", self.prefix):
+            raise ValueError(f"prefix {self.prefix!r} must be 1 to 40 of letters, digits, '-' and '_'")
+        if self.cell >= self.cells:
+            raise ValueError(f"cell {self.cell} does not exist: cells={self.cells} numbers them from 0")
+        if self.poll_min_seconds > self.poll_max_seconds:
+            raise ValueError("poll_min_seconds is greater than poll_max_seconds")
+        return self
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from error
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """How often visibility and lease are renewed: three times in their term, so that two misses do no harm."""
+        return self.visibility_timeout_seconds / 3
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        where = f"{name} (INFERENCE_ENGINE_{name.upper()}) = {problem.get('input')!r}: " if name else ""
+        lines.append(f"{where}{problem['msg']}")
+    return "wrong settings: " + "; ".join(lines)
