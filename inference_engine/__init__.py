@@ -1,0 +1,45 @@
+"""Jobs for more ML models than you have memory, routed over SQS FIFO to the consumer that has the model loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .aws.client import DynamoDBClient
+from .errors import InferenceEngineError, UnretryableError
+from .job import JobFailure, Response, ResultStatus
+from .producer import AsyncProducer, Producer
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .consumer import AsyncConsumer, Consumer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncConsumer",
+    "AsyncProducer",
+    "Consumer",
+    "DynamoDBClient",
+    "InferenceEngineError",
+    "JobFailure",
+    "Producer",
+    "Response",
+    "ResultStatus",
+    "Settings",
+    "UnretryableError",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Consumers need the `consumer` extra, which an application that only posts does not install.
+    if name in ("AsyncConsumer", "Consumer"):
+        try:
+            from . import consumer
+        except ImportError as error:
+            raise InferenceEngineError(
+                f"{name} needs {error.name}; install it with `pip install inference-engine[consumer]`"
+            ) from error
+        return getattr(consumer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

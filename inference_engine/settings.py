@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     prefix: str = Field("inference-engine", description="name that all queues and tables of one environment begin with")
     region: str | None = Field(None, description="AWS region; by default what the AWS SDK finds")
     jobs_table: str = Field("", description="DynamoDB table of job records; '{prefix}-jobs' by default")
-    registry_table: str = Field("", description="DynamoDB table of consumers and labels; '{prefix}-registry' by default")
+    registry_table: str = Field(
+        "", description="DynamoDB table of consumers and labels; '{prefix}-registry' by default"
+    )
     bucket: str | None = Field(None, description="S3 bucket for bodies and results that do not fit; none by default")
     auto_create_queues: bool = Field(True, description="create the queue of a label on its first post")
     cells: int = Field(1, ge=1, description="parts that a large fleet is split into")
@@ -43,7 +45,9 @@ class Settings(BaseSettings):
 
     body_inline_max_bytes: int = Field(262_144, ge=1, le=1_000_000, description="larger bodies go to S3")
     result_inline_max_bytes: int = Field(300_000, ge=1, le=390_000, description="larger results go to S3")
-    payload_max_bytes: int = Field(S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused")
+    payload_max_bytes: int = Field(
+        S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused"
+    )
     result_ttl_seconds: Seconds = Field(86_400, description="job records expire so long after their last change")
 
     timeout_seconds: Seconds = Field(300, description="how long a blocking post waits for its result")

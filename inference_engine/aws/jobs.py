@@ -184,7 +184,12 @@ class JobRecords:
     ) -> bool:
         """Write the end of a job; False when another end, or a later attempt, was there first."""
         now = time.time()
-        fields: dict[str, Any] = {"status": status, "open": 0, "finished_at": now, "expires_at": int(now + self._ttl_seconds)}
+        fields: dict[str, Any] = {
+            "status": status,
+            "open": 0,
+            "finished_at": now,
+            "expires_at": self._expiry(now),
+        }
         if result is not None:
             fields["result"] = result
         if result_ref is not None:
@@ -205,7 +210,7 @@ class JobRecords:
             "status": ResultStatus.CANCELLED,
             "open": 0,
             "finished_at": now,
-            "expires_at": int(now + self._ttl_seconds),
+            "expires_at": self._expiry(now),
             "error_type": "Cancelled",
             "error_message": "the caller cancelled the job",
         }
@@ -219,6 +224,9 @@ class JobRecords:
     async def close(self) -> None:
         """Wait for the writes under way."""
         await self._writes.close()
+
+    def _expiry(self, since: float) -> int:
+        return int(since + self._ttl_seconds)
 
     async def _insert(
         self, message_id: str, job: Job, status: ResultStatus, *, attempt: int, starts: int, consumer: str
@@ -235,22 +243,22 @@ class JobRecords:
             "consumer": consumer,
             "submitted_at": job.submitted_at,
             "started_at": now if consumer else 0,
-            "expires_at": int(max(now, job.deadline or now) + self._ttl_seconds),
+            "expires_at": self._expiry(max(now, job.deadline or now)),
         }
         names = ", ".join(f"'{name}': ?" for name in fields)
-        text = f"INSERT INTO \"{self._table}\" VALUE {{{names}}}"
+        text = f'INSERT INTO "{self._table}" VALUE {{{names}}}'
         return await self._writes.submit(_Statement(text, _parameters(fields.values()), message_id)) is None
 
     async def _update(self, message_id: str, fields: dict[str, Any], expected: dict[str, Any]) -> _Refused | None:
         expected = {"open": 1, **expected}
         assignments = ", ".join(f'"{name}"=?' for name in fields)
         conditions = " AND ".join(f'"{name}"=?' for name in ("message_id", *expected))
-        text = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'
+        text = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'  # noqa: S608 - names are this file's own
         parameters = _parameters([*fields.values(), message_id, *expected.values()])
         return await self._writes.submit(_Statement(text, parameters, message_id))
 
-    async def _execute(self, statements: list[_Statement]) -> Sequence[_Refused | None | BaseException]:
-        outcomes: list[_Refused | None | BaseException] = [None] * len(statements)
+    async def _execute(self, statements: list[_Statement]) -> Sequence[_Refused | BaseException | None]:
+        outcomes: list[_Refused | BaseException | None] = [None] * len(statements)
         open_ones = list(range(len(statements)))
         for turn in range(BUSY_TRIES):
             if turn:
@@ -295,7 +303,7 @@ class JobRecords:
         return [record if record and record.expires_at > now else None for record in records]
 
 
-def _outcome(response: dict[str, Any]) -> _Refused | None | BaseException:
+def _outcome(response: dict[str, Any]) -> _Refused | BaseException | None:
     error = response.get("Error")
     if not error:
         return None

@@ -45,17 +45,20 @@ class LoadRequests:
         url = await self._url(cell_of(label, self._settings.cells))
         await self._queues.send(url, OutgoingMessage(body, name, f"{name}-{window}"))
 
-    async def take(self, wait_seconds: int) -> list[LoadRequest]:
-        """Requests of this consumer's cell."""
+    async def take(self, wait_seconds: int, most: int) -> list[LoadRequest]:
+        """Up to `most` requests of this consumer's cell, at most ten."""
         url = await self._url(self._settings.cell)
         messages = await self._queues.receive(
-            url, wait_seconds=wait_seconds, visibility_seconds=self._settings.visibility_timeout_seconds
+            url,
+            wait_seconds=wait_seconds,
+            visibility_seconds=self._settings.visibility_timeout_seconds,
+            max_messages=max(1, min(most, 10)),
         )
         return [_request(message) for message in messages]
 
     async def waiting(self) -> int:
         """How many requests nobody has taken, approximately."""
-        return await self._queues.backlog(await self._url(self._settings.cell))
+        return (await self._queues.backlog(await self._url(self._settings.cell))).visible
 
     async def done(self, request: LoadRequest) -> None:
         """Take the request off the queue."""

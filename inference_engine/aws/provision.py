@@ -45,7 +45,10 @@ async def _table(transport: Transport, parameters: dict[str, object]) -> None:
         if error_code(error) != "ResourceInUseException":
             raise
     async with asyncio.timeout(TABLE_WAIT_SECONDS):
-        while (await transport.call("dynamodb", "describe_table", TableName=name))["Table"]["TableStatus"] != "ACTIVE":
+        while True:
+            table = await transport.call("dynamodb", "describe_table", TableName=name)
+            if table["Table"]["TableStatus"] == "ACTIVE":
+                break
             await asyncio.sleep(TABLE_POLL_SECONDS)
     ttl = {"AttributeName": schema.TTL_ATTRIBUTE, "Enabled": True}
     try:

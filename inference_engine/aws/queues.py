@@ -44,6 +44,19 @@ class ReceivedMessage:
     sent_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Messages that wait to be received, and messages that somebody received and has not deleted."""
+
+    visible: int
+    in_flight: int
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue."""
+        return self.visible + self.in_flight
+
+
 class Queues:
     """All that is done with SQS. Queue URLs and batchers are made on first use and kept, one per queue."""
 
@@ -82,7 +95,9 @@ class Queues:
             )
         return await self._senders[url].submit(message)
 
-    async def receive(self, url: str, *, wait_seconds: int, visibility_seconds: int) -> list[ReceivedMessage]:
+    async def receive(
+        self, url: str, *, wait_seconds: int, visibility_seconds: int, max_messages: int = ENTRIES_PER_CALL
+    ) -> list[ReceivedMessage]:
         """Up to ten messages, after a long poll of at most `wait_seconds`.
 
         The attempt id makes botocore's repetition of a lost answer bring the same messages (API Reference, ReceiveMessage).
@@ -91,7 +106,7 @@ class Queues:
             "sqs",
             "receive_message",
             QueueUrl=url,
-            MaxNumberOfMessages=ENTRIES_PER_CALL,
+            MaxNumberOfMessages=max_messages,
             WaitTimeSeconds=wait_seconds,
             VisibilityTimeout=visibility_seconds,
             ReceiveRequestAttemptId=uuid.uuid4().hex,
@@ -114,22 +129,20 @@ class Queues:
                 {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
                 for index, handle in enumerate(chunk)
             ]
-            answer = await self._transport.call(
-                "sqs", "change_message_visibility_batch", QueueUrl=url, Entries=entries
-            )
+            answer = await self._transport.call("sqs", "change_message_visibility_batch", QueueUrl=url, Entries=entries)
             refused += [chunk[int(failed["Id"])] for failed in answer.get("Failed", [])]
         return refused
 
-    async def backlog(self, url: str) -> int:
-        """Messages that wait to be received, approximately."""
-        answer = await self._transport.call(
-            "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
-        )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+    async def backlog(self, url: str) -> Backlog:
+        """How full a queue is, approximately."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = await self._transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=names)
+        return Backlog(*(int(answer["Attributes"][name]) for name in names))
 
     async def close(self) -> None:
         """Wait for what is on its way."""
-        await asyncio.gather(*(batcher.close() for batcher in (*self._senders.values(), *self._deleters.values())))
+        await asyncio.gather(*(sender.close() for sender in self._senders.values()))
+        await asyncio.gather(*(deleter.close() for deleter in self._deleters.values()))
 
     async def _cached(self, name: str, *, create: bool) -> str:
         task = self._urls.get(name)
@@ -148,13 +161,13 @@ class Queues:
             attributes = dead_letter_queue_attributes(self._settings)
         else:
             attributes = label_queue_attributes(self._settings, await self._dead_letter_arn())
-        return str((await self._transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes))["QueueUrl"])
+        return str(
+            (await self._transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes))["QueueUrl"]
+        )
 
     async def _dead_letter_arn(self) -> str:
         url = await self._cached(dead_letter_queue_name(self._settings.prefix), create=True)
-        answer = await self._transport.call(
-            "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["QueueArn"]
-        )
+        answer = await self._transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["QueueArn"])
         return str(answer["Attributes"]["QueueArn"])
 
     async def _send_batch(self, url: str, messages: list[OutgoingMessage]) -> Sequence[str | BaseException]:
@@ -178,7 +191,9 @@ class Queues:
             open_ones = []
             for failed in answer.get("Failed", []):
                 index = int(failed["Id"])
-                outcomes[index] = TransportError(f"SQS refused a message to {url}: {failed.get('Code')}: {failed.get('Message')}")
+                outcomes[index] = TransportError(
+                    f"SQS refused a message to {url}: {failed.get('Code')}: {failed.get('Message')}"
+                )
                 if not failed.get("SenderFault"):
                     open_ones.append(index)
             if not open_ones:

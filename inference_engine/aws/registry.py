@@ -1,10 +1,10 @@
 """The registry in DynamoDB: leased consumer rows, claims, label settings, failures to load.
 
-    pk            sk               what
-    cell#N        consumer id      a consumer's row, alive until its lease ends
-    claim#LABEL   host number      which consumer has the right to be that host of the label
-    labels        label            label settings
-    failures      label            loads of its model that failed lately
+pk            sk               what
+cell#N        consumer id      a consumer's row, alive until its lease ends
+claim#LABEL   host number      which consumer has the right to be that host of the label
+labels        label            label settings
+failures      label            loads of its model that failed lately
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class Registry:
 
     async def leave(self, consumer_id: str) -> None:
         """Delete a consumer's row."""
-        await self._transport.call(
-            "dynamodb", "delete_item", TableName=self._table, Key=_key(self._cell, consumer_id)
-        )
+        await self._transport.call("dynamodb", "delete_item", TableName=self._table, Key=_key(self._cell, consumer_id))
 
     async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
         """Take one of the label's `hosts` places; False when live consumers have them all.
@@ -148,7 +146,9 @@ class Registry:
     async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
         now = time.time()
         item = _key(f"claim#{label}", str(host)) | {"owner": {"S": consumer_id}, "claimed_at": {"N": repr(now)}}
-        taken = await self._conditional_put(item, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}})
+        taken = await self._conditional_put(
+            item, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}}
+        )
         if taken is None:
             return True
         owner, claimed_at = taken["owner"]["S"], float(taken["claimed_at"]["N"])

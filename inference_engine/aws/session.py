@@ -74,11 +74,14 @@ def error_code(error: BaseException) -> str:
 
 def _translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
     target = next(
-        (f" ({key}={parameters[key]})" for key in ("QueueUrl", "QueueName", "TableName", "Key") if key in parameters), ""
+        (f" ({key}={parameters[key]})" for key in ("QueueUrl", "QueueName", "TableName", "Key") if key in parameters),
+        "",
     )
     text = f"{service} {operation}{target} failed: {error}"
     if isinstance(error, ClientError) and error_code(error) in _NOT_THERE:
-        return NotProvisionedError(f"{text}; create it (`terraform apply`, or `inference-engine local up`) or set its name")
+        return NotProvisionedError(
+            f"{text}; create it (`terraform apply`, or `inference-engine local up`) or set its name"
+        )
     return TransportError(text)
 
 

@@ -28,7 +28,7 @@ from ..models.store import ModelStore, folder_bytes
 from .base import LoadedModel, Work
 from .tensors import TensorSpec, check_inputs
 from .triton_connection import TritonConnection
-from .triton_wire import infer_inputs, is_dead_process, outputs_of, unservable, until
+from .triton_wire import infer_inputs, is_dead_process, is_unserved, outputs_of, unservable, until
 
 __all__ = ["ModelLostError", "TritonBackend"]
 
@@ -165,7 +165,10 @@ class TritonBackend:
                 f"no model of label {label!r} is in the repository of Triton at {self._server.url} "
                 f"({error.message()}): put a folder of that name there, or give the backend a store that has it"
             )
-        return ModelLoadError(f"Triton could not load model {label!r}: {error.message()}")
+        reason = (error.message() or "no reason given").strip()
+        if "failed to poll" in reason:
+            reason += "; its config.pbtxt is missing or cannot be read, see the server's log"
+        return ModelLoadError(f"Triton could not load model {label!r}: {reason}")
 
     async def _describe(self, label: str) -> tuple[TensorSpec, ...]:
         """The inputs of a loaded model. Raises ModelLoadError for one that cannot be served here, and unloads it."""
@@ -243,7 +246,7 @@ class TritonBackend:
         if is_dead_process(reason):
             self._lose(label, model, still_ready=True)
             return ModelLostError(f"the process of model {label!r} died, load it again: {reason}")
-        if status.endswith((".UNAVAILABLE", ".NOT_FOUND")) and "queue" not in reason.lower():
+        if is_unserved(error):
             self._lose(label, model, still_ready=False)
             return ModelLostError(f"Triton no longer serves model {label!r}, load it again: {reason}")
         if status.endswith(".INVALID_ARGUMENT"):

@@ -25,8 +25,10 @@ POLL_FIRST_SECONDS, POLL_MAX_SECONDS = 0.01, 0.5
 
 #: The Triton name of each numpy type that is sent.
 TRITON_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-#: What Triton says under the status UNAVAILABLE while it is very much alive: a model that is not ready, a full queue.
-ALIVE_PHRASES = ("not at ready state", "unknown model", "maximum queue size", "max_queue_size")
+#: What Triton says of a model that it does not serve (any more).
+UNSERVED_PHRASES = ("not at ready state", "unknown model")
+#: What Triton says, under UNAVAILABLE, of a job that its queue policy turned away.
+TURNED_AWAY_PHRASES = ("maximum queue size", "timeout expired")
 #: What gRPC says, under other statuses than UNAVAILABLE, of a connection that broke in the middle of a call.
 BROKEN_PHRASES = ("stream removed", "rst_stream", "socket closed", "connection reset")
 
@@ -44,8 +46,14 @@ def is_lost(error: InferenceServerException) -> bool:
     """Whether the error came from a connection that is gone, and not from a server that says no."""
     status, reason = str(error.status()), (error.message() or "").lower()
     if status.endswith(".UNAVAILABLE"):
-        return not any(phrase in reason for phrase in ALIVE_PHRASES)
+        return not any(phrase in reason for phrase in UNSERVED_PHRASES + TURNED_AWAY_PHRASES)
     return status.endswith(".CANCELLED") or any(phrase in reason for phrase in BROKEN_PHRASES)
+
+
+def is_unserved(error: InferenceServerException) -> bool:
+    """Whether the server is there but does not serve the model."""
+    reason = (error.message() or "").lower()
+    return str(error.status()).endswith(".NOT_FOUND") or any(phrase in reason for phrase in UNSERVED_PHRASES)
 
 
 def is_dead_process(reason: str) -> bool:

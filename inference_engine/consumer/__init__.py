@@ -1,0 +1,6 @@
+"""Taking jobs, computing them, writing their results. Needs the `consumer` extra."""
+
+from .async_consumer import AsyncConsumer
+from .consumer import Consumer
+
+__all__ = ["AsyncConsumer", "Consumer"]

@@ -48,6 +48,4 @@ def _model(label: str) -> Any:
         [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["batch", TINY_SIZE])],
         [numpy_helper.from_array(weight, "W"), numpy_helper.from_array(bias, "b")],
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", TINY_OPSET)], ir_version=TINY_IR_VERSION
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", TINY_OPSET)], ir_version=TINY_IR_VERSION)

@@ -126,9 +126,7 @@ class Producer:
     ) -> Iterator[Response]:
         """See AsyncProducer.as_completed."""
         loop, core = self._started()
-        responses = core.as_completed(
-            message_ids, timeout_seconds=self._patience(timeout_seconds), progress=progress
-        )
+        responses = core.as_completed(message_ids, timeout_seconds=self._patience(timeout_seconds), progress=progress)
         try:
             while True:
                 try:

@@ -1,0 +1,94 @@
+"""The command `inference-engine`: run consumers, post jobs and look after labels from a shell.
+
+Each family of commands is a module with `add(commands)`, which declares arguments and nothing else: what a command needs
+is imported when it runs, so that `--help` is quick and a plain install is enough for all that needs no extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import InferenceEngineError
+from . import consume, fleet, jobs, local
+from .common import ExtraMissingError, UsageError, formatter
+
+#: What shells report for a process that SIGINT ended: 128 + 2.
+INTERRUPTED = 130
+
+_DESCRIPTION = """\
+Jobs for more ML models than you have memory: routed over SQS FIFO to the consumer that has the model loaded.
+
+A *label* names a model. Jobs are posted by label, run where that label is loaded, and their results are kept under
+the message id that posting returns."""
+
+_EXAMPLES = """\
+try it on this machine, without an AWS account:
+  inference-engine demo                                  five models, two consumers, a table at the end
+  inference-engine local up                              the same stack, to be used by hand
+  eval "$(inference-engine local env)"                   in a second terminal: talk to it
+
+run a consumer:
+  inference-engine consume --function my_app:compute     a Python function
+  inference-engine consume --triton 127.0.0.1:8001 --max-labels 4
+
+post and collect:
+  inference-engine post resnet50 '{"image": "s3://bucket/cat.jpg"}' --wait
+  id=$(inference-engine post resnet50 - < body.json)
+  inference-engine result "$id" --wait
+
+Every setting is an environment variable INFERENCE_ENGINE_…; region, credentials and endpoint are the AWS SDK's own
+(AWS_REGION, AWS_ENDPOINT_URL, …). `inference-engine COMMAND --help` explains a command."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code: 0, 1 for an error, 2 for wrong usage, 130 after ctrl-C."""
+    parser = build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as end:  # argparse has printed help or what is wrong
+        return end.code if isinstance(end.code, int) else 2
+    try:
+        return int(arguments.run(arguments))
+    except UsageError as error:
+        return _complain(error, 2)
+    except (InferenceEngineError, ExtraMissingError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left (`… | head`): nobody to tell, and nothing more may be flushed into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="inference-engine", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=formatter
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for family in (consume, jobs, fleet, local):
+        family.add(commands)
+    return parser
+
+
+def _complain(error: Exception, code: int) -> int:
+    """Say on standard error what is wrong; one line, except where a log's end belongs to the message."""
+    text = str(error)
+    if type(error).__name__ != "LocalStackError":
+        text = " ".join(text.split())
+    print(f"inference-engine: {text}", file=sys.stderr)
+    return code
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("inference-engine")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"

@@ -1,0 +1,8 @@
+"""`python -m inference_engine.cli`, the same as the command `inference-engine`."""
+
+import sys
+
+from inference_engine.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""What the commands share: options, settings, output."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+Commands = Any  # argparse's own type of what add_subparsers returns has no public name
+
+#: Options that are settings: what is given here goes before the environment.
+_SETTING_OPTIONS = {
+    "prefix": "name that all queues and tables of this deployment begin with (default: inference-engine)",
+    "region": "AWS region (default: what the AWS SDK finds)",
+    "bucket": "S3 bucket for bodies and results that do not fit a message or a record",
+}
+
+formatter = argparse.RawDescriptionHelpFormatter
+
+
+class UsageError(Exception):
+    """The command cannot be run as it was given; exit code 2."""
+
+
+class ExtraMissingError(Exception):
+    """A part of the library that is not installed."""
+
+
+def command(commands: Commands, name: str, help_: str, description: str, examples: str = "") -> argparse.ArgumentParser:
+    """A new command whose help shows examples as they are written."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=description,
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=formatter,
+    )
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Options that override settings."""
+    group = parser.add_argument_group("settings (each is also an environment variable INFERENCE_ENGINE_…)")
+    for name, text in _SETTING_OPTIONS.items():
+        group.add_argument(f"--{name}", metavar=name.upper(), help=text)
+
+
+def add_single_queue(parser: argparse.ArgumentParser) -> None:
+    """Options of the mode with one fixed queue."""
+    group = parser.add_argument_group("one fixed queue instead of a queue per label")
+    group.add_argument("--queue-name", metavar="NAME.fifo", help="the FIFO queue that all jobs use")
+    group.add_argument("--table", metavar="TABLE", help="the DynamoDB table of job records")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option for output that programs read."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings of the environment and of the options. Raises SettingsError."""
+    from ..settings import Settings
+
+    given = {name: getattr(arguments, name, None) for name in _SETTING_OPTIONS}
+    if table := getattr(arguments, "table", None):
+        given["jobs_table"] = table
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def positive(text: str) -> float:
+    """An argument that is a number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def count(text: str) -> int:
+    """An argument that is a whole number of at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """An argument that is a TCP port."""
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a TCP port (1 to 65535)")
+    return int(text)
+
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{letter}{suffix}": 1000 ** (power + 1) for power, letter in enumerate("kmgt") for suffix in ("", "b")}
+_UNITS |= {f"{letter}i{suffix}": 1024 ** (power + 1) for power, letter in enumerate("kmgt") for suffix in ("", "b")}
+
+
+def size(text: str) -> int:
+    """An argument in bytes: `2000000`, `500MB` (powers of 1000), `8GiB` (powers of 1024)."""
+    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = _UNITS.get(text.strip()[len(number) :].strip().lower())
+    try:
+        value = int(float(number) * unit) if unit else 0
+    except (ValueError, OverflowError):
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 2000000, 500MB or 8GiB")
+    return value
+
+
+@contextlib.contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Import inside: a package that is not installed is told with the extra that brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("inference_engine"):
+            raise
+        raise ExtraMissingError(
+            f"{error.name} is not installed; install it with: pip install 'inference-engine[{extra}]'"
+        ) from error
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, a line."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows in columns; numbers to the right. Nothing but the standard library, for the plain install."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(head), *cells]) for column in range(len(head))]
+    numeric = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(head))]
+    for line in [list(head), *cells]:
+        padded = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        print("  ".join(padded).rstrip())
+
+
+def note(text: str) -> None:
+    """Tell something on standard error, where no program reads it as output."""
+    print(text, file=sys.stderr)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

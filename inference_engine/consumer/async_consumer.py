@@ -1,0 +1,262 @@
+"""AsyncConsumer: takes jobs of the labels that it holds, computes them, writes their results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from ..aws.client import DynamoDBClient
+from ..aws.connect import Aws
+from ..backends.base import Backend
+from ..backends.function import DEFAULT_THREADS, FunctionBackend
+from ..errors import BackendLostError, SettingsError, TransportError
+from ..labels import SINGLE_QUEUE_LABEL
+from ..settings import Settings
+from .deliveries import Deliveries
+from .hosting import POLLS_MAX, Host, Hosting
+from .http import State, StatusServer
+from .loader import Loader
+from .metrics import Metrics
+from .placement import Capacity
+from .placer import Placer
+from .protection import TaskProtection
+from .runner import JobRunner
+
+log = logging.getLogger(__name__)
+
+#: Slots of a consumer for which nobody set a capacity.
+DEFAULT_MAX_LABELS = 4
+#: How often the backend is asked whether it is there, and how long a lost one is waited for before it is asked again.
+HEALTH_SECONDS = 2.0
+
+
+class AsyncConsumer:
+    """A consumer on asyncio: `async with`, or `start()` and `stop()`.
+
+    Compute is `compute_result` (a function, see FunctionBackend) or a `backend`. Capacity is `max_labels`, or
+    `memory_budget_bytes` against the models' measured sizes, or both. Exceptions of the types in `unretryable` fail a job at
+    once; others are retried up to `settings.max_attempts`. With `http_port` (0: any) it serves health and metrics.
+
+    With `queue_name` it serves that one queue and takes no part in placement.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        compute_result: Callable[..., Any] | None = None,
+        backend: Backend | None = None,
+        queue_name: str | None = None,
+        ddb_client: DynamoDBClient | None = None,
+        max_labels: int | None = None,
+        memory_budget_bytes: int | None = None,
+        unretryable: tuple[type[BaseException], ...] = (),
+        http_port: int | None = None,
+        http_host: str = "127.0.0.1",
+        consumer_id: str | None = None,
+        threads: int = DEFAULT_THREADS,
+    ) -> None:
+        if (compute_result is None) == (backend is None):
+            raise SettingsError("a consumer needs either compute_result=your_function or backend=…, and not both")
+        _check_capacity(max_labels, memory_budget_bytes)
+        settings = settings or Settings()
+        if ddb_client is not None:
+            changed = {"jobs_table": ddb_client.table, "region": ddb_client.region or settings.region}
+            settings = settings.model_copy(update=changed)
+        self.settings = settings
+        self.consumer_id = consumer_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.metrics = Metrics()
+        self._backend: Backend = backend or FunctionBackend(compute_result, threads=threads)  # type: ignore[arg-type]
+        self._queue_name = queue_name
+        if max_labels is None and memory_budget_bytes is None:
+            max_labels = DEFAULT_MAX_LABELS
+        self._capacity = Capacity(max_labels, memory_budget_bytes)
+        self._unretryable = unretryable
+        self._http = (
+            StatusServer(http_host, http_port, self._state, self.metrics.registry) if http_port is not None else None
+        )
+        self._protection = TaskProtection()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost = asyncio.Event()
+        self._lost_labels: set[str] = set()
+        self._stopped = False
+        self._ready = False
+
+    @property
+    def http_port(self) -> int | None:
+        """The port of health and metrics, once started."""
+        return self._http.port if self._http else None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect, join the fleet and begin to take jobs. Raises BackendLostError, NotProvisionedError, OSError."""
+        self._build()
+        await self._backend.start()
+        if self._http is not None:
+            await self._http.start()
+        loops = [self._deliveries.beat(), self._protection.run(), self._watch_backend()]
+        if self._queue_name is not None:
+            await self._serve_single_queue(self._queue_name)
+        else:
+            await self._placer.publish()
+            loops += [self._placer.keep_lease(), self._placer.run()]
+        self._tasks = [self._forever(loop) for loop in loops]
+        self._ready = True
+        log.info("consumer %s started", self.consumer_id)
+
+    async def stop(self, drain_seconds: float | None = None) -> None:
+        """Drain and leave: the steps in their order. Jobs that run on past `drain_seconds` go back to their queues."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._ready = False
+        self._placer.draining = True
+        heartbeat, *others = self._tasks
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        held = {host.label: host for host in self._hosting.hosts.values()}
+        await self._quietly(self._leave_order())
+        await self._hosting.drain(self.settings.drain_seconds if drain_seconds is None else drain_seconds)
+        await self._quietly(self._hand_over(held))
+        await self._hosting.polls_ended()
+        heartbeat.cancel()
+        await asyncio.gather(heartbeat, return_exceptions=True)
+        await self._loader.close()
+        if self._http is not None:
+            await self._http.stop()
+        await self._backend.close()
+        await self._aws.close()
+        log.info("consumer %s stopped", self.consumer_id)
+
+    def _build(self) -> None:
+        """The parts, on the running loop."""
+        self._aws = Aws.for_consumer(self.settings)
+        self._deliveries = Deliveries(
+            self._aws.queues, self.settings.visibility_timeout_seconds, self.settings.heartbeat_seconds
+        )
+        runner = JobRunner(
+            self._aws, self._backend, self._deliveries, self.metrics, self.consumer_id, self._unretryable
+        )
+        self._hosting = Hosting(self._aws, self._deliveries, runner, self._backend_lost)
+        self._hosting.on_edge = self._protection.edge
+        self._placer = Placer(self._aws, self._backend, self._hosting, self._capacity, self.metrics, self.consumer_id)
+        self._loader = Loader(
+            self._aws,
+            self._backend,
+            self._hosting,
+            self._deliveries,
+            runner,
+            self.metrics,
+            self.consumer_id,
+            self._placer.publish,
+        )
+        self._placer.loader = self._loader
+
+    async def _serve_single_queue(self, queue_name: str) -> None:
+        host = Host(SINGLE_QUEUE_LABEL, await self._aws.queues.named(queue_name), lanes=POLLS_MAX)
+        await self._backend.load(SINGLE_QUEUE_LABEL)
+        self._hosting.hosts[SINGLE_QUEUE_LABEL] = host
+        self._hosting.serve(host)
+
+    async def _leave_order(self) -> None:
+        if self._queue_name is None:
+            await self._placer.publish()
+
+    async def _hand_over(self, held: dict[str, Host]) -> None:
+        """Unload and give the labels back, so that others may have them before this consumer is gone."""
+        for label in held:
+            with contextlib.suppress(Exception):
+                await self._backend.unload(label)
+        if self._queue_name is not None:
+            return
+        for label, host in held.items():
+            await self._aws.registry.unclaim(label, self.consumer_id, host.lanes)
+        await self._aws.registry.leave(self.consumer_id)
+        for label, host in held.items():
+            await self._loader.ring_once(label, host.url)
+
+    async def _quietly(self, step: Coroutine[Any, Any, None]) -> None:
+        """A step of the way out: AWS not answering must not keep a consumer from stopping."""
+        try:
+            await step
+        except TransportError as error:
+            log.warning("while stopping: %s", error)
+
+    def _backend_lost(self, label: str) -> None:
+        self._lost_labels.add(label)
+        self._lost.set()
+
+    async def _watch_backend(self) -> None:
+        """Notice a backend that is gone, give its labels up, wait until it is back; for ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), HEALTH_SECONDS)
+            self._lost.clear()
+            lost, self._lost_labels = self._lost_labels, set()
+            if await self._backend.healthy():
+                if self._queue_name is None:
+                    for label in lost:
+                        await self._loader.give_up(label)
+                continue
+            await self._outage()
+
+    async def _outage(self) -> None:
+        log.error("backend lost; its labels are given up until it is back")
+        self._placer.available = self._ready = False
+        hosts = self._loader.drop_all()
+        await self._quietly(self._leave_order())
+        for host in hosts:
+            if self._queue_name is None:
+                await self._quietly(self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes))
+                self._loader.follow(host.label, host.url)
+        while True:
+            await asyncio.sleep(HEALTH_SECONDS)
+            with contextlib.suppress(BackendLostError):
+                await self._backend.start()
+                break
+        log.info("backend is back")
+        self._lost_labels.clear()
+        self._lost.clear()
+        if self._queue_name is not None:
+            await self._serve_single_queue(self._queue_name)
+        self._placer.available = self._ready = True
+        await self._quietly(self._leave_order())
+
+    def _forever(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(loop)
+        task.add_done_callback(_report)
+        return task
+
+    def _state(self) -> State:
+        in_flight = len(self._deliveries)
+        held = sorted(label for label, host in self._hosting.hosts.items() if host.ready)
+        self.metrics.now(in_flight=in_flight, loaded=len(held))
+        stats = {"consumer_id": self.consumer_id, "held": held, "labels": self.metrics.snapshot()}
+        return State(ready=self._ready, busy=in_flight > 0, stats=stats)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a loop of the consumer ended; it must be restarted", exc_info=error)
+
+
+def _check_capacity(max_labels: int | None, memory_budget_bytes: int | None) -> None:
+    for name, value in (("max_labels", max_labels), ("memory_budget_bytes", memory_budget_bytes)):
+        if value is not None and value < 1:
+            raise SettingsError(f"{name}={value} leaves no room for a single model; give at least 1, or leave it out")

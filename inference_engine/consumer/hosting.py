@@ -1,0 +1,181 @@
+"""The labels that a consumer holds, and the polls that bring their jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..aws.connect import Aws
+from ..errors import TransportError
+from .deliveries import Deliveries, Delivery
+from .placement import Held
+from .runner import JobRunner
+
+log = logging.getLogger(__name__)
+
+#: A poll that has been out for so long found the queue empty when it came: SQS answers at once when there is something.
+IDLE_AFTER_SECONDS = 0.5
+#: A poll that AWS refused is repeated after this.
+POLL_ERROR_SECONDS = 2.0
+#: More polls than this of one label bring nothing: each brings ten jobs.
+POLLS_MAX = 16
+
+
+@dataclass(eq=False, slots=True)
+class Host:
+    """One label in a slot; times in Unix seconds, sizes in bytes."""
+
+    label: str
+    url: str
+    lanes: int = 1
+    size_bytes: int = 0
+    load_seconds: float = 0.0
+    loaded_at: float = 0.0
+    last_used: float = field(default_factory=time.time)
+    ready: bool = False
+    in_flight: int = 0
+    polls: int = 0
+    polling_since: float = 0.0
+    gone: bool = False
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def held(self, now: float) -> Held:
+        """What the placement rules want to know."""
+        waiting = self.polls > 0 and now - self.polling_since >= IDLE_AFTER_SECONDS
+        idle = self.ready and self.in_flight == 0 and waiting
+        return Held(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
+
+
+class Hosting:
+    """Polls every label that is ready, and runs what comes.
+
+    At most one receive or batch per lane is out at a time: SQS gives nothing of a message group whose messages are in flight,
+    so more could only wait. `on_lost(label)` is told when the backend was lost over a job.
+    """
+
+    def __init__(self, aws: Aws, deliveries: Deliveries, runner: JobRunner, on_lost: Callable[[str], None]) -> None:
+        self._aws = aws
+        self._settings = aws.settings
+        self._deliveries = deliveries
+        self._runner = runner
+        self._on_lost = on_lost
+        self.hosts: dict[str, Host] = {}
+        self.stopping = False
+        self._pollers: set[asyncio.Task[None]] = set()
+        self._jobs: set[asyncio.Task[bool]] = set()
+        self.on_edge: Callable[[bool], None] = lambda busy: None
+
+    def held(self) -> list[Held]:
+        """All labels here, loading ones included (those are never idle)."""
+        now = time.time()
+        return [host.held(now) for host in self.hosts.values()]
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that are here now."""
+        return sum(host.in_flight for host in self.hosts.values())
+
+    def serve(self, host: Host) -> None:
+        """Begin to poll a label whose model is ready."""
+        host.ready = True
+        host.loaded_at = time.time()
+        self._poll(host)
+
+    async def empty(self, host: Host) -> None:
+        """Take no more jobs of a label, and wait for those that are in flight."""
+        host.ready, host.gone = False, True
+        while host.in_flight:
+            host.emptied.clear()
+            await host.emptied.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop polling; let jobs end for `seconds`, then send the rest back to their queues."""
+        self.stopping = True
+        for host in self.hosts.values():
+            host.ready, host.gone = False, True
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=seconds)
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    async def polls_ended(self) -> None:
+        """Wait for polls that are still out (up to a wait time): what they bring must be given back."""
+        await asyncio.gather(*self._pollers, return_exceptions=True)
+
+    def _poll(self, host: Host) -> None:
+        host.polls += 1
+        self._spawn(self._pollers, self._poll_loop(host))
+
+    def _spawn(self, group: set[Any], coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        group.add(task)
+        task.add_done_callback(group.discard)
+        return task
+
+    async def _poll_loop(self, host: Host) -> None:
+        try:
+            while host.ready and not self.stopping:
+                host.polling_since = time.time()
+                deliveries = await self._receive(host)
+                if deliveries is None:
+                    continue
+                if not deliveries:
+                    if host.polls > 1:
+                        return
+                    continue
+                current = self.hosts.get(host.label)
+                if current is None or not current.ready or self.stopping:
+                    await self._too_late(host, deliveries)
+                    return
+                if current.polls < min(current.lanes, POLLS_MAX):
+                    self._poll(current)
+                await self._run(current, deliveries)
+        finally:
+            host.polls -= 1
+
+    async def _receive(self, host: Host) -> list[Delivery] | None:
+        try:
+            messages = await self._aws.polls.receive(
+                host.url,
+                wait_seconds=self._settings.wait_time_seconds,
+                visibility_seconds=self._settings.visibility_timeout_seconds,
+            )
+        except TransportError as error:
+            log.warning("poll failed: %s", error, extra={"label": host.label})
+            await asyncio.sleep(POLL_ERROR_SECONDS)
+            return None
+        return self._deliveries.add(host.url, host.label, messages)
+
+    async def _run(self, host: Host, deliveries: list[Delivery]) -> None:
+        if self.in_flight == 0:
+            self.on_edge(True)
+        host.in_flight += len(deliveries)
+        host.last_used = time.time()
+        jobs = [self._spawn(self._jobs, self._runner.run(delivery)) for delivery in deliveries]
+        try:
+            outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+        finally:
+            host.in_flight -= len(deliveries)
+            host.last_used = time.time()
+            host.emptied.set()
+            if self.in_flight == 0:
+                self.on_edge(False)
+        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                log.error("job left to its visibility timeout", exc_info=outcome, extra=delivery.log_extra)
+                await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+        if any(outcome is False for outcome in outcomes) and self.hosts.get(host.label) is host:
+            self._on_lost(host.label)
+
+    async def _too_late(self, host: Host, deliveries: list[Delivery]) -> None:
+        """A poll came back with jobs of a label that was given up meanwhile: another consumer must load it."""
+        await self._deliveries.give_back(deliveries)
+        try:
+            await self._aws.load_requests.ring(host.label, always=True)
+        except TransportError as error:
+            log.warning("no host asked for: %s", error, extra={"label": host.label})

@@ -1,0 +1,149 @@
+"""Brings a label into a slot and takes one out: claim, evict, load, serve; and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from ..aws.connect import Aws
+from ..aws.registry import LoadFailure
+from ..backends.base import Backend
+from ..errors import BackendError, ModelLoadError, TransportError
+from ..fleet import Fleet
+from ..job import JobFailure
+from .deliveries import Deliveries
+from .hosting import Host, Hosting
+from .metrics import Metrics
+from .runner import JobRunner
+
+log = logging.getLogger(__name__)
+
+#: After a label was given up its queue is looked at again so often, while somebody's messages are still in flight.
+RECHECKS = 5
+
+
+class Loader:
+    """Loads and unloads labels. `changed` is awaited when what is held has changed, so that the registry tells the truth."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        backend: Backend,
+        hosting: Hosting,
+        deliveries: Deliveries,
+        runner: JobRunner,
+        metrics: Metrics,
+        consumer_id: str,
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._aws = aws
+        self._settings = aws.settings
+        self._backend = backend
+        self._hosting = hosting
+        self._deliveries = deliveries
+        self._runner = runner
+        self._metrics = metrics
+        self._consumer_id = consumer_id
+        self._changed = changed
+        self._tasks: set[asyncio.Task[None]] = set()
+        #: Sizes of labels that were here before, in bytes: the best guess for the next load.
+        self.sizes: dict[str, int] = {}
+
+    async def load(self, label: str, hosts: int, lanes: int, victims: list[str], fleet: Fleet) -> bool:
+        """Claim and load a label; False when another consumer has it already.
+
+        Raises ModelLoadError (after the label was given back) and BackendLostError.
+        """
+        if not await self._aws.registry.claim(label, self._consumer_id, hosts, fleet):
+            return False
+        host = Host(label, await self._aws.queues.of_label(label, create=True), lanes=lanes)
+        host.size_bytes = self.sizes.get(label, 0)
+        self._hosting.hosts[label] = host
+        started = time.monotonic()
+        try:
+            # In the registry before the load, so that nobody else answers the request that is still on its queue.
+            await asyncio.gather(self._changed(), *(self.give_up(victim) for victim in victims))
+            started = time.monotonic()
+            model = await self._backend.load(label)
+        except BaseException:
+            self._hosting.hosts.pop(label, None)
+            await self._aws.registry.unclaim(label, self._consumer_id, hosts)
+            raise
+        host.load_seconds = time.monotonic() - started
+        host.size_bytes = self.sizes[label] = model.size_bytes
+        self._metrics.loaded(label, host.load_seconds)
+        log.info("loaded in %.2f s", host.load_seconds, extra={"label": label})
+        self._hosting.serve(host)
+        return True
+
+    async def give_up(self, label: str) -> None:
+        """Stop serving a label, unload it, and see to it that its remaining work finds another host."""
+        host = self._hosting.hosts.get(label)
+        if host is None or host.gone:
+            return
+        await self._hosting.empty(host)
+        try:
+            await self._backend.unload(label)
+        except BackendError as error:
+            log.warning("not unloaded: %s", error, extra={"label": label})
+        self._hosting.hosts.pop(label, None)
+        await self._aws.registry.unclaim(label, self._consumer_id, host.lanes)
+        self.follow(label, host.url)
+
+    def drop_all(self) -> list[Host]:
+        """Forget all labels at once: the backend that held them is gone."""
+        hosts = list(self._hosting.hosts.values())
+        for host in hosts:
+            host.ready, host.gone = False, True
+        self._hosting.hosts.clear()
+        return hosts
+
+    def follow(self, label: str, url: str) -> None:
+        """Look after the queue of a label that was given up, in the background."""
+        task = asyncio.get_running_loop().create_task(self._ring_if_needed(label, url))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop looking after queues."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def ring_once(self, label: str, url: str) -> bool:
+        """Ask for a host if the label has work; True when its queue may fill again without anyone being told."""
+        try:
+            backlog = await self._aws.queues.backlog(url)
+            if backlog.total:
+                await self._aws.load_requests.ring(label, always=True)
+        except TransportError as error:
+            log.warning("queue not looked after: %s", error, extra={"label": label})
+            return True
+        return backlog.visible == 0
+
+    async def _ring_if_needed(self, label: str, url: str) -> None:
+        """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""
+        for turn in range(RECHECKS):
+            if not await self.ring_once(label, url) or label in self._hosting.hosts:
+                return
+            wait = self._settings.host_cache_seconds if turn == 0 else self._settings.visibility_timeout_seconds
+            await asyncio.sleep(wait)
+            if turn and not (await self._aws.queues.backlog(url)).total:
+                return
+
+    async def fail_jobs(self, label: str, failure: LoadFailure) -> None:
+        """End the jobs that wait for a label whose model cannot be loaded, with the reason."""
+        url = await self._aws.queues.of_label(label, create=True)
+        reason = JobFailure(type=ModelLoadError.__name__, message=failure.reason)
+        while messages := await self._aws.polls.receive(
+            url, wait_seconds=0, visibility_seconds=self._settings.visibility_timeout_seconds
+        ):
+            deliveries = self._deliveries.add(url, label, messages)
+            await asyncio.gather(*(self._runner.fail(delivery, reason) for delivery in deliveries))
+
+    async def load_failed(self, label: str, error: ModelLoadError) -> LoadFailure:
+        """Remember that a model could not be loaded."""
+        log.error("load failed: %s", error, extra={"label": label})
+        return await self._aws.registry.failed(label, str(error), self._settings.load_cooling_seconds)

@@ -1,0 +1,97 @@
+"""What a consumer counts: Prometheus metrics, and the same by label for people."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ..fleet import LabelStatistics
+
+#: Durations that are kept per label for percentiles.
+DURATIONS_KEPT = 1000
+#: Weight of the newest job in a label's mean service time.
+SERVICE_WEIGHT = 0.1
+
+
+@dataclass(slots=True)
+class LabelCounts:
+    """One label's numbers since the consumer started; seconds."""
+
+    jobs: int = 0
+    misses: int = 0
+    load_seconds: float = 0.0
+    last_load_seconds: float = 0.0
+    service_mean: float = 0.0
+    durations: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
+
+
+class Metrics:
+    """Counts of one consumer, in a collector registry of its own, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.labels: dict[str, LabelCounts] = {}
+        self._jobs = Counter("inference_engine_jobs", "Jobs that ended", ["label", "status"], registry=self.registry)
+        self._misses = Counter(
+            "inference_engine_label_misses", "Loads that a job had to wait for", ["label"], registry=self.registry
+        )
+        self._loads = Histogram(
+            "inference_engine_load_seconds", "Seconds to load a model", ["label"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "inference_engine_job_seconds", "Seconds from start to result of a job", ["label"], registry=self.registry
+        )
+        self._in_flight = Gauge("inference_engine_jobs_in_flight", "Jobs that are here now", registry=self.registry)
+        self._loaded = Gauge("inference_engine_labels_loaded", "Labels that are loaded now", registry=self.registry)
+
+    def of(self, label: str) -> LabelCounts:
+        """The counts of a label."""
+        return self.labels.setdefault(label, LabelCounts())
+
+    def job_ended(self, label: str, status: str, seconds: float) -> None:
+        """Count a job and what it took."""
+        counts = self.of(label)
+        counts.jobs += 1
+        counts.durations.append(seconds)
+        counts.service_mean += (seconds - counts.service_mean) * (SERVICE_WEIGHT if counts.jobs > 1 else 1)
+        self._jobs.labels(label, status).inc()
+        self._seconds.labels(label).observe(seconds)
+
+    def loaded(self, label: str, seconds: float) -> None:
+        """Count a load, which is a label miss."""
+        counts = self.of(label)
+        counts.misses += 1
+        counts.load_seconds += seconds
+        counts.last_load_seconds = seconds
+        self._misses.labels(label).inc()
+        self._loads.labels(label).observe(seconds)
+
+    def now(self, *, in_flight: int, loaded: int) -> None:
+        """What is the case at this moment."""
+        self._in_flight.set(in_flight)
+        self._loaded.set(loaded)
+
+    def statistics(self, label: str, size_bytes: int) -> LabelStatistics:
+        """A label's numbers for the registry."""
+        counts = self.of(label)
+        return LabelStatistics(
+            load_seconds=round(counts.last_load_seconds, 4),
+            service_seconds=round(counts.service_mean, 6),
+            size_bytes=size_bytes,
+            jobs=counts.jobs,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """All labels' numbers as JSON values."""
+        return {
+            label: {
+                "jobs": counts.jobs,
+                "misses": counts.misses,
+                "load_seconds": counts.load_seconds,
+                "service_seconds": list(counts.durations),
+            }
+            for label, counts in self.labels.items()
+        }

@@ -1,0 +1,126 @@
+"""Who loads what: pure rules over the registry's view. No I/O, no clock of their own.
+
+Every consumer computes the same order from the same view, so that without a dispatcher one of them steps forward and the
+fleet as a whole evicts like one LRU cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..fleet import ConsumerView, Fleet
+
+#: A busy label keeps its slot for at least so many times what its load cost: switching stays below a tenth of the fleet.
+TURN_LOADS = 10
+#: Another host is worth its load when the backlog outlasts so many loads.
+HOST_BACKLOG_LOADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A label that this consumer holds; times in Unix seconds, sizes in bytes.
+
+    `idle` means that no job of it is in flight and its last poll came back empty.
+    """
+
+    label: str
+    idle: bool
+    last_used: float
+    loaded_at: float
+    load_seconds: float = 0.0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much a consumer can hold: a number of labels, a number of bytes, or both."""
+
+    max_labels: int | None = None
+    memory_bytes: int | None = None
+
+    def free_slots(self, held: Sequence[Held]) -> int:
+        """Labels that could be loaded now without evicting one."""
+        slots = self.max_labels - len(held) if self.max_labels is not None else 1
+        if self.memory_bytes is not None:
+            used = sum(label.size_bytes for label in held)
+            # With bytes alone nobody knows how many more fit: as many as of the mean size held, one when none is.
+            mean = used / len(held) if held else 0
+            room = self.memory_bytes - used
+            fit = int(room // mean) if mean else (1 if room > 0 else 0)
+            slots = min(slots, fit) if self.max_labels is not None else fit
+        return max(slots, 0)
+
+    def fits(self, held: Sequence[Held], size_bytes: int) -> bool:
+        """Whether one more label of that size can be held."""
+        if self.max_labels is not None and len(held) >= self.max_labels:
+            return False
+        used = sum(label.size_bytes for label in held)
+        # A model that is larger than the whole budget is still tried, alone: the budget is a plan, not a fence.
+        return self.memory_bytes is None or not held or used + size_bytes <= self.memory_bytes
+
+
+def order(fleet: Fleet, now: float) -> list[ConsumerView]:
+    """Live consumers that can take a label, best first: most free slots, then the coldest evictable label."""
+    able = [view for view in fleet.live(now) if view.free_slots > 0 or view.coldest_at is not None]
+    return sorted(
+        able,
+        key=lambda view: (
+            -view.free_slots,
+            view.coldest_at if view.coldest_at is not None and view.free_slots == 0 else 0.0,
+            view.consumer_id,
+        ),
+    )
+
+
+def rank(fleet: Fleet, consumer_id: str, now: float) -> int | None:
+    """The consumer's place in that order; None when it can take nothing."""
+    for place, view in enumerate(order(fleet, now)):
+        if view.consumer_id == consumer_id:
+            return place
+    return None
+
+
+def victims(held: Iterable[Held], capacity: Capacity, size_bytes: int) -> list[str] | None:
+    """The idle labels to evict, coldest first, so that a label of `size_bytes` fits; None when that cannot be."""
+    kept = list(held)
+    chosen: list[str] = []
+    idle = sorted((label for label in kept if label.idle), key=lambda label: (label.last_used, label.label))
+    for coldest in idle:
+        if capacity.fits(kept, size_bytes):
+            break
+        kept.remove(coldest)
+        chosen.append(coldest.label)
+    return chosen if capacity.fits(kept, size_bytes) else None
+
+
+def coldest_at(held: Iterable[Held]) -> float | None:
+    """When the label that would be evicted next was last used; None when none is idle."""
+    return min((label.last_used for label in held if label.idle), default=None)
+
+
+def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str | None:
+    """The busy label that has had its turn and must make room for a waiting one; the one with the longest turn first.
+
+    A turn lasts at least `turn_min_seconds` and ten times what the load cost.
+    """
+    served = [
+        label
+        for label in held
+        if not label.idle and now - label.loaded_at >= max(turn_min_seconds, TURN_LOADS * label.load_seconds)
+    ]
+    return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
+
+
+def wants_another_host(
+    *, backlog: int, service_seconds: float, load_seconds: float, hosts: int, lanes: int, target_seconds: float
+) -> bool:
+    """Whether a label's backlog is worth one more host: it would take its hosts longer than the target and two loads."""
+    if hosts >= lanes or backlog == 0:
+        return False
+    return backlog * service_seconds / max(hosts, 1) > max(target_seconds, HOST_BACKLOG_LOADS * load_seconds)
+
+
+def step_in_seconds(place: int | None, interval_seconds: float) -> float | None:
+    """How old a request must be before the consumer of that rank takes it; None when it takes none."""
+    return None if place is None else place * interval_seconds

@@ -1,0 +1,234 @@
+"""One consumer's part in placement: its registry row, its place in the order, the load requests that it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from ..aws.connect import Aws
+from ..aws.load_requests import LoadRequest
+from ..backends.base import Backend
+from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
+from ..fleet import ConsumerView, Fleet
+from . import placement
+from .hosting import Hosting
+from .loader import Loader
+from .metrics import Metrics
+from .placement import Capacity
+
+log = logging.getLogger(__name__)
+
+#: A view of the fleet younger than this is fresh enough to decide by.
+FRESH_SECONDS = 0.2
+#: A consumer that saw a load request within this time looks for the next one as often as a busy one does.
+ACTIVE_SECONDS = 60.0
+#: A request that cannot be served now comes back after so long.
+LATER_SECONDS = 1
+#: Labels with more than one lane are looked at so often for a backlog that is worth another host.
+HOSTS_CHECK_SECONDS = 5.0
+#: A backlog that the label's hosts work off within this time needs no other host.
+HOSTS_TARGET_SECONDS = 10.0
+
+
+class Placer:
+    """Takes load requests when it is this consumer's turn, makes room, loads; tells the registry."""
+
+    def __init__(
+        self, aws: Aws, backend: Backend, hosting: Hosting, capacity: Capacity, metrics: Metrics, consumer_id: str
+    ) -> None:
+        self._aws = aws
+        self._settings = aws.settings
+        self._backend = backend
+        self._hosting = hosting
+        self._capacity = capacity
+        self._metrics = metrics
+        self._consumer_id = consumer_id
+        self._fleet = Fleet()
+        self._published: ConsumerView | None = None
+        self._asked_hosts_at = 0.0
+        self._active_at = 0.0
+        self.loader: Loader
+        self.available = True
+        self.draining = False
+
+    def view(self) -> ConsumerView:
+        """This consumer as it is now."""
+        hosts = self._hosting.hosts.values()
+        held = self._hosting.held()
+        open_to_more = self.available and not self.draining
+        return ConsumerView(
+            consumer_id=self._consumer_id,
+            lease_until=time.time() + self._settings.lease_seconds,
+            free_slots=self._capacity.free_slots(held) if open_to_more else 0,
+            coldest_at=placement.coldest_at(held) if open_to_more else None,
+            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
+            loaded={host.label: self._metrics.statistics(host.label, host.size_bytes) for host in hosts if host.ready},
+            in_flight=self._hosting.in_flight,
+            draining=self.draining,
+        )
+
+    async def publish(self) -> None:
+        """Write the row now."""
+        view = self.view()
+        self._published = view
+        await self._aws.registry.publish(view)
+
+    async def keep_lease(self) -> None:
+        """Renew the lease three times in its term, and tell sooner what changes the order; for ever."""
+        while True:
+            await asyncio.sleep(self._settings.placement_interval_seconds)
+            if self._row_is_old():
+                try:
+                    await self.publish()
+                except TransportError as error:
+                    log.warning("registry row not renewed: %s", error)
+
+    def _row_is_old(self) -> bool:
+        known, now = self._published, self.view()
+        if known is None or known.lease_until - time.time() < self._settings.lease_seconds * 2 / 3:
+            return True
+        told = (known.free_slots, known.coldest_at, known.loading, tuple(known.loaded), known.draining)
+        return told != (now.free_slots, now.coldest_at, now.loading, tuple(now.loaded), now.draining)
+
+    async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
+        """The fleet as the registry has it (at most `fresh_seconds` old), with this consumer as it is now."""
+        if time.time() - self._fleet.read_at > fresh_seconds:
+            self._fleet = await self._aws.registry.fleet()
+            await self._bury(self._fleet)
+        return self._fleet.with_view(self.view())
+
+    async def _bury(self, fleet: Fleet) -> None:
+        """Ask for new hosts for what dead consumers held, and delete their rows."""
+        now = time.time()
+        for view in fleet.consumers:
+            if view.lease_until > now or view.consumer_id == self._consumer_id:
+                continue
+            log.warning("consumer %s is gone, it held %s", view.consumer_id, sorted(view.loaded))
+            for label in (*view.loaded, *view.loading):
+                if not fleet.hosts(label, now):
+                    await self.loader.ring_once(label, await self._aws.queues.of_label(label, create=True))
+            await self._aws.registry.leave(view.consumer_id)
+
+    async def run(self) -> None:
+        """Take part in placement, for ever."""
+        while True:
+            try:
+                await self._turn()
+            except (TransportError, LabelError, DecodeError) as error:
+                log.warning("placement: %s", error)
+                await asyncio.sleep(LATER_SECONDS)
+
+    async def _turn(self) -> None:
+        interval = self._settings.placement_interval_seconds
+        if not self.available:
+            await asyncio.sleep(interval)
+            return
+        fleet = await self.fleet(interval / 2)
+        place = placement.rank(fleet, self._consumer_id, time.time())
+        await self._ask_for_hosts(fleet)
+        if place is None:
+            await self._make_room()
+            await asyncio.sleep(interval)
+            return
+        if place > 0:
+            quiet = time.time() - self._active_at > ACTIVE_SECONDS and self._hosting.in_flight == 0
+            await asyncio.sleep((self._settings.placement_idle_seconds if quiet else interval) * min(place, 3))
+            fleet = await self.fleet(interval / 2)
+            place = placement.rank(fleet, self._consumer_id, time.time())
+        wait = self._settings.wait_time_seconds if place == 0 else 0
+        requests = await self._aws.load_polls.take(wait, self._appetite(fleet))
+        if requests:
+            self._active_at = time.time()
+        await asyncio.gather(*(self._answer_safely(request) for request in requests))
+
+    def _appetite(self, fleet: Fleet) -> int:
+        """How many requests to take at once: so many that the next consumer in order is as full as this one."""
+        now = time.time()
+        mine = self.view().free_slots
+        others = max((view.free_slots for view in fleet.live(now) if view.consumer_id != self._consumer_id), default=0)
+        return max(1, mine - others + 1) if others else max(1, mine)
+
+    async def _answer_safely(self, request: LoadRequest) -> None:
+        try:
+            done = await self._answer(request)
+        except (TransportError, BackendLostError) as error:
+            log.warning("load request not served: %s", error, extra={"label": request.label})
+            done = False
+        with contextlib.suppress(TransportError):
+            if done:
+                await self._aws.load_requests.done(request)
+            else:
+                await self._aws.load_requests.hand_back(request, LATER_SECONDS)
+
+    async def _answer(self, request: LoadRequest) -> bool:
+        """Serve a request; True when it is settled, False when it must come again."""
+        label, now = request.label, time.time()
+        fleet = await self.fleet()
+        settings = await self._aws.registry.label(label)
+        wanted = min(request.hosts, settings.lanes)
+        if len(fleet.hosts(label, now)) >= wanted:
+            return True
+        if label in self._hosting.hosts or not self._my_turn(fleet, request):
+            return False
+        failure = await self._aws.registry.failure(label)
+        if failure is not None and failure.tries >= self._settings.max_load_tries:
+            await self.loader.fail_jobs(label, failure)
+            return True
+        size = self.loader.sizes.get(label) or self._size_elsewhere(fleet, label)
+        victims = placement.victims(self._hosting.held(), self._capacity, size)
+        if victims is None:
+            return False
+        try:
+            await self.loader.load(label, wanted, settings.lanes, victims, fleet)
+        except ModelLoadError as error:
+            failure = await self.loader.load_failed(label, error)
+            if failure.tries >= self._settings.max_load_tries:
+                await self.loader.fail_jobs(label, failure)
+                return True
+            return False
+        else:
+            if failure is not None:
+                await self._aws.registry.succeeded(label)
+            return True
+        finally:
+            await self.publish()
+
+    def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
+        """Whether to take a request that came although another consumer may be better placed: not before it is old."""
+        place = placement.rank(fleet, self._consumer_id, time.time())
+        patience = placement.step_in_seconds(place, self._settings.placement_interval_seconds)
+        return patience is not None and time.time() - request.rung_at >= patience
+
+    @staticmethod
+    def _size_elsewhere(fleet: Fleet, label: str) -> int:
+        sizes = (view.loaded[label].size_bytes for view in fleet.consumers if label in view.loaded)
+        return max(sizes, default=0)
+
+    async def _make_room(self) -> None:
+        """Every slot is busy: when somebody waits, the label that has had its turn goes to the end of the line."""
+        turned = placement.turn_over(self._hosting.held(), time.time(), self._settings.turn_min_seconds)
+        if turned is not None and await self._aws.load_requests.waiting():
+            log.info("has had its turn", extra={"label": turned})
+            await self.loader.give_up(turned)
+            await self.publish()
+
+    async def _ask_for_hosts(self, fleet: Fleet) -> None:
+        """Ask for another host for a label whose backlog is worth it and whose lanes allow it."""
+        now = time.time()
+        if now - self._asked_hosts_at < HOSTS_CHECK_SECONDS:
+            return
+        self._asked_hosts_at = now
+        for host in [host for host in self._hosting.hosts.values() if host.ready and host.lanes > 1]:
+            hosts = len(fleet.hosts(host.label, now))
+            backlog = await self._aws.queues.backlog(host.url)
+            if placement.wants_another_host(
+                backlog=backlog.visible,
+                service_seconds=self._metrics.of(host.label).service_mean,
+                load_seconds=host.load_seconds,
+                hosts=hosts,
+                lanes=host.lanes,
+                target_seconds=HOSTS_TARGET_SECONDS,
+            ):
+                await self._aws.load_requests.ring(host.label, hosts=hosts + 1)

@@ -1,0 +1,65 @@
+"""How this library's processes write logs: as text for people, or as JSON lines for whatever collects them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
+
+#: What every record has of its own; everything else was given by `extra`.
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+#: These say at INFO what only their own developers want to know.
+_TALKATIVE = ("botocore", "aiobotocore", "boto3", "urllib3", "aiohttp.access", "asyncio")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record: time, level, logger, message, the exception if there is one, and all of `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of JSON; a value that JSON does not know is written as its `str`."""
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {name: value for name, value in extra_of(record).items() if name not in fields}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people, with what `extra` holds at its end as `name=value`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without an exception, which follows on lines of its own."""
+        extra = " ".join(f"{name}={value}" for name, value in extra_of(record).items())
+        line = super().formatMessage(record)
+        return f"{line} [{extra}]" if extra else line
+
+
+def extra_of(record: logging.LogRecord) -> Mapping[str, Any]:
+    """What the caller gave a record as `extra`, message_id and label first if they are there."""
+    given = {name: value for name, value in record.__dict__.items() if name not in _OWN and not name.startswith("_")}
+    return {name: given[name] for name in sorted(given, key=lambda name: (name not in ("message_id", "label"), name))}
+
+
+def configure(log_format: LogFormat = "text", level: str = "INFO") -> None:
+    """Send all logs of this process to standard error in that format; replaces what was configured before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
