@@ -19,8 +19,8 @@ SINGLE_QUEUE_LABEL = "default"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _HASH_CHARACTERS = 10
-#: Names that the deployment's own queues take; a label of that name gets a hash like any other unusual one.
-_RESERVED = frozenset({"placement", "dead-letters"})
+#: Names that the deployment's own queues and hashed labels take; a label of such a name gets a hash like any unusual one.
+_RESERVED = re.compile(rf"placement(--[0-9]+)?|dead-letters|.*--[0-9a-f]{{{_HASH_CHARACTERS}}}")
 
 
 def check_label(label: str) -> str:
@@ -41,7 +41,7 @@ def slug(label: str, max_characters: int) -> str:
 
     The label itself where that is possible, else a readable part of it and a hash of the whole.
     """
-    if _PLAIN.fullmatch(label) and len(label) <= max_characters and label not in _RESERVED:
+    if _PLAIN.fullmatch(label) and len(label) <= max_characters and not _RESERVED.fullmatch(label):
         return label
     digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", label).strip("-")[: max_characters - _HASH_CHARACTERS - 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from ..errors import DecodeError
 from ..labels import cell_of, placement_queue_name, slug
 from ..settings import Settings
 from .queues import OutgoingMessage, Queues, ReceivedMessage
+
+log = logging.getLogger(__name__)
 
 #: Posts of one label within this time ring once. SQS remembers the id for five minutes, so the window is part of it.
 RING_WINDOW_SECONDS = 5
@@ -54,7 +57,15 @@ class LoadRequests:
             visibility_seconds=self._settings.visibility_timeout_seconds,
             max_messages=max(1, min(most, 10)),
         )
-        return [_request(message) for message in messages]
+        requests = []
+        for message in messages:
+            try:
+                requests.append(_request(message))
+            except DecodeError as error:
+                # Left on the queue it would come back, and take its neighbours with it, for an hour.
+                log.warning("a message on the placement queue is dropped: %s", error)
+                await self._queues.delete(url, message.receipt_handle)
+        return requests
 
     async def waiting(self) -> int:
         """How many requests nobody has taken, approximately."""

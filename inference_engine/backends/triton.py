@@ -86,11 +86,11 @@ class TritonBackend:
         self._moves: list[_Move] = []
 
     async def start(self) -> None:
-        """Connect and wait until the server is ready. Raises BackendLostError after `start_timeout_seconds`."""
+        """Connect and wait until the server is live. Raises BackendLostError after `start_timeout_seconds`."""
         await self._server.open(self._start_timeout_seconds)
 
     async def healthy(self) -> bool:
-        """Whether the server is live and ready, answered within two seconds. Never raises."""
+        """Whether the server is live, answered within two seconds. Never raises."""
         return await self._server.healthy()
 
     async def close(self) -> None:

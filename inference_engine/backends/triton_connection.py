@@ -44,13 +44,13 @@ class TritonConnection:
         self._open_client: InferenceServerClient | None = None
 
     async def open(self, timeout_seconds: float) -> None:
-        """Connect and wait until the server is ready. Raises BackendLostError after `timeout_seconds`."""
+        """Connect and wait until the server is live. Raises BackendLostError after `timeout_seconds`."""
         if self._open_client is None:
             # grpc.aio binds a channel to the running loop, so it cannot be made in __init__.
             self._open_client = InferenceServerClient(self.url, channel_args=CHANNEL_OPTIONS)
         if not await until(self.healthy, timeout_seconds):
             raise BackendLostError(
-                f"no Triton server is ready at {self.url} after {timeout_seconds:g} s: "
+                f"no Triton server answers at {self.url} after {timeout_seconds:g} s: "
                 "start it, or give its gRPC address (port 8001 unless told otherwise)"
             )
 
@@ -61,13 +61,14 @@ class TritonConnection:
             await client.close()
 
     async def healthy(self) -> bool:
-        """Whether the server is live and ready. Never raises."""
+        """Whether the server is live. Never raises.
+
+        Ready is not asked for: unless it runs with `--strict-readiness=false`, a server calls itself not ready while any
+        model loads, and for ever once one model has failed to load, although it serves all others.
+        """
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-                return bool(
-                    await self._call(self._client.is_server_live(client_timeout=HEALTH_TIMEOUT_SECONDS))
-                    and await self._call(self._client.is_server_ready(client_timeout=HEALTH_TIMEOUT_SECONDS))
-                )
+                return bool(await self._call(self._client.is_server_live(client_timeout=HEALTH_TIMEOUT_SECONDS)))
         except Exception:
             return False
 

@@ -1,0 +1,185 @@
+"""local and demo: the whole system on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InferenceEngineError
+from .common import Commands, add_json, command, count, needs, note, print_json
+
+if TYPE_CHECKING:
+    from ..local.stack import LocalStack
+
+#: Ending takes as long as consumers need for their jobs.
+DOWN_SECONDS = 60.0
+
+
+def add(commands: Commands) -> None:
+    """Declare the commands."""
+    _add_local(commands)
+    _add_demo(commands)
+
+
+def _add_local(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "local",
+        "run the whole system on this machine",
+        "An AWS emulator, queues and tables, consumers and Triton servers on this machine; no account, no docker.\n"
+        "Everything listens on 127.0.0.1 only and ends with `local up`, whatever ends that.",
+        "  inference-engine local up                        in one terminal\n"
+        '  eval "$(inference-engine local env)"             in another one\n'
+        "  inference-engine consumers",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    up = command(
+        actions,
+        "up",
+        "start it and show what it does, until ctrl-C",
+        "Start the stack in the foreground and show what it does. Ctrl-C (or `local down`) ends it.\n"
+        "The first start builds private environments for the emulator and Triton and takes minutes, later ones seconds.",
+        "  inference-engine local up\n  inference-engine local up --consumers 3 --max-labels 1 --models ./my-repository",
+    )
+    _add_stack(up)
+    up.add_argument(
+        "--models", type=Path, metavar="FOLDER", help="a Triton model repository (default: the demo's models)"
+    )
+    up.set_defaults(run=_up)
+    down = command(actions, "down", "end it", "End the stack that `local up` runs, and wait until it is gone.")
+    down.set_defaults(run=_down)
+    env = command(
+        actions,
+        "env",
+        "print the environment that talks to it",
+        "Print the variables with which producers, this command and the AWS CLI talk to the running stack.",
+        '  eval "$(inference-engine local env)"',
+    )
+    add_json(env)
+    env.set_defaults(run=_env)
+
+
+def _add_demo(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "demo",
+        "run the main job: five models, two consumers of two slots",
+        "Post real inputs for five models by label, run them where their model is loaded, collect the results by message\n"
+        "id, and show which consumer did what. Two consumers have two slots each, so that five models do not fit.\n"
+        "The exit code is 0 only if every job has exactly one result, and that result is a success.",
+        "  inference-engine demo\n"
+        "  inference-engine demo --jobs 2000 --json | jq .misses\n"
+        "  inference-engine demo --endpoint-url http://127.0.0.1:4566",
+    )
+    _add_stack(parser)
+    parser.add_argument("--jobs", type=count, default=500, metavar="N", help="jobs in all (default: 500)")
+    parser.add_argument("--query", metavar="SENTENCE", help="the sentence whose nearest neighbours are shown")
+    add_json(parser)
+    parser.set_defaults(run=_demo)
+
+
+def _add_stack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--consumers", type=count, default=2, metavar="N", help="consumer processes (default: 2)")
+    parser.add_argument("--max-labels", type=count, default=2, metavar="N", help="slots of each consumer (default: 2)")
+    parser.add_argument("--endpoint-url", metavar="URL", help="an AWS emulator that runs already, instead of our own")
+    parser.add_argument("--no-triton", action="store_true", help="run the models by ONNX Runtime inside the consumers")
+
+
+def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
+    from ..local.stack import LocalStack
+
+    return LocalStack(
+        repository=repository,
+        consumer_count=arguments.consumers,
+        max_labels=arguments.max_labels,
+        endpoint_url=arguments.endpoint_url,
+        use_triton=not arguments.no_triton,
+        progress=note,
+    )
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    with needs("local"):
+        from ..local import demo_models, environments, running
+        from ..local.report import watch
+    with running.only_one(), _sigterm_as_interrupt():
+        models = arguments.models or demo_models.ensure_repository(environments.cache_folder() / "demo-models", note)
+        if not models.is_dir():
+            raise InferenceEngineError(f"--models {models}: no such folder; give a Triton model repository")
+        stack = _stack(arguments, models)
+        try:
+            with stack:
+                running.record(
+                    stack.environment(), {"consumers": {item.name: item.http_url for item in stack.consumers}}
+                )
+                print(_exports(stack.environment()))
+                note('ready; in another terminal: eval "$(inference-engine local env)"; ctrl-C ends it')
+                watch(stack)
+        except KeyboardInterrupt:
+            note("stopped")
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    with needs("local"):
+        from ..local import running
+    note("the local stack has ended" if running.end(DOWN_SECONDS) else "no local stack runs")
+    return 0
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    with needs("local"):
+        from ..local import running
+    state = running.state()
+    if state is None:
+        raise InferenceEngineError("no local stack is ready; start it with: inference-engine local up")
+    if arguments.json:
+        print_json(state)
+    else:
+        print(_exports(state["environment"]))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    with needs("local"):
+        from ..local import demo, demo_models, environments, report
+    with _sigterm_as_interrupt():
+        repository = demo_models.ensure_repository(environments.cache_folder() / "demo-models", note)
+        with _stack(arguments, repository) as stack:
+            outcome = demo.run(stack, jobs=arguments.jobs, query=arguments.query or demo.QUERY)
+    if arguments.json:
+        print_json(outcome.as_json())
+    else:
+        report.print_outcome(outcome)
+    return 0 if outcome.ok else 1
+
+
+def _exports(environment: dict[str, Any]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in environment.items())
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Have SIGTERM unwind as ctrl-C does, so that everything is stopped in order; further ones change nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        signal.signal(signal.SIGTERM, before)

@@ -6,6 +6,7 @@ fleet as a whole evicts like one LRU cache.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,19 @@ def wants_another_host(
     return backlog * service_seconds / max(hosts, 1) > max(target_seconds, HOST_BACKLOG_LOADS * load_seconds)
 
 
-def step_in_seconds(place: int | None, interval_seconds: float) -> float | None:
-    """How old a request must be before the consumer of that rank takes it; None when it takes none."""
-    return None if place is None else place * interval_seconds
+def patience_seconds(
+    fleet: Fleet, consumer_id: str, now: float, *, interval_seconds: float, idle_seconds: float
+) -> float:
+    """How old a load request must be before this consumer takes it; infinite for one that can take nothing.
+
+    Whoever has a free slot takes one at once: all of them wait on the queue, and SQS gives a request to one of them. A
+    consumer that would have to evict waits while others could do better: a moment per better-placed one, and longer
+    while somebody has a free slot, because an eviction there was no need for costs two misses.
+    """
+    order_now = order(fleet, now)
+    for place, view in enumerate(order_now):
+        if view.consumer_id == consumer_id:
+            if view.free_slots:
+                return 0.0
+            return place * interval_seconds + (idle_seconds if order_now[0].free_slots else 0.0)
+    return math.inf

@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 #: A view of the fleet younger than this is fresh enough to decide by.
 FRESH_SECONDS = 0.2
-#: A consumer that saw a load request within this time looks for the next one as often as a busy one does.
-ACTIVE_SECONDS = 60.0
 #: A request that cannot be served now comes back after so long.
 LATER_SECONDS = 1
 #: Labels with more than one lane are looked at so often for a backlog that is worth another host.
@@ -48,7 +46,6 @@ class Placer:
         self._fleet = Fleet()
         self._published: ConsumerView | None = None
         self._asked_hosts_at = 0.0
-        self._active_at = 0.0
         self.loader: Loader
         self.available = True
         self.draining = False
@@ -126,21 +123,18 @@ class Placer:
             await asyncio.sleep(interval)
             return
         fleet = await self.fleet(interval / 2)
-        place = placement.rank(fleet, self._consumer_id, time.time())
         await self._ask_for_hosts(fleet)
-        if place is None:
+        if placement.rank(fleet, self._consumer_id, time.time()) is None:
             await self._make_room()
             await asyncio.sleep(interval)
             return
-        if place > 0:
-            quiet = time.time() - self._active_at > ACTIVE_SECONDS and self._hosting.in_flight == 0
-            await asyncio.sleep((self._settings.placement_idle_seconds if quiet else interval) * min(place, 3))
+        patience = self._patience(fleet)
+        if patience:
+            await asyncio.sleep(patience)
             fleet = await self.fleet(interval / 2)
-            place = placement.rank(fleet, self._consumer_id, time.time())
-        wait = self._settings.wait_time_seconds if place == 0 else 0
+            patience = self._patience(fleet)
+        wait = 0 if patience else self._settings.wait_time_seconds
         requests = await self._aws.load_polls.take(wait, self._appetite(fleet))
-        if requests:
-            self._active_at = time.time()
         await asyncio.gather(*(self._answer_safely(request) for request in requests))
 
     def _appetite(self, fleet: Fleet) -> int:
@@ -195,11 +189,19 @@ class Placer:
         finally:
             await self.publish()
 
+    def _patience(self, fleet: Fleet) -> float:
+        """How old (seconds) a request must be before this consumer takes it; 0 when it is its turn."""
+        return placement.patience_seconds(
+            fleet,
+            self._consumer_id,
+            time.time(),
+            interval_seconds=self._settings.placement_interval_seconds,
+            idle_seconds=self._settings.placement_idle_seconds,
+        )
+
     def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
         """Whether to take a request that came although another consumer may be better placed: not before it is old."""
-        place = placement.rank(fleet, self._consumer_id, time.time())
-        patience = placement.step_in_seconds(place, self._settings.placement_interval_seconds)
-        return patience is not None and time.time() - request.rung_at >= patience
+        return time.time() - request.rung_at >= self._patience(fleet)
 
     @staticmethod
     def _size_elsewhere(fleet: Fleet, label: str) -> int:

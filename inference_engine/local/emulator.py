@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from inference_engine.local import environments
-from inference_engine.local.environments import Progress, silent
-from inference_engine.local.processes import ChildProcess, free_port
+from . import environments
+from .environments import Progress, silent
+from .processes import ChildProcess, free_port
 
 #: A start takes half a second; a loaded machine gets patience.
 READY_TIMEOUT_SECONDS = 30.0

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_engine.local.errors import LocalStackError, tail
+from .errors import LocalStackError, tail
 
 Progress = Callable[[str], None]
 
@@ -110,28 +110,23 @@ def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
     return folder
 
 
-def pip_download(requirement: str, folder: Path) -> None:
-    """Bring the wheel of `requirement`, without its dependencies, into `folder`. Raises LocalStackError."""
-    options = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    _run([sys.executable, "-m", "pip", *options, requirement], f"downloading {requirement}")
-
-
 def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted build left
     progress(f"{spec.name}: creating a private Python environment in {folder}")
-    _run([sys.executable, "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
+    run_installer([sys.executable, "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
     for options, requirements in (([], spec.requirements), (["--no-deps"], spec.bare_requirements)):
         if requirements:
             progress(f"{spec.name}: installing {', '.join(requirements)}")
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
-            _run([*pip, *options, *requirements], f"installing {', '.join(requirements)}")
+            run_installer([*pip, *options, *requirements], f"installing {', '.join(requirements)}")
     marker = folder / (MARKER + ".new")
     marker.write_text("\n".join([*spec.requirements, *spec.bare_requirements, ""]))
     marker.replace(folder / MARKER)
     progress(f"{spec.name}: environment is ready")
 
 
-def _run(command: list[str], what: str) -> None:
+def run_installer(command: list[str], what: str) -> None:
+    """Run pip or venv; `what` says in an error what was tried. Raises LocalStackError with the end of its output."""
     # PYTHON* variables of the application (a PYTHONPATH, say) would leak its packages into the new environment.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"

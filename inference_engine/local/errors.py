@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference_engine.errors import InferenceEngineError
+from ..errors import InferenceEngineError
 
 #: Enough of a log to see the reason, little enough to read in a terminal.
 TAIL_LINES = 25

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from inference_engine.local import guardian
-from inference_engine.local.errors import LocalStackError, tail_of_file
+from . import guardian
+from .errors import LocalStackError, tail_of_file
 
 #: Below the range that kernels hand out for outgoing connections, so that none of those takes a port first.
 PORT_RANGE = (15_000, 32_000)

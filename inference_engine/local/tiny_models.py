@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from inference_engine.models.onnx_config import write_onnx_model
+from ..models.onnx_config import write_onnx_model
 
 #: Numbers in a tiny model's input X and in its output Y.
 TINY_SIZE = 4

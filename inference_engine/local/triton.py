@@ -7,12 +7,12 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
-from inference_engine.local import environments
-from inference_engine.local.emulator import http_ok
-from inference_engine.local.environments import Progress, silent
-from inference_engine.local.errors import LocalStackError
-from inference_engine.local.processes import ChildProcess, free_ports, process_exists
-from inference_engine.local.triton_support import (
+from . import environments
+from .emulator import http_ok
+from .environments import Progress, silent
+from .errors import LocalStackError
+from .processes import ChildProcess, free_ports, process_exists
+from .triton_support import (
     SHARED_MEMORY,
     backend_folder,
     library_path,

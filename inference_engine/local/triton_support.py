@@ -12,9 +12,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from inference_engine.local import environments
-from inference_engine.local.environments import MARKER
-from inference_engine.local.errors import LocalStackError, tail
+from . import environments
+from .environments import MARKER
+from .errors import LocalStackError, tail
 
 #: The server is linked against this one.
 MINIMUM_GLIBC = (2, 35)

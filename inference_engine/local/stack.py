@@ -1,0 +1,229 @@
+"""The whole system on one machine: AWS emulator, queues and tables, consumers as processes, a Triton beside each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.provision import provision
+from inference_engine.settings import Settings
+
+from . import environments
+from .emulator import Emulator, http_ok
+from .environments import Progress, silent
+from .processes import ChildProcess, free_ports
+from .triton import TritonServer, available
+
+#: A consumer imports its libraries and connects in a second; a loaded machine gets patience.
+CONSUMER_READY_SECONDS = 60.0
+#: A consumer that is told to stop finishes its jobs first.
+CONSUMER_STOP_SECONDS = 20.0
+LOCAL_PREFIX = "local"
+LOCAL_BUCKET = "local-payloads"
+
+
+@dataclass(slots=True)
+class LocalConsumer:
+    """One consumer process, and the Triton server that only it talks to (None where it runs the models itself)."""
+
+    name: str
+    http_port: int
+    process: ChildProcess
+    triton: TritonServer | None = None
+
+    @property
+    def http_url(self) -> str:
+        """Where it serves health, metrics and statistics."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes jobs now."""
+        return http_ok(f"{self.http_url}/readyz")
+
+    @property
+    def state(self) -> str:
+        """`ready`, `starting`, `Triton is gone` or `ended`."""
+        if not self.process.running:
+            return "ended"
+        if self.triton is not None and not self.triton.running:
+            return "Triton is gone"
+        return "ready" if self.ready else "starting"
+
+    def stats(self) -> dict[str, Any]:
+        """Its numbers per label (see GET /stats); no labels when it does not answer."""
+        # Loopback must not go through an application's proxy.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.http_url}/stats", timeout=5) as response:
+                answer: dict[str, Any] = json.load(response)
+                return answer
+        except (urllib.error.URLError, OSError, ValueError):
+            return {"consumer_id": self.name, "labels": {}}
+
+
+@dataclass(slots=True)
+class LocalStack:
+    """Emulator, provisioning, Triton servers and `consumers` consumers of `max_labels` slots over one model repository.
+
+    `repository` is a Triton model repository with a folder per label. `endpoint_url` names an AWS emulator that runs
+    already, instead of one of our own. `use_triton` False (and any machine where Triton's wheel cannot run) makes the
+    consumers run the models by ONNX Runtime. `progress` hears what is being done.
+
+    Between `start` and `stop` this process's own environment variables point at the stack, so that a `Producer()` made
+    here posts to it. Everything ends with this process, whatever ends it.
+
+        with LocalStack(repository=Path("models")), Producer() as producer:
+            producer.post({"X": [[1, 2, 3, 4]]}, label="tiny")
+    """
+
+    repository: Path
+    consumer_count: int = 2
+    max_labels: int = 2
+    endpoint_url: str | None = None
+    prefix: str = LOCAL_PREFIX
+    use_triton: bool = True
+    progress: Progress = silent
+    consumers: list[LocalConsumer] = field(init=False, default_factory=list)
+    _emulator: Emulator = field(init=False)
+    _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self.repository = self.repository.absolute()
+        self._emulator = Emulator(progress=self.progress)
+
+    @property
+    def backend(self) -> str:
+        """`triton` or `onnxruntime`: what runs the models."""
+        return "triton" if self.use_triton and available() else "onnxruntime"
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which producers, consumers and the AWS CLI talk to this stack."""
+        aws = self._emulator.environment()
+        if self.endpoint_url:
+            # The caller's own keys and region, where that emulator wants particular ones.
+            aws |= {key: os.environ[key] for key in aws if key in os.environ} | {"AWS_ENDPOINT_URL": self.endpoint_url}
+        return aws | {"INFERENCE_ENGINE_PREFIX": self.prefix, "INFERENCE_ENGINE_BUCKET": LOCAL_BUCKET}
+
+    def start(self) -> None:
+        """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left."""
+        try:
+            variables = self.environment()
+            if not self.endpoint_url:
+                self.progress("starting the AWS emulator")
+                self._cleanup.callback(self._emulator.stop)
+                self._emulator.start()
+            self._cleanup.enter_context(_Environment(variables))
+            self.progress("creating queues, tables and a bucket")
+            asyncio.run(_provision(Settings()))
+            self._start_consumers()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop consumers (they finish their jobs), then Triton, then the emulator; no error when nothing runs."""
+        consumers, self.consumers = self.consumers, []
+        if consumers:
+            self.progress("stopping")
+        _at_once(lambda consumer: consumer.process.stop(CONSUMER_STOP_SECONDS), consumers)
+        _at_once(lambda server: server.stop(), [consumer.triton for consumer in consumers if consumer.triton])
+        self._cleanup.close()
+
+    def stats(self) -> list[dict[str, Any]]:
+        """Every consumer's numbers, in order."""
+        return [consumer.stats() for consumer in self.consumers]
+
+    def __enter__(self) -> LocalStack:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start_consumers(self) -> None:
+        for number, port in enumerate(free_ports(self.consumer_count), 1):
+            self.consumers.append(self._consumer(f"consumer-{number}", port))
+        if self.backend == "triton":
+            # One after another: the first use builds an environment, which the others would only wait for.
+            for consumer in self.consumers:
+                self.progress(f"starting Triton for {consumer.name}")
+                assert consumer.triton is not None
+                consumer.triton.start()
+        self.progress(f"starting {self.consumer_count} consumers, {self.max_labels} labels each")
+        for consumer in self.consumers:
+            consumer.process.start()
+        for consumer in self.consumers:
+            _wait_until_ready(consumer)
+
+    def _consumer(self, name: str, port: int) -> LocalConsumer:
+        triton = TritonServer(self.repository, progress=self.progress) if self.backend == "triton" else None
+        computes = ["--triton", triton.grpc_url] if triton else ["--onnx", str(self.repository)]
+        process = ChildProcess(
+            [
+                *(sys.executable, "-m", "inference_engine.cli", "consume", *computes),
+                *("--max-labels", str(self.max_labels), "--http-port", str(port), "--consumer-id", name),
+                *("--log-format", "json"),
+            ],
+            log_file=environments.cache_folder() / "logs" / f"{name}-{port}.log",
+            environment=_without_aws(os.environ) | self.environment(),
+        )
+        return LocalConsumer(name, port, process, triton)
+
+
+class _Environment:
+    """Has this process's environment variables point at the stack, and puts them back."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        self._before = dict(os.environ)
+        for name in self._before.keys() - _without_aws(self._before).keys():
+            del os.environ[name]
+        os.environ.update(self._variables)
+
+    def __exit__(self, *_error: object) -> None:
+        changed = {name for name in self._before if name.startswith("AWS_")} | self._variables.keys()
+        for name in changed:
+            os.environ.pop(name, None)
+            if name in self._before:
+                os.environ[name] = self._before[name]
+
+
+def _without_aws(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables without AWS's: a profile, a session token or a service's own endpoint would lead to the real AWS."""
+    return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
+
+
+async def _provision(settings: Settings) -> None:
+    aws = Aws.for_producer(settings, threads=True)
+    try:
+        await provision(aws.transport, settings)
+    finally:
+        await aws.close()
+
+
+def _wait_until_ready(consumer: LocalConsumer) -> None:
+    consumer.process.wait_until_ready(lambda: consumer.ready, timeout_seconds=CONSUMER_READY_SECONDS)
+
+
+def _at_once(stop: Callable[[Any], None], things: Iterable[Any]) -> None:
+    """Stop things at the same time: each may take seconds."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(stop, things))
