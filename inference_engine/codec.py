@@ -29,13 +29,10 @@ def encode(value: Any) -> str:
         if _MARK_HINT not in text:
             return text
         return json.dumps(_walk(value, "body"), allow_nan=False, separators=(",", ":"))
-    except EncodeError:
-        raise
     except RecursionError:
-        raise EncodeError("body is nested too deeply, or contains itself; flatten it") from None
-    except (TypeError, ValueError) as error:
-        _walk(value, "body")
-        raise EncodeError(f"body has no JSON form: {error}") from error
+        raise _too_deep() from None
+    except (EncodeError, TypeError, ValueError) as error:
+        raise _refusal(value, error) from error
 
 
 def decode(text: str) -> Any:
@@ -44,44 +41,63 @@ def decode(text: str) -> Any:
         if _MARK_HINT not in text:
             return json.loads(text)
         return json.loads(text, object_pairs_hook=_Decoder())
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise DecodeError(f"payload of {len(text)} characters is not what the codec writes: {error}") from error
 
 
-def _encode_other(value: Any) -> Any:
+def _refusal(value: Any, error: Exception) -> EncodeError:
+    """What to tell of a value that has no JSON form: the slow walk knows the place."""
+    try:
+        _walk(value, "body")
+    except EncodeError as found:
+        return found
+    except RecursionError:
+        return _too_deep()
+    return error if isinstance(error, EncodeError) else EncodeError(f"body has no JSON form: {error}")
+
+
+def _too_deep() -> EncodeError:
+    return EncodeError("body is nested too deeply, or contains itself; flatten it")
+
+
+def _encode_other(value: Any, path: str = "body") -> Any:
     """What json.dumps asks for a value that it does not know."""
     if isinstance(value, bytes | bytearray | memoryview):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if hasattr(value, "__array__") and hasattr(value, "dtype"):
-        return _encode_array(value)
+        return _encode_array(value, path)
     raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
-def _encode_array(value: Any) -> Any:
+def _encode_array(value: Any, path: str) -> Any:
     import numpy as np
 
     array = np.asarray(value)
     if array.dtype.kind in "OUS":
-        return {"$tensor": {"dtype": "str", "shape": list(array.shape), "data": _strings(array)}}
+        return {"$tensor": {"dtype": "str", "shape": list(array.shape), "data": _strings(array, path)}}
     if array.dtype.kind not in _NUMERIC_KINDS:
-        raise EncodeError(f"arrays of dtype {array.dtype} cannot travel; convert to a number, bool or string dtype")
+        raise EncodeError(
+            f"{path} is an array of dtype {array.dtype}, which cannot travel; convert to a number, bool or string dtype"
+        )
     if array.ndim == 0 and not isinstance(value, np.ndarray) and array.dtype.kind in "biuf":
-        return _finite(array.item(), "body")
+        return _finite(array.item(), path)
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
     data = base64.b64encode(little.tobytes()).decode("ascii")
     return {"$tensor": {"dtype": little.dtype.str, "shape": list(array.shape), "data": data}}
 
 
-def _strings(array: Any) -> list[str]:
+def _strings(array: Any, path: str) -> list[str]:
     items = []
     for item in array.reshape(-1).tolist():
         if isinstance(item, bytes):
             try:
                 item = item.decode("utf-8")
             except UnicodeDecodeError:
-                raise EncodeError("a string array holds bytes that are no UTF-8; send bytes values instead") from None
+                raise EncodeError(
+                    f"{path} is a string array with bytes that are no UTF-8; send bytes instead"
+                ) from None
         if not isinstance(item, str):
-            raise EncodeError(f"an object array holds a {type(item).__name__}; only strings can travel in one")
+            raise EncodeError(f"{path} is an object array with a {type(item).__name__}; only strings can travel in one")
         items.append(item)
     return items
 
@@ -101,7 +117,7 @@ def _walk(value: Any, path: str) -> Any:
     if isinstance(value, list | tuple):
         return [_walk(item, f"{path}[{index}]") for index, item in enumerate(value)]
     try:
-        return _encode_other(value)
+        return _encode_other(value, path)
     except TypeError:
         kind = type(value).__name__
         raise EncodeError(

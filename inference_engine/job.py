@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import DecodeError
 
+#: The caller's own name of a job travels in its message and its record, which have limits.
+REQUEST_ID_MAX_CHARACTERS = 1000
+#: The end of the year 9999: what a record's expiry can hold.
+LAST_DEADLINE = 253_402_300_799
+
 
 class ResultStatus(StrEnum):
     """Where a job is.
@@ -80,11 +85,16 @@ class Job(BaseModel):
 
     version: int = Field(1, ge=1, le=1)
     label: str
-    request_id: str
+    request_id: str = Field(max_length=REQUEST_ID_MAX_CHARACTERS)
     body: str | None = None
     body_ref: str | None = None
     submitted_at: float
-    deadline: float | None = Field(None, description="Unix time in seconds after which nobody wants the result")
+    deadline: float | None = Field(
+        None,
+        le=LAST_DEADLINE,
+        allow_inf_nan=False,
+        description="Unix time in seconds after which nobody wants the result",
+    )
 
     def encode(self) -> str:
         """The message body for SQS: ASCII JSON."""

@@ -16,6 +16,8 @@ from .errors import SettingsError
 
 #: S3 takes at most 5 GiB in one PutObject (Amazon S3 User Guide, "Uploading objects").
 S3_PUT_MAX_BYTES = 5 * 1024**3
+#: A body is a JSON string inside the message, which at worst doubles it: twice this and the rest fit SQS's 1 MiB.
+BODY_INLINE_MAX_BYTES = 500_000
 #: SQS: visibility timeout of at most 12 hours (SQS Developer Guide, "Visibility timeout").
 VISIBILITY_MAX_SECONDS = 43_200
 
@@ -30,7 +32,9 @@ class Settings(BaseSettings):
     rule, when one is wrong.
     """
 
-    model_config = SettingsConfigDict(env_prefix="INFERENCE_ENGINE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="INFERENCE_ENGINE_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     prefix: str = Field("inference-engine", description="name that all queues and tables of one environment begin with")
     region: str | None = Field(None, description="AWS region; by default what the AWS SDK finds")
@@ -43,7 +47,7 @@ class Settings(BaseSettings):
     cells: int = Field(1, ge=1, description="parts that a large fleet is split into")
     cell: int = Field(0, ge=0, description="the part that this consumer belongs to")
 
-    body_inline_max_bytes: int = Field(262_144, ge=1, le=1_000_000, description="larger bodies go to S3")
+    body_inline_max_bytes: int = Field(262_144, ge=1, le=BODY_INLINE_MAX_BYTES, description="larger bodies go to S3")
     result_inline_max_bytes: int = Field(300_000, ge=1, le=390_000, description="larger results go to S3")
     payload_max_bytes: int = Field(
         S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused"
@@ -74,8 +78,8 @@ class Settings(BaseSettings):
     @classmethod
     def _derived_names(cls, values: dict[str, Any]) -> dict[str, Any]:
         prefix = values.get("prefix") or "inference-engine"
-        values.setdefault("jobs_table", f"{prefix}-jobs")
-        values.setdefault("registry_table", f"{prefix}-registry")
+        values["jobs_table"] = values.get("jobs_table") or f"{prefix}-jobs"
+        values["registry_table"] = values.get("registry_table") or f"{prefix}-registry"
         return values
 
     @model_validator(mode="after")

@@ -32,6 +32,8 @@ from .session import Transport
 #: DynamoDB API Reference: statements in one BatchExecuteStatement, keys in one BatchGetItem.
 STATEMENTS_PER_CALL = 25
 KEYS_PER_CALL = 100
+#: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
+MESSAGE_ID_MAX_CHARACTERS = 100
 #: DynamoDB answers a request of at most 16 MB; a batch of statements stays far below.
 BATCH_MAX_BYTES = 4_000_000
 #: Statements that DynamoDB was too busy for are repeated so often, waiting twice as long each time.
@@ -148,11 +150,12 @@ class JobRecords:
                     "starts": ticket.starts,
                     "consumer": consumer,
                     "started_at": time.time(),
+                    "expires_at": self._expiry(max(time.time(), job.deadline or 0)),
                 },
                 {"attempt": known.attempt},
             )
             if refused is None:
-                return (Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED), ticket
+                return _started(ticket, max_starts)
             if refused.record is None:
                 in_time = await self._insert(
                     message_id, job, ResultStatus.IN_PROGRESS, attempt=attempt, starts=1, consumer=consumer
@@ -164,7 +167,7 @@ class JobRecords:
             if known.status.finished:
                 return Start.FINISHED, ticket
             if known.attempt == attempt and known.consumer == consumer:
-                return Start.STARTED, Ticket(message_id, attempt, known.starts, consumer)
+                return _started(Ticket(message_id, attempt, known.starts, consumer), max_starts)
             if known.attempt >= attempt:
                 return Start.STALE, ticket
 
@@ -219,6 +222,9 @@ class JobRecords:
 
     async def get(self, message_id: str) -> JobRecord | None:
         """The record of a job, eventually consistent; None when there is none or it has expired."""
+        if not _possible(message_id):
+            # DynamoDB would refuse the whole batch for it, and other callers' reads with it.
+            return None
         return await self._reads.submit(message_id)
 
     async def close(self) -> None:
@@ -301,6 +307,14 @@ class JobRecords:
         now = time.time()
         records = (found.get(message_id) for message_id in message_ids)
         return [record if record and record.expires_at > now else None for record in records]
+
+
+def _started(ticket: Ticket, max_starts: int) -> tuple[Start, Ticket]:
+    return (Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED), ticket
+
+
+def _possible(message_id: str) -> bool:
+    return isinstance(message_id, str) and 0 < len(message_id) <= MESSAGE_ID_MAX_CHARACTERS and message_id.isascii()
 
 
 def _outcome(response: dict[str, Any]) -> _Refused | BaseException | None:

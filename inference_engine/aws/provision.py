@@ -34,7 +34,12 @@ async def provision(transport: Transport, settings: Settings) -> None:
 
 
 async def _queue(transport: Transport, name: str, attributes: dict[str, str]) -> None:
-    await transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes)
+    try:
+        await transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes)
+    except TransportError as error:
+        # A queue of that name with other attributes.
+        if error_code(error) not in ("QueueAlreadyExists", "QueueNameExists"):
+            raise
 
 
 async def _table(transport: Transport, parameters: dict[str, object]) -> None:

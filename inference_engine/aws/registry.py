@@ -159,7 +159,9 @@ class Registry:
         if view is None and claimed_at > fleet.read_at:
             return False
         expected = {":owner": taken["owner"], ":at": taken["claimed_at"]}
-        return await self._conditional_put(item, "#owner = :owner AND claimed_at = :at", expected) is None
+        taken = await self._conditional_put(item, "#owner = :owner AND claimed_at = :at", expected)
+        # After a lost answer the repeated write finds its own first one.
+        return taken is None or taken["owner"]["S"] == consumer_id
 
     async def _conditional_put(
         self, item: dict[str, Any], condition: str, values: dict[str, Any]

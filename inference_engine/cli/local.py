@@ -108,10 +108,10 @@ def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
 
 def _up(arguments: argparse.Namespace) -> int:
     with needs("local"):
-        from ..local import demo_models, environments, running
+        from ..local import demo, running
         from ..local.report import watch
     with running.only_one(), _sigterm_as_interrupt():
-        models = arguments.models or demo_models.ensure_repository(environments.cache_folder() / "demo-models", note)
+        models = arguments.models or demo.model_repository(note)
         if not models.is_dir():
             raise InferenceEngineError(f"--models {models}: no such folder; give a Triton model repository")
         stack = _stack(arguments, models)
@@ -150,11 +150,9 @@ def _env(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     with needs("local"):
-        from ..local import demo, demo_models, environments, report
-    with _sigterm_as_interrupt():
-        repository = demo_models.ensure_repository(environments.cache_folder() / "demo-models", note)
-        with _stack(arguments, repository) as stack:
-            outcome = demo.run(stack, jobs=arguments.jobs, query=arguments.query or demo.QUERY)
+        from ..local import demo, report
+    with _sigterm_as_interrupt(), _stack(arguments, demo.model_repository(note)) as stack:
+        outcome = demo.run(stack, jobs=arguments.jobs, query=arguments.query or demo.QUERY)
     if arguments.json:
         print_json(outcome.as_json())
     else:

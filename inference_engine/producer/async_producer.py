@@ -5,26 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
+
+from pydantic import ValidationError
 
 from .. import payloads
 from ..aws.client import DynamoDBClient
 from ..aws.connect import Aws
 from ..aws.jobs import JobRecord
 from ..aws.queues import OutgoingMessage
-from ..errors import DecodeError, InferenceEngineError, LabelError, ResultTimeoutError, UnknownMessageError
+from ..errors import (
+    DecodeError,
+    EncodeError,
+    InferenceEngineError,
+    LabelError,
+    ResultTimeoutError,
+    TransportError,
+    UnknownMessageError,
+)
 from ..job import Job, JobFailure, Response, ResultStatus
 from ..labels import SINGLE_QUEUE_LABEL, check_label
 from ..settings import Settings
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 from .watcher import ResultWatcher
 
+log = logging.getLogger(__name__)
+
 #: A job that nobody has started after so long is rung for again while its caller waits: the net under lost rings.
 NUDGE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A job that is ready to be sent."""
+
+    url: str
+    message: OutgoingMessage
+    job: Job
 
 
 class AsyncProducer:
@@ -52,8 +75,11 @@ class AsyncProducer:
         self.settings = settings
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._aws = Aws.for_producer(settings, threads=_threads)
+        self._closed = False
         self._single = queue_name is not None
-        self._routes: Routes = SingleQueueRoutes(self._aws, queue_name) if queue_name else LabelRoutes(self._aws)
+        self._routes: Routes = (
+            LabelRoutes(self._aws) if queue_name is None else SingleQueueRoutes(self._aws, queue_name)
+        )
         self._watcher = ResultWatcher(
             self._aws.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
         )
@@ -68,6 +94,7 @@ class AsyncProducer:
 
     async def close(self) -> None:
         """Finish what is being sent and close all connections; jobs that were posted go on."""
+        self._closed = True
         await self._watcher.close()
         await self._aws.close()
 
@@ -89,31 +116,69 @@ class AsyncProducer:
 
         Raises InvalidLabelError, UnknownLabelError, EncodeError, PayloadTooLargeError, TransportError.
         """
+        return await self._send(await self._prepare(body, label, deadline, request_id, dedup_key))
+
+    async def _prepare(
+        self, body: Any, label: str | None, deadline: float | None, request_id: str | None, dedup_key: str | None
+    ) -> _Prepared:
+        """All that can fail before anything is sent: a job that cannot go must leave nothing behind."""
+        self._check_open()
         label = self._label(label)
-        deduplication_id = uuid.uuid4().hex if dedup_key is None else hashlib.sha256(dedup_key.encode()).hexdigest()
-        # Before anything is sent: a job that cannot go must leave nothing behind.
+        deduplication_id = uuid.uuid4().hex if dedup_key is None else _digest(dedup_key)
         url = await self._routes.queue_url(label)
         text, reference = await payloads.pack(self._aws.blobs, "body", body, self.settings.body_inline_max_bytes)
-        job = Job(
-            label=label,
-            request_id=request_id or uuid.uuid4().hex,
-            body=text,
-            body_ref=reference,
-            submitted_at=time.time(),
-            deadline=deadline,
-        )
+        try:
+            job = Job(
+                label=label,
+                request_id=request_id or uuid.uuid4().hex,
+                body=text,
+                body_ref=reference,
+                submitted_at=time.time(),
+                deadline=deadline,
+            )
+        except ValidationError as error:
+            raise EncodeError(f"the job cannot travel: {error}") from error
         group = await self._routes.group(label, deduplication_id)
-        message_id = await self._aws.queues.send(url, OutgoingMessage(job.encode(), group, deduplication_id))
-        await asyncio.gather(self._aws.jobs.submitted(message_id, job), self._routes.wake(label))
+        return _Prepared(url, OutgoingMessage(job.encode(), group, deduplication_id), job)
+
+    async def _send(self, prepared: _Prepared) -> str:
+        message_id = await self._aws.queues.send(prepared.url, prepared.message)
+        await asyncio.gather(self._aws.jobs.submitted(message_id, prepared.job), self._wake(prepared.job.label))
         return message_id
 
-    async def post_many(self, bodies: Iterable[Any], label: str | None = None, **options: Any) -> list[str]:
+    async def _wake(self, label: str) -> None:
+        try:
+            await self._routes.wake(label)
+        except TransportError as error:
+            # The job is on its queue: who posted it must get its id, and a waiting caller or the next post rings again.
+            log.warning("nobody could be asked to load label %r: %s", label, error)
+
+    async def post_many(
+        self,
+        bodies: Iterable[Any],
+        label: str | None = None,
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+        dedup_key: str | None = None,
+    ) -> list[str]:
         """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
 
         `deadline` and the like as for `post_non_blocking`. When some cannot be posted, the first one's error is raised after
         all others were sent.
         """
-        return list(await asyncio.gather(*(self.post_non_blocking(body, label, **options) for body in bodies)))
+        # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
+        prepared = await asyncio.gather(
+            *(self._prepare(body, label, deadline, request_id, dedup_key) for body in bodies), return_exceptions=True
+        )
+        sent = await asyncio.gather(
+            *(self._send(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
+            return_exceptions=True,
+        )
+        for outcome in sent:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in sent if isinstance(outcome, str)]
 
     async def post(
         self, body: Any, label: str | None = None, *, timeout_seconds: float | None = None, **options: Any
@@ -170,6 +235,7 @@ class AsyncProducer:
         finally:
             for future in waits:
                 future.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
             if bar is not None:
                 bar.close()
 
@@ -180,7 +246,12 @@ class AsyncProducer:
             return SINGLE_QUEUE_LABEL
         raise LabelError("no label given: post(body, label='name-of-the-model')")
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InferenceEngineError(f"this {type(self).__name__} is closed; make a new one")
+
     async def _record(self, message_id: str) -> JobRecord:
+        self._check_open()
         record = await self._aws.jobs.get(message_id)
         if record is None:
             raise UnknownMessageError(
@@ -199,12 +270,12 @@ class AsyncProducer:
                     await self._routes.wake(label)
             if waiting.done():
                 return await self._response(waiting.result())
+            seen = self._watcher.seen(message_id, label)
         finally:
             if not waiting.done():
                 waiting.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await waiting
-        seen = self._watcher.forget(message_id, label)
         # The last look may be a second old, or the only one: a result that is there now is still a result.
         seen = await self._aws.jobs.get(message_id) or seen
         if seen is not None and seen.status.finished:
@@ -228,6 +299,14 @@ class AsyncProducer:
             result=result,
             error=error,
         )
+
+
+async def _fail(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _failure(error: InferenceEngineError) -> JobFailure:

@@ -30,7 +30,7 @@ PATIENCE = 0.1
 @dataclass(slots=True)
 class _Waiting:
     future: asyncio.Future[JobRecord]
-    since: float
+    callers: int = 0
     seen: JobRecord | None = None
 
 
@@ -66,23 +66,24 @@ class ResultWatcher:
             line.moved_at, line.due_at = now, now + self._min_seconds
         waiting = line.jobs.get(message_id)
         if waiting is None:
-            waiting = line.jobs[message_id] = _Waiting(asyncio.get_running_loop().create_future(), now)
+            waiting = line.jobs[message_id] = _Waiting(asyncio.get_running_loop().create_future())
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._watch())
         self._added.set()
-        # Two callers may wait for one job, and one of them may give up.
-        return await asyncio.shield(waiting.future)
+        waiting.callers += 1
+        try:
+            # Two callers may wait for one job, and one of them may give up.
+            return await asyncio.shield(waiting.future)
+        finally:
+            waiting.callers -= 1
+            if not waiting.callers:
+                self._drop(message_id, label, waiting)
 
-    def forget(self, message_id: str, label: str) -> JobRecord | None:
-        """Stop waiting for a job; what was last seen of it."""
+    def seen(self, message_id: str, label: str) -> JobRecord | None:
+        """What was last seen of a job that someone waits for."""
         line = self._lines.get(label)
-        waiting = line.jobs.pop(message_id, None) if line else None
-        if line is not None and not line.jobs:
-            del self._lines[label]
-        if waiting is None:
-            return None
-        waiting.future.cancel()
-        return waiting.seen
+        waiting = line.jobs.get(message_id) if line else None
+        return waiting.seen if waiting else None
 
     async def close(self) -> None:
         """Stop looking; whoever still waits is cancelled."""
@@ -122,8 +123,9 @@ class ResultWatcher:
         later = time.monotonic()
         for label, line in due.items():
             self._schedule(line, ended.get(label, 0), len(heads[label]), later)
-            if not line.jobs:
-                self._lines.pop(label, None)
+            # Another line of that label may have begun while this one was looked at.
+            if not line.jobs and self._lines.get(label) is line:
+                del self._lines[label]
 
     def _schedule(self, line: _Line, ended: int, asked: int, now: float) -> None:
         if ended:
@@ -146,6 +148,15 @@ class ResultWatcher:
             # To the end of the line, so that the next sweep looks at others.
             self._lines[label].jobs.move_to_end(message_id)
         return found
+
+    def _drop(self, message_id: str, label: str, waiting: _Waiting) -> None:
+        line = self._lines.get(label)
+        if line is None or line.jobs.get(message_id) is not waiting:
+            return
+        del line.jobs[message_id]
+        waiting.future.cancel()
+        if not line.jobs:
+            del self._lines[label]
 
     def _settle(self, label: str, message_id: str, record: JobRecord) -> bool:
         line = self._lines.get(label)

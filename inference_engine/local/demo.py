@@ -1,0 +1,251 @@
+"""The main job on one machine: post by label, run where the model is loaded, collect by message id."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference_engine.job import Response
+from inference_engine.local import demo_inputs, demo_models, environments
+from inference_engine.local.environments import Progress, silent
+from inference_engine.local.report import Ticker, live_progress
+from inference_engine.local.stack import LocalStack
+from inference_engine.producer import Producer
+
+#: More than any machine needs for the default number of jobs; a demo that hangs must end.
+TIMEOUT_SECONDS = 600.0
+#: A result is readable a moment before the consumer has counted it.
+COUNT_SECONDS = 5.0
+NEAREST = 3
+#: Results per label that are put into words.
+EXAMPLES = 4
+EMBEDDING_LABEL = "all-minilm-l6-v2"
+QUERY = "How do I get my money back?"
+#: What the query is compared with; near ones share its meaning and not its words.
+SENTENCES = (
+    "You can request a refund within thirty days of purchase.",
+    "Returned items are reimbursed to the original payment method.",
+    "Our support team answers within one working day.",
+    "The train to Hamburg leaves from platform seven.",
+    "Add two cloves of garlic and simmer for ten minutes.",
+    "Photosynthesis turns light into chemical energy.",
+    "The orchestra rehearses every Thursday evening.",
+    "A hash map finds a key in constant time on average.",
+    "The glacier has lost half of its ice since 1980.",
+    "She scored the winning goal in the last minute.",
+    "Water the seedlings twice a day until they sprout.",
+    "The contract may be terminated with three months' notice.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one consumer did for one label; p50 and p99 of the seconds from a job's start to its result."""
+
+    label: str
+    consumer: str
+    jobs: int
+    misses: int
+    load_seconds: float
+    p50_seconds: float
+    p99_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A sentence and the cosine of its embedding to the query's."""
+
+    sentence: str
+    cosine: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the jobs: `posted`, results that came (`results`), those that are successes, and `computed`, the
+    number of results that consumers say they wrote. `examples` has a line for people per label."""
+
+    backend: str
+    query: str
+    posted: int = 0
+    results: int = 0
+    succeeded: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    neighbours: list[Neighbour] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def misses(self) -> int:
+        """Loads that jobs had to wait for."""
+        return sum(row.misses for row in self.rows)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every job has exactly one result, and that a success."""
+        return self.posted == self.results == self.succeeded == self.computed > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for machines."""
+        return asdict(self) | {"misses": self.misses, "ok": self.ok}
+
+
+def model_repository(progress: Progress = silent) -> Path:
+    """The model repository with the demo's models, in the cache folder; made on first use, which downloads them.
+
+    Raises LocalStackError when that fails.
+    """
+    # Another release of the models' code gets a folder of its own.
+    code = digest_of(demo_models.__file__, demo_inputs.__file__)
+    folder = environments.cache_folder() / f"demo-models-{code}"
+    if not folder.is_dir():
+        with environments.locked(folder.with_name(folder.name + ".lock")):
+            if not folder.is_dir():
+                progress("preparing the demo's models (the first time, about 130 MB are downloaded)")
+                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-models-") as temporary:
+                    new = Path(temporary) / "repository"
+                    demo_models.write_demo_models(new, progress=progress)
+                    # A folder of this name is complete: an interrupted download leaves none.
+                    new.rename(folder)
+    return folder
+
+
+def digest_of(*files: str) -> str:
+    """A short hash of the content of files."""
+    return environments.digest(*(Path(file).read_text(encoding="utf-8") for file in files))
+
+
+def run(stack: LocalStack, *, jobs: int, query: str = QUERY) -> Outcome:
+    """Post `jobs` jobs over the demo's labels, as one bulk, and collect everything."""
+    labels = demo_models.DEMO_LABELS
+    outcome = Outcome(stack.backend, query)
+    before = _computed(stack.stats())
+    bodies = {label: _bodies(label, count, query) for label, count in _shares(labels, jobs).items() if count}
+    with Producer(timeout_seconds=TIMEOUT_SECONDS) as producer:
+        started = time.monotonic()
+        posted = _post(producer, bodies)
+        responses: dict[str, Response] = {}
+        with live_progress({label: len(of_label) for label, of_label in bodies.items()}) as ticker:
+            for response in _collect(producer, list(posted), ticker):
+                responses[response.message_id] = response
+        outcome.seconds = time.monotonic() - started
+    _count(outcome, posted, responses)
+    outcome.computed = _wait_until_counted(stack, before + outcome.results) - before
+    outcome.rows = rows_of(stack.stats())
+    _explain(outcome, posted, responses)
+    return outcome
+
+
+def rows_of(stats: Sequence[dict[str, Any]]) -> list[Row]:
+    """The table of what consumers report, by label and consumer."""
+    rows = []
+    for consumer in stats:
+        for label, counts in consumer["labels"].items():
+            seconds = sorted(counts["service_seconds"])
+            rows.append(
+                Row(
+                    label,
+                    str(consumer["consumer_id"]),
+                    counts["jobs"],
+                    counts["misses"],
+                    counts["load_seconds"],
+                    percentile(seconds, 50),
+                    percentile(seconds, 99),
+                )
+            )
+    return sorted(rows, key=lambda row: (row.label, row.consumer))
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of the ordered values do not exceed; 0 without values."""
+    return ordered[max(math.ceil(len(ordered) * percent / 100) - 1, 0)] if ordered else 0.0
+
+
+def nearest(query: Any, others: dict[str, Any], count: int = NEAREST) -> list[Neighbour]:
+    """The `count` sentences whose embeddings have the greatest cosine to the query's."""
+    found = [Neighbour(sentence, _cosine(query, vector)) for sentence, vector in others.items()]
+    return sorted(found, key=lambda neighbour: -neighbour.cosine)[:count]
+
+
+def _cosine(left: Any, right: Any) -> float:
+    a, b = np.ravel(np.asarray(left, dtype=np.float64)), np.ravel(np.asarray(right, dtype=np.float64))
+    return round(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))), 6)
+
+
+def _shares(labels: Sequence[str], jobs: int) -> dict[str, int]:
+    """How many of the jobs each label gets: as even as can be."""
+    return {label: jobs // len(labels) + (place < jobs % len(labels)) for place, label in enumerate(labels)}
+
+
+def _bodies(label: str, count: int, query: str) -> list[Any]:
+    """`count` real inputs; those of the embedding model begin with the query and the sentences."""
+    inputs: list[Any]
+    if label == EMBEDDING_LABEL:
+        inputs = [{"TEXT": np.array([text.encode()], dtype=object)} for text in (query, *SENTENCES)]
+    else:
+        inputs = list(demo_models.sample_inputs(label))
+    return list(itertools.islice(itertools.cycle(inputs), count))
+
+
+def _post(producer: Producer, bodies: dict[str, list[Any]]) -> dict[str, tuple[str, Any]]:
+    """Post all labels at once; label and body of each message id."""
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        ids = pool.map(lambda label: producer.post_many(bodies[label], label), bodies)
+        pairs = zip(bodies, ids, strict=True)
+        return {
+            message_id: (label, body)
+            for label, of_label in pairs
+            for message_id, body in zip(of_label, bodies[label], strict=True)
+        }
+
+
+def _collect(producer: Producer, message_ids: list[str], ticker: Ticker) -> Iterator[Response]:
+    for response in producer.as_completed(message_ids):
+        ticker.tick(response.label)
+        yield response
+
+
+def _count(outcome: Outcome, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
+    outcome.posted = len(posted)
+    finished = [responses[message_id] for message_id in posted if message_id in responses]
+    outcome.results = sum(response.status.finished for response in finished)
+    outcome.succeeded = sum(response.ok for response in finished)
+    outcome.errors = [f"{response.label}: {response.error}" for response in finished if response.error]
+
+
+def _computed(stats: Sequence[dict[str, Any]]) -> int:
+    return sum(int(counts["jobs"]) for consumer in stats for counts in consumer["labels"].values())
+
+
+def _wait_until_counted(stack: LocalStack, expected: int) -> int:
+    deadline = time.monotonic() + COUNT_SECONDS
+    while (computed := _computed(stack.stats())) < expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return computed
+
+
+def _explain(outcome: Outcome, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
+    """Fill in what a person can check: an example per label, and the neighbours of the query."""
+    results: dict[str, list[Any]] = {}
+    for message_id, (label, _) in posted.items():
+        response = responses.get(message_id)
+        results.setdefault(label, []).append(response.result if response and response.ok else None)
+    for label, of_label in results.items():
+        if found := [result for result in of_label if result is not None]:
+            lines = [demo_models.describe(label, result) for result in found[:EXAMPLES]]
+            outcome.examples[label] = "; ".join(dict.fromkeys(lines))
+    embeddings = [result["EMBEDDING"][0] if result else None for result in results.get(EMBEDDING_LABEL, ())]
+    query, others = (embeddings[0], embeddings[1:]) if embeddings else (None, [])
+    if query is not None:
+        vectors = {text: vector for text, vector in zip(SENTENCES, others, strict=False) if vector is not None}
+        outcome.neighbours = nearest(query, vectors)

@@ -1,0 +1,74 @@
+"""Fixtures that all tests share: AWS, and a deployment of one's own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.provision import provision
+from inference_engine.aws.session import ThreadTransport
+from inference_engine.local.emulator import Emulator
+from inference_engine.settings import Settings
+
+DEFAULTS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(scope="session")
+def aws_environment() -> Iterator[str]:
+    """The endpoint of an AWS emulator: the one of AWS_ENDPOINT_URL, or one that lives as long as the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if url := os.environ.get("AWS_ENDPOINT_URL"):
+            for name, value in DEFAULTS.items():
+                if name not in os.environ:
+                    patch.setenv(name, value)
+            yield url
+            return
+        with Emulator() as emulator:
+            for name, value in emulator.environment().items():
+                patch.setenv(name, value)
+            yield emulator.endpoint_url
+
+
+@pytest.fixture
+def settings(aws_environment: str) -> Settings:
+    """Settings of a deployment that only this test uses, and that is there already."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    settings = Settings(
+        prefix=name,
+        bucket=f"{name}-payloads",
+        wait_time_seconds=1,
+        visibility_timeout_seconds=30,
+        placement_interval_seconds=0.5,
+        placement_idle_seconds=1,
+        host_cache_seconds=1,
+        poll_max_seconds=0.2,
+        timeout_seconds=30,
+    )
+    asyncio.run(_provision(settings))
+    return settings
+
+
+async def _provision(settings: Settings) -> None:
+    transport = ThreadTransport()
+    try:
+        await provision(transport, settings)
+    finally:
+        await transport.close()
+
+
+@pytest.fixture
+async def aws(settings: Settings) -> AsyncIterator[Aws]:
+    """The deployment as a consumer sees it."""
+    aws = Aws.for_consumer(settings)
+    yield aws
+    await aws.close()

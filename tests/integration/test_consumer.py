@@ -1,0 +1,276 @@
+"""Consumers in this process against the emulator: routing, outcomes, failures to load, payloads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from inference_engine import (
+    AsyncConsumer,
+    AsyncProducer,
+    Consumer,
+    DynamoDBClient,
+    Producer,
+    ResultStatus,
+    Settings,
+    UnretryableError,
+)
+from inference_engine.aws.connect import Aws
+from inference_engine.backends.base import LoadedModel, Work
+from inference_engine.backends.function import FunctionBackend
+from inference_engine.errors import ModelLoadError, SettingsError
+from inference_engine.fleet import LabelSettings
+
+
+def echo(body: Any, message_id: str) -> Any:
+    return body
+
+
+@asynccontextmanager
+async def fleet(
+    settings: Settings, *consumers: dict[str, Any]
+) -> AsyncIterator[tuple[AsyncProducer, list[AsyncConsumer]]]:
+    started = [AsyncConsumer(settings, **options) for options in consumers]
+    async with AsyncProducer(settings, timeout_seconds=60) as producer:
+        await asyncio.gather(*(consumer.start() for consumer in started))
+        try:
+            yield producer, started
+        finally:
+            await asyncio.gather(*(consumer.stop() for consumer in started))
+
+
+def misses(consumers: list[AsyncConsumer]) -> int:
+    return sum(counts.misses for consumer in consumers for counts in consumer.metrics.labels.values())
+
+
+async def collect(producer: AsyncProducer, ids: list[str]) -> Counter[str]:
+    responses = [response async for response in producer.as_completed(ids, timeout_seconds=120)]
+    assert len({response.message_id for response in responses}) == len(ids) == len(responses)
+    return Counter(response.status.value for response in responses)
+
+
+async def test_labels_up_to_the_slots_cost_exactly_one_miss_each(settings: Settings) -> None:
+    two = {"compute_result": echo, "max_labels": 2}
+    async with fleet(settings, two, two) as (producer, consumers):
+        ids = [await producer.post_non_blocking({"n": n}, label) for n in range(100) for label in ("a", "b", "c", "d")]
+        assert await collect(producer, ids) == {"SUCCESS": 400}
+        assert misses(consumers) == 4
+
+
+async def test_a_bulk_over_more_labels_than_slots_costs_about_one_miss_a_label(settings: Settings) -> None:
+    two = {"compute_result": echo, "max_labels": 2}
+    async with fleet(settings, two, two) as (producer, consumers):
+        posts = (producer.post_many([{"n": n} for n in range(400)], f"bulk-{label}") for label in range(5))
+        ids = [message_id for some in await asyncio.gather(*posts) for message_id in some]
+        assert await collect(producer, ids) == {"SUCCESS": 2000}
+        assert misses(consumers) <= 6
+
+
+async def test_every_outcome_reaches_its_caller(settings: Settings) -> None:
+    async def compute(body: dict[str, Any], message_id: str) -> Any:
+        match body["do"]:
+            case "fail":
+                raise ValueError("always")
+            case "never":
+                raise UnretryableError("not this one")
+            case "listed":
+                raise KeyError("listed")
+            case "unsendable":
+                return {1, 2}
+        return message_id
+
+    async with fleet(settings, {"compute_result": compute, "unretryable": (KeyError,)}) as (producer, _):
+        good, failing, never, listed, unsendable, late = await asyncio.gather(
+            producer.post({"do": "good"}, "m", request_id="mine"),
+            producer.post({"do": "fail"}, "m-failing"),
+            producer.post({"do": "never"}, "m"),
+            producer.post({"do": "listed"}, "m"),
+            producer.post({"do": "unsendable"}, "m"),
+            producer.post({"do": "good"}, "m", deadline=time.time() - 1),
+        )
+    assert (good.status_code, good.result, good.request_id) == (200, good.message_id, "mine")
+    assert (failing.status, failing.status_code, str(failing.error)) == (ResultStatus.ERROR, 500, "ValueError: always")
+    assert str(never.error) == "UnretryableError: not this one"
+    assert listed.error is not None
+    assert listed.error.type == "KeyError"
+    assert unsendable.error is not None
+    assert unsendable.error.type == "EncodeError"
+    assert late.status is ResultStatus.EXPIRED
+
+
+async def test_an_error_is_retried_until_it_goes_well(settings: Settings) -> None:
+    tries = Counter[str]()
+
+    def compute(body: Any, message_id: str) -> int:
+        tries[message_id] += 1
+        if tries[message_id] < 3:
+            raise ConnectionError("not yet")
+        return tries[message_id]
+
+    async with fleet(settings, {"compute_result": compute}) as (producer, _):
+        assert (await producer.post(None, "flaky")).result == 3
+
+
+async def test_a_cancelled_job_is_not_computed_and_a_running_one_keeps_no_result(settings: Settings) -> None:
+    running, go_on = asyncio.Event(), asyncio.Event()
+    computed: list[Any] = []
+
+    async def compute(body: Any, message_id: str) -> Any:
+        computed.append(body)
+        running.set()
+        await go_on.wait()
+        return body
+
+    async with AsyncProducer(settings) as producer:
+        waiting = await producer.post_non_blocking("waiting", "m")
+        assert await producer.cancel(waiting)
+        async with AsyncConsumer(settings, compute_result=compute):
+            started = await producer.post_non_blocking("started", "m")
+            await asyncio.wait_for(running.wait(), 30)
+            assert await producer.cancel(started)
+            go_on.set()
+            assert (await producer.post("last", "m")).result == "last"
+        assert computed == ["started", "last"]
+        for message_id in (waiting, started):
+            assert (await producer.retrieve_result(message_id)).status is ResultStatus.CANCELLED
+
+
+class OneBadModel(FunctionBackend):
+    """Loads every label but `bad`."""
+
+    def __init__(self) -> None:
+        super().__init__(echo)
+        self.tries = 0
+
+    async def load(self, label: str) -> LoadedModel:
+        if label == "bad":
+            self.tries += 1
+            raise ModelLoadError("model 'bad' has no weights")
+        return await super().load(label)
+
+
+async def test_jobs_of_a_model_that_cannot_be_loaded_fail_with_the_reason_and_others_go_on(settings: Settings) -> None:
+    backends = [OneBadModel(), OneBadModel()]
+    async with fleet(settings, *({"backend": backend} for backend in backends)) as (producer, _):
+        bad = [await producer.post_non_blocking(n, "bad") for n in range(12)]
+        good = await producer.post_many(range(12), "good")
+        assert await collect(producer, good) == {"SUCCESS": 12}
+        assert await collect(producer, bad) == {"ERROR": 12}
+        error = (await producer.retrieve_result(bad[0])).error
+        assert error is not None
+        assert "has no weights" in error.message
+    assert sum(backend.tries for backend in backends) == settings.max_load_tries
+
+
+async def test_payloads_of_all_kinds_arrive_as_they_were_sent(settings: Settings) -> None:
+    picture = np.random.default_rng(1).random((3, 224, 224), dtype=np.float32)
+    bodies: list[Any] = [
+        "x" * 5_000_000,
+        "ünï-\N{SNOWMAN}-\U0001f600\x00",
+        "",
+        None,
+        {"a": [{"b": {"c": [1, None, True]}}]},
+    ]
+    async with fleet(settings, {"compute_result": echo}) as (producer, _):
+        for body in bodies:
+            assert (await producer.post(body, "m")).result == body
+        back = (await producer.post({"image": picture}, "m")).result["image"]
+        np.testing.assert_array_equal(back, picture)
+        assert back.dtype == picture.dtype
+
+
+async def test_a_label_with_lanes_is_shared_by_consumers_and_loses_nothing(settings: Settings) -> None:
+    aws = Aws.for_consumer(settings)
+    await aws.registry.set_label(LabelSettings(label="wide", lanes=4))
+    await aws.close()
+    async with fleet(settings, {"compute_result": echo}, {"compute_result": echo}) as (producer, _):
+        ids = await producer.post_many(range(500), "wide")
+        assert await collect(producer, ids) == {"SUCCESS": 500}
+
+
+async def test_a_thousand_labels_can_be_created_and_used(settings: Settings) -> None:
+    async with fleet(settings, *({"compute_result": echo, "max_labels": 20} for _ in range(3))) as (
+        producer,
+        consumers,
+    ):
+        ids = await asyncio.gather(*(producer.post_non_blocking(n, f"label-{n}") for n in range(1000)))
+        assert await collect(producer, list(ids)) == {"SUCCESS": 1000}
+        assert misses(consumers) == 1000
+
+
+async def test_the_http_port_tells_health_readiness_and_counts(settings: Settings) -> None:
+    async with (
+        fleet(settings, {"compute_result": echo, "http_port": 0}) as (producer, [consumer]),
+        aiohttp.ClientSession(f"http://127.0.0.1:{consumer.http_port}") as http,
+    ):
+        await producer.post(1, "m")
+        assert (await http.get("/healthz")).status == 200
+        assert (await http.get("/readyz")).status == 200
+        assert await (await http.get("/busy")).json() == {"busy": False}
+        assert (
+            'inference_engine_jobs_total{label="m",status="SUCCESS"} 1.0' in await (await http.get("/metrics")).text()
+        )
+        stats = await (await http.get("/stats")).json()
+        assert (stats["labels"]["m"]["jobs"], stats["labels"]["m"]["misses"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({}, "compute_result"), ({"compute_result": echo, "max_labels": 0}, "max_labels=0")],
+)
+def test_a_consumer_without_sense_is_refused_at_once(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(SettingsError, match=word):
+        Consumer(**options)
+
+
+def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None:
+    def your_function(body: dict[str, int], message_id: str) -> dict[str, int]:
+        return {"answer": body["number"] + 38}
+
+    async def create() -> None:
+        aws = Aws.for_consumer(settings)
+        await aws.transport.call(
+            "sqs", "create_queue", QueueName=f"{settings.prefix}-one.fifo", Attributes={"FifoQueue": "true"}
+        )
+        await aws.close()
+
+    asyncio.run(create())
+    one: dict[str, Any] = {
+        "queue_name": f"{settings.prefix}-one.fifo",
+        "ddb_client": DynamoDBClient(table=settings.jobs_table),
+    }
+    consumer = Consumer(compute_result=your_function, **one)
+    consumer.start_consuming()
+    producer = Producer(**one)
+    try:
+        id_ = producer.post_non_blocking({"number": 4})
+        until = time.monotonic() + 60
+        while producer.retrieve_result_status(id_) is not ResultStatus.SUCCESS:
+            assert time.monotonic() < until
+        assert producer.retrieve_result(id_).result == {"answer": 42}
+        assert producer.post({"number": 4}).result == {"answer": 42}
+    finally:
+        producer.close()
+        consumer.stop_consuming()
+
+
+async def test_function_backend_calls_hooks_and_passes_the_label() -> None:
+    calls: list[str] = []
+    backend = FunctionBackend(
+        lambda body, message_id, label: (body, message_id, label),
+        load=lambda label: calls.append(f"load {label}") or 7,  # type: ignore[func-returns-value]
+        unload=lambda label: calls.append(f"unload {label}"),
+    )
+    assert await backend.load("m") == LoadedModel("m", 7)
+    assert await backend.infer(Work("id", "m", 1)) == (1, "id", "m")
+    await backend.unload("m")
+    assert calls == ["load m", "unload m"]
+    await backend.close()

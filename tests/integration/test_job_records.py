@@ -1,0 +1,226 @@
+"""Job records: every transition, who wins a race, and what a late writer may not do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import pytest
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.jobs import JobRecords, Start, Ticket
+from inference_engine.aws.session import AioTransport
+from inference_engine.job import Job, JobFailure, ResultStatus
+from inference_engine.settings import Settings
+from tests.support.fault_proxy import Fault, FaultProxy
+
+MAX_STARTS = 3
+
+
+def new_job(**fields: object) -> tuple[str, Job]:
+    values = {"label": "resnet50", "request_id": "r", "body": "1", "submitted_at": time.time()} | fields
+    return uuid.uuid4().hex, Job.model_validate(values)
+
+
+async def started(jobs: JobRecords, message_id: str, job: Job, attempt: int = 1, consumer: str = "a") -> Ticket:
+    start, ticket = await jobs.start(message_id, job, attempt, consumer, MAX_STARTS)
+    assert start is Start.STARTED
+    return ticket
+
+
+async def test_life_of_a_job(aws: Aws) -> None:
+    message_id, job = new_job()
+    assert await aws.jobs.get(message_id) is None
+    await aws.jobs.submitted(message_id, job)
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.label, record.request_id) == (ResultStatus.SUBMITTED, "resnet50", "r")
+    assert (record.attempt, record.starts, record.consumer) == (0, 0, "")
+    ticket = await started(aws.jobs, message_id, job)
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.attempt, record.starts, record.consumer) == (ResultStatus.IN_PROGRESS, 1, 1, "a")
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.result, record.error) == (ResultStatus.SUCCESS, "42", None)
+    assert record.submitted_at <= record.started_at <= record.finished_at <= record.expires_at
+
+
+async def test_failure_is_kept(aws: Aws) -> None:
+    message_id, job = new_job()
+    ticket = await started(aws.jobs, message_id, job)
+    failure = JobFailure(type="ValueError", message='it said "no" — \u2603')
+    assert await aws.jobs.finish(ticket, ResultStatus.ERROR, error=failure)
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.error, record.result) == (ResultStatus.ERROR, failure, None)
+
+
+async def test_start_makes_the_record_that_is_missing(aws: Aws) -> None:
+    message_id, job = new_job()
+    ticket = await started(aws.jobs, message_id, job)
+    await aws.jobs.submitted(message_id, job)
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert record.status is ResultStatus.IN_PROGRESS
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    await aws.jobs.submitted(message_id, job)
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert record.status is ResultStatus.SUCCESS
+
+
+async def test_submitted_and_start_at_once(aws: Aws) -> None:
+    pairs = [new_job() for _ in range(30)]
+    await asyncio.gather(
+        *(aws.jobs.submitted(message_id, job) for message_id, job in pairs),
+        *(started(aws.jobs, message_id, job) for message_id, job in pairs),
+    )
+    records = await asyncio.gather(*(aws.jobs.get(message_id) for message_id, _ in pairs))
+    assert {record.status for record in records if record} == {ResultStatus.IN_PROGRESS}
+    assert {record.starts for record in records if record} == {1}
+
+
+async def test_later_attempt_fences_off_the_earlier(aws: Aws) -> None:
+    message_id, job = new_job()
+    first = await started(aws.jobs, message_id, job, 1, "a")
+    second = await started(aws.jobs, message_id, job, 2, "b")
+    assert second.starts == 2
+    assert not await aws.jobs.finish(first, ResultStatus.SUCCESS, result="late")
+    assert not await aws.jobs.release(first)
+    assert (await aws.jobs.start(message_id, job, 1, "a", MAX_STARTS))[0] is Start.STALE
+    assert await aws.jobs.finish(second, ResultStatus.SUCCESS, result="right")
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.result, record.consumer) == ("right", "b")
+
+
+async def test_same_attempt_of_another_consumer_is_stale(aws: Aws) -> None:
+    message_id, job = new_job()
+    await started(aws.jobs, message_id, job, 1, "a")
+    assert (await aws.jobs.start(message_id, job, 1, "b", MAX_STARTS))[0] is Start.STALE
+
+
+async def test_repeated_start_is_the_same_start(aws: Aws) -> None:
+    message_id, job = new_job()
+    await aws.jobs.submitted(message_id, job)
+    assert await started(aws.jobs, message_id, job) == await started(aws.jobs, message_id, job)
+
+
+async def test_concurrent_starts_have_one_winner(aws: Aws) -> None:
+    message_id, job = new_job()
+    await aws.jobs.submitted(message_id, job)
+    outcomes = await asyncio.gather(*(aws.jobs.start(message_id, job, 1, f"c{i}", MAX_STARTS) for i in range(10)))
+    assert [start for start, _ in outcomes].count(Start.STARTED) == 1
+    assert {start for start, _ in outcomes} == {Start.STARTED, Start.STALE}
+
+
+async def test_finished_job_never_changes(aws: Aws) -> None:
+    message_id, job = new_job()
+    ticket = await started(aws.jobs, message_id, job)
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    assert (await aws.jobs.start(message_id, job, 2, "b", MAX_STARTS))[0] is Start.FINISHED
+    assert not await aws.jobs.cancel(message_id)
+    assert not await aws.jobs.release(ticket)
+    assert not await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1"), "a repeated finish agrees with itself"
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.result) == (ResultStatus.SUCCESS, "1")
+
+
+async def test_release_takes_the_start_back(aws: Aws) -> None:
+    message_id, job = new_job()
+    ticket = await started(aws.jobs, message_id, job, 1)
+    assert await aws.jobs.release(ticket)
+    assert await aws.jobs.release(ticket), "a repeated release agrees with itself"
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.starts) == (ResultStatus.SUBMITTED, 0)
+    assert (await started(aws.jobs, message_id, job, 2, "b")).starts == 1
+
+
+async def test_too_many_starts(aws: Aws) -> None:
+    message_id, job = new_job()
+    for attempt in range(1, MAX_STARTS + 1):
+        await started(aws.jobs, message_id, job, attempt)
+    start, ticket = await aws.jobs.start(message_id, job, MAX_STARTS + 1, "a", MAX_STARTS)
+    assert (start, ticket.starts) == (Start.EXHAUSTED, MAX_STARTS + 1)
+    again, _ = await aws.jobs.start(message_id, job, MAX_STARTS + 1, "a", MAX_STARTS)
+    assert again is Start.EXHAUSTED
+    assert await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+
+
+async def test_cancel(aws: Aws) -> None:
+    message_id, job = new_job()
+    assert not await aws.jobs.cancel(message_id)
+    await aws.jobs.submitted(message_id, job)
+    assert await aws.jobs.cancel(message_id)
+    assert await aws.jobs.cancel(message_id)
+    assert (await aws.jobs.start(message_id, job, 1, "a", MAX_STARTS))[0] is Start.FINISHED
+
+
+async def test_cancel_against_finish_has_one_winner(aws: Aws) -> None:
+    pairs = [new_job() for _ in range(20)]
+    tickets = [await started(aws.jobs, message_id, job) for message_id, job in pairs]
+    other = JobRecords(aws.transport, aws.settings.jobs_table, aws.settings.result_ttl_seconds)
+    finished = [aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
+    cancelled = [other.cancel(ticket.message_id) for ticket in tickets]
+    outcomes = await asyncio.gather(*finished, *cancelled)
+    for ticket, finish, cancel in zip(tickets, outcomes[:20], outcomes[20:], strict=True):
+        record = await aws.jobs.get(ticket.message_id)
+        assert record is not None
+        assert finish != cancel
+        assert record.status is (ResultStatus.SUCCESS if finish else ResultStatus.CANCELLED)
+
+
+async def test_hundreds_of_records_at_once(aws: Aws) -> None:
+    pairs = [new_job(request_id=str(index)) for index in range(230)]
+    await asyncio.gather(*(aws.jobs.submitted(message_id, job) for message_id, job in pairs))
+    records = await asyncio.gather(*(aws.jobs.get(message_id) for message_id, _ in pairs))
+    assert [record.request_id for record in records if record] == [str(index) for index in range(230)]
+
+
+@pytest.mark.parametrize("message_id", ["", "x" * 3000, "\ud800", "☃"])
+async def test_impossible_message_id_is_unknown_and_harms_nobody(aws: Aws, message_id: str) -> None:
+    good, job = new_job()
+    await aws.jobs.submitted(good, job)
+    record, nothing = await asyncio.gather(aws.jobs.get(good), aws.jobs.get(message_id))
+    assert record is not None
+    assert nothing is None
+
+
+async def test_expired_record_is_gone_and_a_start_renews_it(aws: Aws) -> None:
+    message_id, job = new_job()
+    brief = JobRecords(aws.transport, aws.settings.jobs_table, 0.001)
+    await brief.submitted(message_id, job)
+    assert await brief.get(message_id) is None
+    await started(aws.jobs, message_id, job)
+    assert await aws.jobs.get(message_id) is not None
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_each_write_survives_a_fault(
+    settings: Settings, aws_environment: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultProxy(aws_environment, share=0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        transport = AioTransport()
+        jobs = JobRecords(transport, settings.jobs_table, 60)
+        message_id, job = new_job()
+        proxy.plan("BatchExecuteStatement", fault)
+        await jobs.submitted(message_id, job)
+        proxy.plan("BatchExecuteStatement", fault)
+        start, ticket = await jobs.start(message_id, job, 1, "a", 1)
+        assert (start, ticket.starts) == (Start.STARTED, 1)
+        proxy.plan("BatchExecuteStatement", fault)
+        start, ticket = await jobs.start(message_id, job, 2, "a", 1)
+        assert (start, ticket.starts) == (Start.EXHAUSTED, 2)
+        proxy.plan("BatchExecuteStatement", fault)
+        assert await jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+        proxy.plan("BatchGetItem", fault)
+        assert await jobs.get(message_id) is not None
+        assert proxy.faults[fault] == 5
+        await transport.close()

@@ -1,0 +1,154 @@
+"""The placement rules: examples for each, and invariants for all views."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_engine.consumer.placement import (
+    Capacity,
+    Held,
+    coldest_at,
+    order,
+    patience_seconds,
+    rank,
+    turn_over,
+    victims,
+    wants_another_host,
+)
+from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
+
+NOW = 1000.0
+
+
+def consumer(
+    name: str, *, free: int = 0, coldest: float | None = None, lease: float = NOW + 10, **more: object
+) -> ConsumerView:
+    return ConsumerView(consumer_id=name, lease_until=lease, free_slots=free, coldest_at=coldest, **more)
+
+
+def held(
+    label: str, *, idle: bool = True, used: float = 0.0, loaded: float = 0.0, load: float = 0.0, size: int = 0
+) -> Held:
+    return Held(label, idle, used, loaded, load, size)
+
+
+views = st.builds(
+    consumer,
+    st.text("abcdef", min_size=1, max_size=4),
+    free=st.integers(0, 4),
+    coldest=st.none() | st.floats(0, NOW),
+    lease=st.floats(NOW - 10, NOW + 10),
+    draining=st.booleans(),
+)
+fleets = st.lists(views, max_size=12, unique_by=lambda view: view.consumer_id).map(lambda rows: Fleet(tuple(rows), NOW))
+holdings = st.lists(
+    st.builds(
+        held,
+        st.text("abcdef", min_size=1, max_size=4),
+        idle=st.booleans(),
+        used=st.floats(0, NOW),
+        size=st.integers(0, 100),
+    ),
+    max_size=8,
+    unique_by=lambda label: label.label,
+)
+
+
+def test_free_slots_come_before_evictions_and_the_coldest_before_the_warmer() -> None:
+    fleet = Fleet(
+        (consumer("warm", coldest=900), consumer("cold", coldest=100), consumer("free", free=1), consumer("full"))
+    )
+    assert [view.consumer_id for view in order(fleet, NOW)] == ["free", "cold", "warm"]
+    assert rank(fleet, "full", NOW) is None
+
+
+@given(fleets)
+def test_ranks_are_a_numbering_of_the_live_consumers_that_can_take_a_label(fleet: Fleet) -> None:
+    ranks = {view.consumer_id: rank(fleet, view.consumer_id, NOW) for view in fleet.consumers}
+    able = [view.consumer_id for view in fleet.live(NOW) if view.free_slots or view.coldest_at is not None]
+    assert sorted(place for place in ranks.values() if place is not None) == list(range(len(able)))
+    assert {name for name, place in ranks.items() if place is not None} == set(able)
+
+
+@given(fleets, st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_the_order_of_the_rows(fleet: Fleet, random: object) -> None:
+    rows = list(fleet.consumers)
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    assert order(Fleet(tuple(rows), NOW), NOW) == order(fleet, NOW)
+
+
+@given(fleets)
+def test_somebody_is_always_ready_to_take_a_request_at_once_if_anyone_can(fleet: Fleet) -> None:
+    def patience(view: ConsumerView) -> float:
+        return patience_seconds(fleet, view.consumer_id, NOW, interval_seconds=1, idle_seconds=10)
+
+    able = order(fleet, NOW)
+    assert not able or min(patience(view) for view in able) == 0
+    for view in fleet.consumers:
+        if view not in able:
+            assert patience(view) == math.inf
+        elif not view.free_slots and able[0].free_slots:
+            assert patience(view) > 10
+
+
+@given(holdings, st.integers(1, 6), st.none() | st.integers(1, 300), st.integers(0, 100))
+def test_victims_are_the_coldest_idle_labels_and_no_more_than_needed(
+    labels: list[Held], slots: int, memory: int | None, size: int
+) -> None:
+    capacity = Capacity(slots, memory)
+    chosen = victims(labels, capacity, size)
+    idle = sorted((label for label in labels if label.idle), key=lambda label: (label.last_used, label.label))
+    if chosen is None:
+        assert not capacity.fits([label for label in labels if not label.idle], size)
+        return
+    assert chosen == [label.label for label in idle[: len(chosen)]]
+    assert capacity.fits([label for label in labels if label.label not in chosen], size)
+    if chosen:
+        assert not capacity.fits([label for label in labels if label.label not in chosen[:-1]], size)
+
+
+def test_a_memory_budget_counts_measured_bytes() -> None:
+    capacity = Capacity(memory_bytes=100)
+    two = [held("a", size=40, used=1), held("b", size=40, used=2)]
+    assert capacity.free_slots([]) == 1
+    assert capacity.free_slots(two) == 0
+    assert victims(two, capacity, 50) == ["a"]
+    assert victims([held("a", size=40, idle=False)], capacity, 70) is None
+    assert victims([], capacity, 500) == []
+
+
+def test_a_busy_label_keeps_its_slot_for_its_turn() -> None:
+    busy = [held("short", idle=False, loaded=NOW - 20, load=1), held("dear", idle=False, loaded=NOW - 90, load=10)]
+    assert turn_over(busy, NOW, turn_min_seconds=30) is None
+    assert turn_over(busy, NOW + 15, turn_min_seconds=30) == "dear"
+    assert turn_over(busy, NOW + 9, turn_min_seconds=20) == "short"
+    assert turn_over([held("idle", loaded=0)], NOW, 1) is None
+
+
+def test_coldest_at_is_of_idle_labels_only() -> None:
+    assert coldest_at([held("a", used=5, idle=False), held("b", used=7)]) == 7
+    assert coldest_at([held("a", idle=False)]) is None
+
+
+def test_another_host_is_wanted_by_backlog_seconds_within_lanes() -> None:
+    case = {"service_seconds": 0.1, "load_seconds": 2.0, "target_seconds": 10.0}
+    assert wants_another_host(backlog=200, hosts=1, lanes=2, **case)
+    assert not wants_another_host(backlog=200, hosts=2, lanes=2, **case)
+    assert not wants_another_host(backlog=90, hosts=1, lanes=4, **case)
+    assert not wants_another_host(backlog=200, hosts=1, lanes=4, **{**case, "load_seconds": 30.0})
+
+
+def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
+    statistics = {"m": LabelStatistics()}
+    fleet = Fleet(
+        (
+            consumer("holds", loaded=statistics),
+            consumer("loads", loading=("m",)),
+            consumer("dead", loaded=statistics, lease=NOW - 1),
+            consumer("leaves", loaded=statistics, draining=True),
+        )
+    )
+    assert [view.consumer_id for view in fleet.hosts("m", NOW)] == ["holds", "loads"]
