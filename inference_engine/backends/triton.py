@@ -188,12 +188,15 @@ class TritonBackend:
             # Triton may refuse to unload what it does not have; that is as good as unloaded.
             if not await self._is_free(label):
                 raise BackendError(f"Triton could not unload model {label!r}: {error.message()}") from error
+        if label in self._suspects:
+            # Its memory went with its process, and Triton waits for ever for the job that it died in.
+            self._suspects.discard(label)
+            return
         if not await until(lambda: self._is_free(label), self._load_timeout_seconds):
             raise BackendError(
                 f"model {label!r} is still in Triton's memory {self._load_timeout_seconds:g} s after its unload: "
                 "jobs may be running in it; restart the server if it stays"
             )
-        self._suspects.discard(label)
 
     async def _is_free(self, label: str) -> bool:
         states = await self._server.states()

@@ -91,6 +91,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """An argument that is a whole number, zero included."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def port(text: str) -> int:
     """An argument that is a TCP port."""
     if not text.isdecimal() or not 0 < int(text) < 65_536:

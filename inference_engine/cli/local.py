@@ -7,14 +7,14 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InferenceEngineError
-from .common import Commands, add_json, command, count, needs, note, print_json
+from .common import Commands, add_json, command, count, needs, note, number, print_json
 
 if TYPE_CHECKING:
     from ..local.stack import LocalStack
@@ -49,7 +49,7 @@ def _add_local(commands: Commands) -> None:
         "The first start builds private environments for the emulator and Triton and takes minutes, later ones seconds.",
         "  inference-engine local up\n  inference-engine local up --consumers 3 --max-labels 1 --models ./my-repository",
     )
-    _add_stack(up)
+    _add_stack(up, number)
     up.add_argument(
         "--models", type=Path, metavar="FOLDER", help="a Triton model repository (default: the demo's models)"
     )
@@ -79,15 +79,15 @@ def _add_demo(commands: Commands) -> None:
         "  inference-engine demo --jobs 2000 --json | jq .misses\n"
         "  inference-engine demo --endpoint-url http://127.0.0.1:4566",
     )
-    _add_stack(parser)
+    _add_stack(parser, count)
     parser.add_argument("--jobs", type=count, default=500, metavar="N", help="jobs in all (default: 500)")
     parser.add_argument("--query", metavar="SENTENCE", help="the sentence whose nearest neighbours are shown")
     add_json(parser)
     parser.set_defaults(run=_demo)
 
 
-def _add_stack(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--consumers", type=count, default=2, metavar="N", help="consumer processes (default: 2)")
+def _add_stack(parser: argparse.ArgumentParser, consumers: Callable[[str], int]) -> None:
+    parser.add_argument("--consumers", type=consumers, default=2, metavar="N", help="consumer processes (default: 2)")
     parser.add_argument("--max-labels", type=count, default=2, metavar="N", help="slots of each consumer (default: 2)")
     parser.add_argument("--endpoint-url", metavar="URL", help="an AWS emulator that runs already, instead of our own")
     parser.add_argument("--no-triton", action="store_true", help="run the models by ONNX Runtime inside the consumers")
@@ -111,7 +111,7 @@ def _up(arguments: argparse.Namespace) -> int:
         from ..local import demo, running
         from ..local.report import watch
     with running.only_one(), _sigterm_as_interrupt():
-        models = arguments.models or demo.model_repository(note)
+        models = arguments.models or (demo.model_repository(note) if arguments.consumers else Path())
         if not models.is_dir():
             raise InferenceEngineError(f"--models {models}: no such folder; give a Triton model repository")
         stack = _stack(arguments, models)

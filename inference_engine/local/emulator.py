@@ -10,7 +10,7 @@ from types import TracebackType
 
 from . import environments
 from .environments import Progress, silent
-from .processes import ChildProcess, free_port
+from .processes import ChildProcess, check_ports, free_port
 
 #: A start takes half a second; a loaded machine gets patience.
 READY_TIMEOUT_SECONDS = 30.0
@@ -64,6 +64,7 @@ class Emulator:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises LocalStackError with the reason and the end of its log."""
+        check_ports(self.port)
         folder = environments.ensure(environments.EMULATOR, self._progress)
         # An application's own endpoint settings would send the emulator's inner calls elsewhere.
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PYTHON"))}

@@ -18,6 +18,8 @@ from .errors import LocalStackError, tail_of_file
 
 #: Below the range that kernels hand out for outgoing connections, so that none of those takes a port first.
 PORT_RANGE = (15_000, 32_000)
+#: Ports given out by this process: a server that is made now may start, and bind its port, only later.
+_given_ports: set[int] = set()
 #: A ready check is a refused or answered connection on loopback: cheap, and a start takes tens of milliseconds.
 READY_POLL_SECONDS = 0.01
 #: How long a process that was asked to stop may take before it is killed.
@@ -123,7 +125,7 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on now. Raises LocalStackError when none is found."""
+    """A free TCP port on 127.0.0.1, never the same twice in one process. Raises LocalStackError when none is found."""
     return free_ports(1)[0]
 
 
@@ -138,10 +140,26 @@ def free_ports(count: int) -> list[int]:
                 attempt.bind(("127.0.0.1", candidate))
             except OSError:
                 continue
-            ports.append(candidate)
+            if candidate not in _given_ports:
+                ports.append(candidate)
             if len(ports) == count:
+                _given_ports.update(ports)
                 return ports
     raise LocalStackError(f"no {count} free TCP ports between {low} and {high} on 127.0.0.1")
+
+
+def check_ports(*ports: int) -> None:
+    """Raise LocalStackError when something listens on one of `ports`: it would answer in the place of a new server."""
+    for port in ports:
+        with socket.socket() as attempt:
+            # Connections of an earlier server that are still closing do not count.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise LocalStackError(
+                    f"port {port} on 127.0.0.1 cannot be used ({error}); end what listens there or choose another port"
+                ) from error
 
 
 def process_exists(pid: int) -> bool:

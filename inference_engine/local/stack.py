@@ -30,6 +30,8 @@ from .triton import TritonServer, available
 CONSUMER_READY_SECONDS = 60.0
 #: A consumer that is told to stop finishes its jobs first.
 CONSUMER_STOP_SECONDS = 20.0
+#: A stopping consumer waits for its last polls to come back: short ones let ctrl-C end the stack soon.
+CONSUMER_POLL_SECONDS = 2
 LOCAL_PREFIX = "local"
 LOCAL_BUCKET = "local-payloads"
 
@@ -156,6 +158,8 @@ class LocalStack:
         self.stop()
 
     def _start_consumers(self) -> None:
+        if not self.consumer_count:
+            return
         for number, port in enumerate(free_ports(self.consumer_count), 1):
             self.consumers.append(self._consumer(f"consumer-{number}", port))
         if self.backend == "triton":
@@ -180,7 +184,9 @@ class LocalStack:
                 *("--log-format", "json"),
             ],
             log_file=environments.cache_folder() / "logs" / f"{name}-{port}.log",
-            environment=_without_aws(os.environ) | self.environment(),
+            environment=_without_aws(os.environ)
+            | {"INFERENCE_ENGINE_WAIT_TIME_SECONDS": str(CONSUMER_POLL_SECONDS)}
+            | self.environment(),
         )
         return LocalConsumer(name, port, process, triton)
 

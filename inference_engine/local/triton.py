@@ -11,7 +11,7 @@ from . import environments
 from .emulator import http_ok
 from .environments import Progress, silent
 from .errors import LocalStackError
-from .processes import ChildProcess, free_ports, process_exists
+from .processes import ChildProcess, check_ports, free_ports, process_exists
 from .triton_support import (
     SHARED_MEMORY,
     backend_folder,
@@ -99,6 +99,7 @@ class TritonServer:
             raise LocalStackError(f"{reason}; use OnnxBackend, which runs the same models in the application's process")
         if not self.repository.is_dir():
             raise LocalStackError(f"the model repository {self.repository} is not a folder; create it first")
+        check_ports(self.grpc_port, self.http_port, self.metrics_port)
         environment = environments.ensure(environments.TRITON, self._progress)
         remove_stale_shared_memory()
         process = ChildProcess(

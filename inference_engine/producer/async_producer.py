@@ -96,6 +96,7 @@ class AsyncProducer:
         """Finish what is being sent and close all connections; jobs that were posted go on."""
         self._closed = True
         await self._watcher.close()
+        await self._routes.close()
         await self._aws.close()
 
     async def post_non_blocking(

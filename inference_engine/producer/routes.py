@@ -30,6 +30,9 @@ class Routes(Protocol):
     async def wake(self, label: str) -> None:
         """See to it that someone loads the label, if nobody holds it."""
 
+    async def close(self) -> None:
+        """Stop what goes on in the background."""
+
 
 class LabelRoutes:
     """One queue per label; rings the placement queue for labels without a live host."""
@@ -40,6 +43,8 @@ class LabelRoutes:
         self._labels: dict[str, _Cached[LabelSettings]] = {}
         self._fleet: _Cached[Fleet] = _Cached(aws.registry.fleet, aws.settings.host_cache_seconds)
         self._rung: dict[str, float] = {}
+        self._doubted: set[str] = set()
+        self._doubting: asyncio.Task[None] | None = None
 
     async def queue_url(self, label: str) -> str:
         return await self._aws.queues.of_label(label)
@@ -50,15 +55,43 @@ class LabelRoutes:
         return message_group(label, deduplication_id, (await self._labels[label].get()).lanes)
 
     async def wake(self, label: str) -> None:
-        now = time.time()
-        if self._rung.get(label, 0.0) > now:
-            return
         # The registry of another cell is not read here: those labels are rung for blindly, once in a while.
-        own_cell = cell_of(label, self._settings.cells) == self._settings.cell
-        if own_cell and (await self._fleet.get()).hosts(label, now):
+        if cell_of(label, self._settings.cells) != self._settings.cell:
+            await self._ring(label)
+            return
+        trusted = self._fleet.fresh
+        if not (await self._fleet.get()).hosts(label, time.time()):
+            await self._ring(label)
+        elif trusted:
+            self._doubted.add(label)
+            if self._doubting is None or self._doubting.done():
+                self._doubting = asyncio.get_running_loop().create_task(self._confirm())
+
+    async def close(self) -> None:
+        if self._doubting is not None:
+            self._doubting.cancel()
+            await asyncio.gather(self._doubting, return_exceptions=True)
+
+    async def _ring(self, label: str) -> None:
+        now = time.monotonic()
+        if self._rung.get(label, 0.0) > now:
             return
         self._rung[label] = now + self._settings.host_cache_seconds
         await self._aws.load_requests.ring(label)
+
+    async def _confirm(self) -> None:
+        """Look again at hosts that were believed in from memory.
+
+        A host that left between that reading and the post has looked at its queue too early to see the job. One that was there
+        when it was read after the post sees it, when it leaves.
+        """
+        while self._doubted:
+            await asyncio.sleep(self._settings.host_cache_seconds)
+            doubted, self._doubted = self._doubted, set()
+            fleet = await self._fleet.get()
+            for label in doubted:
+                if not fleet.hosts(label, time.time()):
+                    await self._ring(label)
 
 
 class SingleQueueRoutes:
@@ -82,6 +115,9 @@ class SingleQueueRoutes:
     async def wake(self, label: str) -> None:
         return
 
+    async def close(self) -> None:
+        return
+
 
 class _Cached(Generic[Value]):
     """An awaited value that is trusted for a while; callers at once share one look-up."""
@@ -92,6 +128,11 @@ class _Cached(Generic[Value]):
         self._value: Value | None = None
         self._until = 0.0
         self._lock = asyncio.Lock()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the next `get` answers from memory."""
+        return self._value is not None and time.monotonic() < self._until
 
     async def get(self) -> Value:
         if self._value is not None and time.monotonic() < self._until:

@@ -197,7 +197,7 @@ async def test_a_label_with_lanes_is_shared_by_consumers_and_loses_nothing(setti
 
 
 async def test_a_thousand_labels_can_be_created_and_used(settings: Settings) -> None:
-    async with fleet(settings, *({"compute_result": echo, "max_labels": 20} for _ in range(3))) as (
+    async with fleet(settings, *({"compute_result": echo, "max_labels": 100} for _ in range(3))) as (
         producer,
         consumers,
     ):

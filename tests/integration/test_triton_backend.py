@@ -316,6 +316,15 @@ async def test_a_model_whose_process_died_is_lost_and_loads_again(backend: Trito
     assert list((await backend.infer(work("scripted", ["x"])))["Y"]) == ["x"]
 
 
+async def test_a_model_whose_process_died_can_be_given_up(backend: TritonBackend) -> None:
+    await backend.load("scripted")
+    with pytest.raises(ModelLostError):
+        await backend.infer(work("scripted", ["die"]))
+    await backend.unload("scripted")
+    await backend.load("scripted")
+    assert list((await backend.infer(work("scripted", ["x"])))["Y"]) == ["x"]
+
+
 async def test_a_model_that_somebody_else_unloaded_is_lost(backend: TritonBackend, server: TritonServer) -> None:
     await backend.load("cats")
     other = TritonBackend(server.grpc_url)

@@ -40,7 +40,7 @@ class FaultProxy:
         self._target_url = target_url.rstrip("/")
         self._share = share
         self._random = random.Random(seed)
-        self._planned: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self._planned: defaultdict[str, deque[Fault | None]] = defaultdict(deque)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self._port = 0
@@ -50,8 +50,8 @@ class FaultProxy:
         """What AWS clients take as their endpoint."""
         return f"http://127.0.0.1:{self._port}"
 
-    def plan(self, operation: str, *faults: Fault) -> None:
-        """The next calls of `operation` meet these faults, in order."""
+    def plan(self, operation: str, *faults: Fault | None) -> None:
+        """The next calls of `operation` meet these faults, in order; None is a call that goes well."""
         self._planned[operation].extend(faults)
 
     def __enter__(self) -> Self:

@@ -1,0 +1,41 @@
+"""Sphinx configuration: `make docs`."""
+
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from inference_engine import Settings
+
+project = "inference-engine"
+author = "the inference-engine authors"
+project_copyright = f"2026, {author}"
+release = version = installed_version("inference-engine")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# What only an extra installs need not be here to read signatures.
+autodoc_mock_imports = [
+    "aioboto3", "aiohttp", "grpc", "numpy", "onnx", "onnxruntime", "prometheus_client", "rich", "safetensors",
+    "tokenizers", "tritonclient",
+]  # fmt: skip
+
+html_theme = "furo"
+html_title = "inference-engine"
+
+
+def describe(_app: Any, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Write what reStructuredText would not get from the code: a drawn tree as it is drawn, settings with their meaning."""
+    field = Settings.model_fields.get(name.removeprefix("inference_engine.Settings."))
+    if name == "inference_engine.errors" and what == "module":
+        lines[:] = ["::", "", *(f"   {line}" for line in lines), ""]
+    elif what == "attribute" and field is not None:
+        lines[:] = [f"{field.description} (default: ``{field.default!r}``)", ""]
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", describe)

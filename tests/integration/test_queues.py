@@ -1,0 +1,86 @@
+"""Queues: made on first use, shared calls, order, deduplication, visibility."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.provision import provision
+from inference_engine.aws.queues import OutgoingMessage, Queues
+from inference_engine.errors import NotProvisionedError, TransportError, UnknownLabelError
+from inference_engine.labels import queue_name
+from tests.support.queues import drain
+
+
+async def test_queue_of_a_label_is_made_once(aws: Aws) -> None:
+    urls = await asyncio.gather(*(aws.queues.of_label("resnet50") for _ in range(20)))
+    assert len(set(urls)) == 1
+    assert await aws.polls.named(queue_name(aws.settings.prefix, "resnet50")) == urls[0]
+
+
+async def test_queue_is_what_the_schema_says(aws: Aws) -> None:
+    url = await aws.queues.of_label("resnet50")
+    answer = await aws.transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
+    attributes = answer["Attributes"]
+    assert attributes["FifoQueue"] == "true"
+    assert attributes["DeduplicationScope"] == "messageGroup"
+    assert attributes["VisibilityTimeout"] == "30"
+    assert "dead-letters" in attributes["RedrivePolicy"]
+
+
+async def test_label_without_queue(aws: Aws) -> None:
+    with pytest.raises(UnknownLabelError, match="auto_create_queues"):
+        await aws.queues.of_label("nobody", create=False)
+    assert await aws.queues.of_label("nobody", create=True), "a failed look-up is not remembered"
+    with pytest.raises(NotProvisionedError, match="nowhere"):
+        await aws.queues.named("nowhere.fifo")
+
+
+async def test_messages_arrive_in_order_under_ids_of_their_own(aws: Aws) -> None:
+    url = await aws.queues.of_label("resnet50")
+    bodies = [str(index) for index in range(57)]
+    ids = await asyncio.gather(*(aws.queues.send(url, OutgoingMessage(body, "g", body)) for body in bodies))
+    messages = await drain(aws.polls, url)
+    assert [message.body for message in messages] == bodies
+    assert [message.message_id for message in messages] == ids
+    assert {(message.group, message.receive_count) for message in messages} == {("g", 1)}
+    assert (await aws.queues.backlog(url)).total == 0
+
+
+async def test_second_message_of_one_deduplication_id_is_dropped(aws: Aws) -> None:
+    url = await aws.queues.of_label("resnet50")
+    message = OutgoingMessage("x", "g", "same")
+    first, second = await asyncio.gather(aws.queues.send(url, message), aws.queues.send(url, message))
+    assert first == second == await aws.queues.send(url, message)
+    assert len(await drain(aws.queues, url)) == 1
+
+
+async def test_visibility_can_be_given_back_and_refusals_are_told(aws: Aws) -> None:
+    url = await aws.queues.of_label("resnet50")
+    await aws.queues.send(url, OutgoingMessage("x", "g", "d"))
+    [message] = await aws.polls.receive(url, wait_seconds=1, visibility_seconds=30)
+    assert await aws.polls.receive(url, wait_seconds=0, visibility_seconds=30) == []
+    backlog = await aws.queues.backlog(url)
+    assert (backlog.visible, backlog.in_flight, backlog.total) == (0, 1, 1)
+    refused = await aws.queues.change_visibility(url, [message.receipt_handle, "no such handle"], 0)
+    assert message.receipt_handle not in refused
+    [again] = await aws.polls.receive(url, wait_seconds=1, visibility_seconds=30)
+    assert (again.message_id, again.receive_count) == (message.message_id, 2)
+
+
+async def test_refused_send_names_the_queue(aws: Aws) -> None:
+    url = await aws.queues.of_label("resnet50")
+    await aws.transport.call("sqs", "delete_queue", QueueUrl=url)
+    with pytest.raises(TransportError, match="resnet50"):
+        await aws.queues.send(url, OutgoingMessage("x", "g", "d"))
+
+
+async def test_provisioning_again_changes_nothing(aws: Aws) -> None:
+    await provision(aws.transport, aws.settings)
+    await provision(aws.transport, aws.settings.model_copy(update={"visibility_timeout_seconds": 77}))
+    queues = Queues(aws.transport, aws.settings)
+    url = await queues.named(f"{aws.settings.prefix}-placement.fifo")
+    answer = await aws.transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert answer["Attributes"]["VisibilityTimeout"] == "30"

@@ -1,0 +1,59 @@
+"""Settings: from the environment, checked, and told of by name when they are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inference_engine.errors import SettingsError
+from inference_engine.settings import Settings
+
+
+def test_names_follow_the_prefix() -> None:
+    settings = Settings(prefix="p")
+    assert (settings.jobs_table, settings.registry_table) == ("p-jobs", "p-registry")
+    assert Settings(prefix="p", jobs_table="mine").jobs_table == "mine"
+    assert Settings(prefix="p", jobs_table="").jobs_table == "p-jobs"
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERENCE_ENGINE_PREFIX", "env")
+    monkeypatch.setenv("INFERENCE_ENGINE_CELLS", "3")
+    monkeypatch.setenv("INFERENCE_ENGINE_BUCKET", "")
+    settings = Settings()
+    assert (settings.prefix, settings.cells, settings.bucket, settings.jobs_table) == ("env", 3, None, "env-jobs")
+    assert Settings(prefix="given").prefix == "given"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"wait_time_seconds": 21}, ["wait_time_seconds", "INFERENCE_ENGINE_WAIT_TIME_SECONDS", "21"]),
+        ({"timeout_seconds": 0}, ["timeout_seconds"]),
+        ({"timeout_seconds": float("nan")}, ["timeout_seconds"]),
+        ({"visibility_timeout_seconds": 2}, ["visibility_timeout_seconds"]),
+        ({"max_receive_count": 1}, ["max_receive_count"]),
+        ({"body_inline_max_bytes": 1_000_000}, ["body_inline_max_bytes"]),
+        ({"cells": "many"}, ["cells", "many"]),
+        ({"cells": 2, "cell": 2}, ["cell 2", "cells=2"]),
+        ({"prefix": "with space"}, ["prefix", "with space"]),
+        ({"prefix": "p" * 41}, ["prefix"]),
+        ({"poll_min_seconds": 2.0}, ["poll_min_seconds"]),
+        ({"no_such_setting": 1}, ["no_such_setting"]),
+    ],
+)
+def test_wrong_settings_are_named(values: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**values)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().prefix = "other"
+
+
+def test_two_heartbeats_may_be_missed() -> None:
+    settings = Settings(visibility_timeout_seconds=30)
+    assert settings.heartbeat_seconds * 3 == 30
