@@ -15,9 +15,6 @@ from .queues import OutgoingMessage, Queues, ReceivedMessage
 
 log = logging.getLogger(__name__)
 
-#: Posts of one label within this time ring once. SQS remembers the id for five minutes, so the window is part of it.
-RING_WINDOW_SECONDS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
@@ -41,8 +38,12 @@ class LoadRequests:
         return await self._queues.named(placement_queue_name(self._settings.prefix, cell, self._settings.cells))
 
     async def ring(self, label: str, *, hosts: int = 1, always: bool = False) -> None:
-        """Ask for a host. `always` is for a ring that no earlier one within the window may swallow."""
-        window = uuid.uuid4().hex if always else f"{hosts}-{int(time.time() // RING_WINDOW_SECONDS)}"
+        """Ask for a host. `always` is for a ring that no earlier one may swallow.
+
+        Posts of one label within `host_cache_seconds` ring once. SQS remembers a deduplication id for five minutes, also after
+        the message was deleted, so that time is part of the id.
+        """
+        window = uuid.uuid4().hex if always else f"{hosts}-{int(time.time() // self._settings.host_cache_seconds)}"
         name = slug(label, 80)
         body = json.dumps({"label": label, "hosts": hosts})
         url = await self._url(cell_of(label, self._settings.cells))

@@ -60,30 +60,34 @@ class LabelRoutes:
             await self._ring(label)
             return
         trusted = self._fleet.fresh
-        if not (await self._fleet.get()).hosts(label, time.time()):
-            await self._ring(label)
-        elif trusted:
-            self._doubted.add(label)
-            if self._doubting is None or self._doubting.done():
-                self._doubting = asyncio.get_running_loop().create_task(self._confirm())
+        hosted = bool((await self._fleet.get()).hosts(label, time.time()))
+        if hosted and not trusted:
+            return
+        if not hosted and not await self._ring(label):
+            return
+        self._doubted.add(label)
+        if self._doubting is None or self._doubting.done():
+            self._doubting = asyncio.get_running_loop().create_task(self._confirm())
 
     async def close(self) -> None:
         if self._doubting is not None:
             self._doubting.cancel()
             await asyncio.gather(self._doubting, return_exceptions=True)
 
-    async def _ring(self, label: str) -> None:
+    async def _ring(self, label: str) -> bool:
         now = time.monotonic()
         if self._rung.get(label, 0.0) > now:
-            return
+            return False
         self._rung[label] = now + self._settings.host_cache_seconds
         await self._aws.load_requests.ring(label)
+        return True
 
     async def _confirm(self) -> None:
-        """Look again at hosts that were believed in from memory.
+        """Look once more at labels that were rung for, or whose host was believed in from memory.
 
-        A host that left between that reading and the post has looked at its queue too early to see the job. One that was there
-        when it was read after the post sees it, when it leaves.
+        A ring may have been taken for the repetition of one that was answered already by a host that has left since. And a host
+        that left between the reading and the post has looked at its queue too early to see the job; one that was read
+        after the post sees it when it leaves.
         """
         while self._doubted:
             await asyncio.sleep(self._settings.host_cache_seconds)

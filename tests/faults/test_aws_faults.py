@@ -24,6 +24,7 @@ def proxy(aws_environment: str) -> Iterator[FaultProxy]:
 
 
 async def test_posts_survive_faults(aws: Aws, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Connected before the proxy comes in between: what is on the queue is looked at without faults.
     url = await aws.queues.of_label(LABEL)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     async with AsyncProducer(aws.settings) as producer:
@@ -39,12 +40,13 @@ async def test_posts_survive_faults(aws: Aws, proxy: FaultProxy, monkeypatch: py
     assert all(proxy.faults[fault] >= 2 for fault in Fault)
     assert len(set(ids)) == POSTS
     assert statuses == [ResultStatus.SUBMITTED] * POSTS
-    assert sorted(message.message_id for message in await drain(aws.polls, url)) == sorted(ids)
+    assert sorted(message.message_id for message in await drain(aws.queues, url)) == sorted(ids)
 
 
 async def test_same_dedup_key_under_lost_answers_is_one_message(
     aws: Aws, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Connected before the proxy comes in between: what is on the queue is looked at without faults.
     url = await aws.queues.of_label(LABEL)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     async with AsyncProducer(aws.settings) as producer:
@@ -52,4 +54,4 @@ async def test_same_dedup_key_under_lost_answers_is_one_message(
         first = await producer.post_non_blocking(1, LABEL, dedup_key="order 17")
         second = await producer.post_non_blocking(1, LABEL, dedup_key="order 17")
     assert first == second
-    assert [message.message_id for message in await drain(aws.polls, url)] == [first]
+    assert [message.message_id for message in await drain(aws.queues, url)] == [first]

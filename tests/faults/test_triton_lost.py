@@ -29,7 +29,7 @@ async def test_jobs_survive_the_death_of_triton(settings: Settings, tmp_path: Pa
             AsyncConsumer(settings, backend=TritonBackend(first.grpc_url), max_labels=2) as consumer,
             AsyncProducer(settings) as producer,
         ):
-            body = {"x": np.ones((1, 4), dtype=np.float32)}
+            body = {"X": np.ones((1, 4), dtype=np.float32)}
             assert (await producer.post(body, "tiny-a")).ok
             ids = [await producer.post_non_blocking(body, label) for _ in range(100) for label in ("tiny-a", "tiny-b")]
             os.kill(first.pid, signal.SIGKILL)

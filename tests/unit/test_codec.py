@@ -58,7 +58,12 @@ def test_string_arrays_arrive(array: Any) -> None:
 def test_views_and_scalars_of_numpy() -> None:
     array = np.arange(12).reshape(3, 4)[::2, ::-1].T
     np.testing.assert_array_equal(codec.decode(codec.encode(array)), array)
-    assert codec.decode(codec.encode([np.float32(0.5), np.int8(3), np.bool_(True), np.str_("x")])) == [0.5, 3, True, "x"]
+    assert codec.decode(codec.encode([np.float32(0.5), np.int8(3), np.bool_(True), np.str_("x")])) == [
+        0.5,
+        3,
+        True,
+        "x",
+    ]
     assert codec.decode(codec.encode([(1, 2), bytearray(b"x"), memoryview(b"y")])) == [[1, 2], b"x", b"y"]
 
 

@@ -16,7 +16,9 @@ MOMENTS = st.floats(0, 4e9)
 
 
 @given(TEXT, TEXT, TEXT, MOMENTS, st.none() | MOMENTS)
-def test_jobs_arrive_as_they_were_sent(label: str, request_id: str, body: str, at: float, deadline: float | None) -> None:
+def test_jobs_arrive_as_they_were_sent(
+    label: str, request_id: str, body: str, at: float, deadline: float | None
+) -> None:
     job = Job(label=label, request_id=request_id, body=body, submitted_at=at, deadline=deadline)
     text = job.encode()
     assert text.isascii()

@@ -117,7 +117,7 @@ async def test_last_state_can_be_asked_for() -> None:
     records.set("a", ResultStatus.IN_PROGRESS)
     wait = asyncio.create_task(watch.wait("a", "l"))
     async with asyncio.timeout(10):
-        while (seen := watch.seen("a", "l")) is None:
+        while (seen := watch.seen("a", "l")) is None:  # noqa: ASYNC110 - nothing tells of a look
             await asyncio.sleep(0)
     assert seen.status is ResultStatus.IN_PROGRESS
     assert watch.seen("b", "l") is None
