@@ -86,19 +86,17 @@ def _encode_array(value: Any, path: str) -> Any:
     return {"$tensor": {"dtype": little.dtype.str, "shape": list(array.shape), "data": data}}
 
 
-def _strings(array: Any, path: str) -> list[str]:
-    items = []
+def _strings(array: Any, path: str) -> list[str | dict[str, str]]:
+    items: list[str | dict[str, str]] = []
     for item in array.reshape(-1).tolist():
         if isinstance(item, bytes):
-            try:
-                item = item.decode("utf-8")
-            except UnicodeDecodeError:
-                raise EncodeError(
-                    f"{path} is a string array with bytes that are no UTF-8; send bytes instead"
-                ) from None
-        if not isinstance(item, str):
-            raise EncodeError(f"{path} is an object array with a {type(item).__name__}; only strings can travel in one")
-        items.append(item)
+            items.append(_encode_other(item, path))
+        elif isinstance(item, str):
+            items.append(item)
+        else:
+            raise EncodeError(
+                f"{path} is an object array that holds a {type(item).__name__}; only str and bytes can travel in one"
+            )
     return items
 
 

@@ -12,8 +12,7 @@ class LabelSettings(BaseModel):
     """What is set for one label.
 
     `lanes` is how many consumers may work on the label at once (its message groups); `max_in_flight` bounds its jobs that one
-    consumer computes at once; `model` is where its model lies (`s3://…` or a folder), by default where the consumer's
-    model store looks.
+    consumer computes at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,7 +20,6 @@ class LabelSettings(BaseModel):
     label: str
     lanes: int = Field(1, ge=1, le=1000)
     max_in_flight: int | None = Field(None, ge=1)
-    model: str | None = None
 
 
 class LabelStatistics(BaseModel):

@@ -73,10 +73,12 @@ def error_code(error: BaseException) -> str:
 
 
 def _translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
-    target = next(
-        (f" ({key}={parameters[key]})" for key in ("QueueUrl", "QueueName", "TableName", "Key") if key in parameters),
-        "",
-    )
+    named = ("QueueUrl", "QueueName", "TableName", "Key")
+    target = next((f" ({key}={parameters[key]})" for key in named if key in parameters), "")
+    if "RequestItems" in parameters:
+        target = f" ({', '.join(parameters['RequestItems'])})"
+    elif "Statements" in parameters:
+        target = f" ({parameters['Statements'][0]['Statement'][:60]}…)"
     text = f"{service} {operation}{target} failed: {error}"
     if isinstance(error, ClientError) and error_code(error) in _NOT_THERE:
         return NotProvisionedError(

@@ -62,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`… | head`): nobody to tell, and nothing more may be flushed into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (
+        OSError
+    ) as error:  # a port that is taken, a folder that cannot be read: nothing that a traceback explains better
+        return _complain(error, 1)
 
 
 def build_parser() -> argparse.ArgumentParser:

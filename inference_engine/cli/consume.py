@@ -160,8 +160,8 @@ def _store(arguments: argparse.Namespace, settings: Settings) -> ModelStore | No
 
     if not place.startswith("s3://"):
         return FolderStore(Path(place), repository, limit)
+    from ..aws.objects import BucketObjects
     from ..aws.session import ThreadTransport
-    from .objects import BucketObjects
 
     bucket = place.removeprefix("s3://").partition("/")[0]
     # Threads of its own: a download of gigabytes must not wait for, or hold up, what the consumer tells AWS.

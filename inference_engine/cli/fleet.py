@@ -53,17 +53,15 @@ def _add_labels(commands: Commands) -> None:
     setter = command(
         actions,
         "set",
-        "set lanes, limits or the model of a label",
+        "set lanes and limits of a label",
         "Set what is given and leave the rest as it is. Producers see new lanes within a minute.",
-        "  inference-engine labels set resnet50 --lanes 3\n"
-        "  inference-engine labels set resnet50 --max-in-flight 16 --model s3://models/resnet50",
+        "  inference-engine labels set resnet50 --lanes 3\n  inference-engine labels set resnet50 --max-in-flight 16",
     )
     setter.add_argument("label", metavar="LABEL")
     setter.add_argument("--lanes", type=count, metavar="N", help="consumers that may work on the label at once")
     setter.add_argument(
         "--max-in-flight", type=count, metavar="N", help="jobs of it that one consumer computes at once"
     )
-    setter.add_argument("--model", metavar="PLACE", help="where its model lies: s3://… or a folder")
     creator = command(
         actions,
         "create",
@@ -122,16 +120,16 @@ def label_rows(labels: list[LabelSettings], fleet: Fleet, now: float) -> list[di
 
 
 def _line(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["label"], row["lanes"], row["max_in_flight"], row["model"], ", ".join(row["hosts"]) or None
+    return row["label"], row["lanes"], row["max_in_flight"], ", ".join(row["hosts"]) or None
 
 
 def _set(arguments: argparse.Namespace) -> int:
     from ..labels import check_label
 
-    given = {name: getattr(arguments, name) for name in ("lanes", "max_in_flight", "model")}
+    given = {name: getattr(arguments, name) for name in ("lanes", "max_in_flight")}
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        raise UsageError("nothing to set: give --lanes, --max-in-flight or --model")
+        raise UsageError("nothing to set: give --lanes or --max-in-flight")
     label = check_label(arguments.label)
 
     async def write(aws: Aws) -> LabelSettings:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..aws.connect import Aws
 from ..errors import TransportError
+from ..fleet import LabelSettings
 from .deliveries import Deliveries, Delivery
 from .placement import Held
 from .runner import JobRunner
@@ -42,6 +43,12 @@ class Host:
     polling_since: float = 0.0
     gone: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    limit: asyncio.Semaphore | None = None
+
+    def allow(self, settings: LabelSettings) -> None:
+        """Apply what is set for the label; to what comes from now on."""
+        self.lanes = settings.lanes
+        self.limit = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
 
     def held(self, now: float) -> Held:
         """What the placement rules want to know."""
@@ -156,7 +163,7 @@ class Hosting:
             self.on_edge(True)
         host.in_flight += len(deliveries)
         host.last_used = time.time()
-        jobs = [self._spawn(self._jobs, self._runner.run(delivery)) for delivery in deliveries]
+        jobs = [self._spawn(self._jobs, self._runner.run(delivery, host.limit)) for delivery in deliveries]
         try:
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
         finally:

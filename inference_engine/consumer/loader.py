@@ -11,7 +11,7 @@ from ..aws.connect import Aws
 from ..aws.registry import LoadFailure
 from ..backends.base import Backend
 from ..errors import BackendError, ModelLoadError, TransportError
-from ..fleet import Fleet
+from ..fleet import Fleet, LabelSettings
 from ..job import JobFailure
 from .deliveries import Deliveries
 from .hosting import Host, Hosting
@@ -51,14 +51,16 @@ class Loader:
         #: Sizes of labels that were here before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
 
-    async def load(self, label: str, hosts: int, lanes: int, victims: list[str], fleet: Fleet) -> bool:
-        """Claim and load a label; False when another consumer has it already.
+    async def load(self, settings: LabelSettings, hosts: int, victims: list[str], fleet: Fleet) -> bool:
+        """Claim a label as one of its `hosts` and load it; False when others have all places already.
 
         Raises ModelLoadError (after the label was given back) and BackendLostError.
         """
+        label = settings.label
         if not await self._aws.registry.claim(label, self._consumer_id, hosts, fleet):
             return False
-        host = Host(label, await self._aws.queues.of_label(label, create=True), lanes=lanes)
+        host = Host(label, await self._aws.queues.of_label(label, create=True))
+        host.allow(settings)
         host.size_bytes = self.sizes.get(label, 0)
         self._hosting.hosts[label] = host
         started = time.monotonic()

@@ -29,6 +29,8 @@ LATER_SECONDS = 1
 VOID_AFTER_SECONDS = 10.0
 #: Labels with more than one lane are looked at so often for a backlog that is worth another host.
 HOSTS_CHECK_SECONDS = 5.0
+#: Settings of the labels that are held are read again so often.
+SETTINGS_SECONDS = 60.0
 #: A backlog that the label's hosts work off within this time needs no other host.
 HOSTS_TARGET_SECONDS = 10.0
 
@@ -49,6 +51,7 @@ class Placer:
         self._fleet = Fleet()
         self._published: ConsumerView | None = None
         self._asked_hosts_at = 0.0
+        self._settings_read_at = time.time()
         self.loader: Loader
         self.available = True
         self.draining = False
@@ -188,7 +191,7 @@ class Placer:
         if victims is None:
             return False
         try:
-            await self.loader.load(label, wanted, settings.lanes, victims, fleet)
+            await self.loader.load(settings, wanted, victims, fleet)
         except ModelLoadError as error:
             failure = await self.loader.load_failed(label, error)
             if failure.tries >= self._settings.max_load_tries:
@@ -245,6 +248,10 @@ class Placer:
         if now - self._asked_hosts_at < HOSTS_CHECK_SECONDS:
             return
         self._asked_hosts_at = now
+        if now - self._settings_read_at > SETTINGS_SECONDS:
+            self._settings_read_at = now
+            for host in list(self._hosting.hosts.values()):
+                host.allow(await self._aws.registry.label(host.label))
         for host in [host for host in self._hosting.hosts.values() if host.ready and host.lanes > 1]:
             hosts = len(fleet.hosts(host.label, now))
             backlog = await self._aws.queues.backlog(host.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any
@@ -45,8 +46,10 @@ class JobRunner:
         self._unretryable: tuple[type[BaseException], ...] = (*_ALWAYS_UNRETRYABLE, *unretryable)
         self._limit = asyncio.Semaphore(self._settings.max_in_flight)
 
-    async def run(self, delivery: Delivery) -> bool:
+    async def run(self, delivery: Delivery, limit: asyncio.Semaphore | None = None) -> bool:
         """One job to its end, or back to the queue. False when the backend was lost over it.
+
+        `limit` bounds the jobs of its label that are computed at once, beside the consumer's own bound.
 
         Cancelled (a drain whose time is over), the job goes back to the queue before the cancellation goes on.
         """
@@ -60,7 +63,10 @@ class JobRunner:
         ticket: Ticket | None = None
         try:
             ticket = await self._start(delivery, job)
-            return ticket is None or await self._run_started(delivery, job, ticket)
+            if ticket is None:
+                return True
+            async with limit or contextlib.nullcontext(), self._limit:
+                return await self._run_started(delivery, job, ticket)
         except TransportError as error:
             log.error("job not started: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
@@ -101,25 +107,22 @@ class JobRunner:
         return None
 
     async def _run_started(self, delivery: Delivery, job: Job, ticket: Ticket) -> bool:
-        async with self._limit:
-            started = time.monotonic()
-            try:
-                if job.expired():
-                    failure = JobFailure(
-                        type="DeadlineExpired", message="the deadline passed before the job was computed"
-                    )
-                    await self._finish(delivery, ticket, ResultStatus.EXPIRED, started, error=failure)
-                    return True
-                text, reference = await self._compute(delivery, job)
-            except BackendLostError as error:
-                log.warning("backend lost, the job goes back: %s", error, extra=delivery.log_extra)
-                await self._release(delivery, ticket)
-                return False
-            except Exception as error:
-                await self._failed(delivery, ticket, error, started)
+        started = time.monotonic()
+        try:
+            if job.expired():
+                failure = JobFailure(type="DeadlineExpired", message="the deadline passed before the job was computed")
+                await self._finish(delivery, ticket, ResultStatus.EXPIRED, started, error=failure)
                 return True
-            await self._finish(delivery, ticket, ResultStatus.SUCCESS, started, result=text, result_ref=reference)
+            text, reference = await self._compute(delivery, job)
+        except BackendLostError as error:
+            log.warning("backend lost, the job goes back: %s", error, extra=delivery.log_extra)
+            await self._release(delivery, ticket)
+            return False
+        except Exception as error:
+            await self._failed(delivery, ticket, error, started)
             return True
+        await self._finish(delivery, ticket, ResultStatus.SUCCESS, started, result=text, result_ref=reference)
+        return True
 
     async def _compute(self, delivery: Delivery, job: Job) -> tuple[str | None, str | None]:
         body = await payloads.unpack(self._aws.blobs, job.body, job.body_ref)

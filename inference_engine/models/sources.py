@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..aws.objects import ObjectInfo
 from ..errors import ModelLoadError
 
 __all__ = [
@@ -41,15 +42,6 @@ MANIFEST_NAME = "manifest.json"
 RECORD_NAME = ".stored.json"
 
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object: its whole key, its size in bytes and its ETag (quoted or not, as the service gives it)."""
-
-    key: str
-    size: int
-    etag: str
 
 
 class ObjectSource(Protocol):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..aws.session import Transport, pages
-from ..models.sources import ObjectInfo
+from .session import Transport, pages
 
 #: Objects come in parts of this size, so that a model of many gigabytes never lies in memory as a whole.
 PART_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object: its whole key, its size in bytes and its ETag (quoted or not, as the service gives it)."""
+
+    key: str
+    size: int
+    etag: str
 
 
 class BucketObjects:
