@@ -19,6 +19,8 @@ from .session import Transport, error_code, pages
 
 #: A claim of a consumer whose row does not show the label yet is believed for so long.
 CLAIM_GRACE_SECONDS = 15.0
+#: Of the reason why a model could not be loaded; its end says no more than its beginning.
+REASON_MAX_CHARACTERS = 2000
 #: Rows of consumers that are gone are deleted by DynamoDB's TTL after so long.
 ROW_TTL_SECONDS = 3600
 
@@ -127,17 +129,43 @@ class Registry:
             return None
         return LoadFailure(label, int(item["tries"]["N"]), item["reason"]["S"], float(item["until"]["N"]))
 
-    async def failed(self, label: str, reason: str, cooling_seconds: float) -> LoadFailure:
-        """Count one more failure to load."""
-        known = await self.failure(label)
-        failure = LoadFailure(label, (known.tries if known else 0) + 1, reason[:2000], time.time() + cooling_seconds)
-        fields = {
-            "tries": {"N": str(failure.tries)},
-            "reason": {"S": failure.reason},
-            "until": {"N": repr(failure.until)},
+    async def failed(self, label: str, reason: str, cooling_seconds: float) -> None:
+        """Count one more failure to load, or the first one when earlier ones have cooled off."""
+        now = time.time()
+        until = now + cooling_seconds
+        change: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": _key("failures", label),
+            "ExpressionAttributeNames": {"#until": "until"},
         }
-        await self._put("failures", label, fields, failure.until)
-        return failure
+        values = {
+            ":reason": {"S": reason[:REASON_MAX_CHARACTERS]},
+            ":until": {"N": repr(until)},
+            ":expires": {"N": str(int(until))},
+            ":now": {"N": repr(now)},
+            ":one": {"N": "1"},
+        }
+        fields = "reason = :reason, #until = :until, expires_at = :expires"
+        try:
+            await self._transport.call(
+                "dynamodb",
+                "update_item",
+                **change,
+                UpdateExpression=f"SET {fields} ADD tries :one",
+                ConditionExpression="#until > :now",
+                ExpressionAttributeValues=values,
+            )
+        except TransportError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            del values[":now"]
+            await self._transport.call(
+                "dynamodb",
+                "update_item",
+                **change,
+                UpdateExpression=f"SET {fields}, tries = :one",
+                ExpressionAttributeValues=values,
+            )
 
     async def succeeded(self, label: str) -> None:
         """Forget failures to load."""

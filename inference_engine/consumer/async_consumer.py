@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_LABELS = 4
 #: How often the backend is asked whether it is there, and how long a lost one is waited for before it is asked again.
 HEALTH_SECONDS = 2.0
+#: A long poll comes back within its wait time and this.
+POLL_MARGIN_SECONDS = 5.0
 
 
 class AsyncConsumer:
@@ -84,6 +86,7 @@ class AsyncConsumer:
         )
         self._protection = TaskProtection()
         self._tasks: list[asyncio.Task[None]] = []
+        self._placement: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._lost_labels: set[str] = set()
         self._stopped = False
@@ -114,8 +117,9 @@ class AsyncConsumer:
             await self._serve_single_queue(self._queue_name)
         else:
             await self._placer.publish()
-            loops += [self._placer.keep_lease(), self._placer.run()]
-        self._tasks = [self._forever(loop) for loop in loops]
+            loops.append(self._placer.keep_lease())
+            self._placement = self._forever(self._placer.run())
+        self._tasks = [self._forever(loop) for loop in loops] + ([self._placement] if self._placement else [])
         self._ready = True
         log.info("consumer %s started", self.consumer_id)
 
@@ -125,18 +129,15 @@ class AsyncConsumer:
             return
         self._stopped = True
         self._ready = False
-        self._placer.draining = True
-        heartbeat, *others = self._tasks
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        held = {host.label: host for host in self._hosting.hosts.values()}
-        await self._quietly(self._leave_order())
+        self._placer.draining = self._hosting.stopping = True
+        await self._quietly(self._announce())
+        await self._quietly(self._ring_for_held())
         await self._hosting.drain(self.settings.drain_seconds if drain_seconds is None else drain_seconds)
-        await self._quietly(self._hand_over(held))
-        await self._hosting.polls_ended()
-        heartbeat.cancel()
-        await asyncio.gather(heartbeat, return_exceptions=True)
+        await self._polls_ended()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._quietly(self._hand_over())
         await self._loader.close()
         if self._http is not None:
             await self._http.stop()
@@ -174,22 +175,35 @@ class AsyncConsumer:
         self._hosting.hosts[SINGLE_QUEUE_LABEL] = host
         self._hosting.serve(host)
 
-    async def _leave_order(self) -> None:
+    async def _announce(self) -> None:
+        """Tell the registry what is the case now."""
         if self._queue_name is None:
             await self._placer.publish()
 
-    async def _hand_over(self, held: dict[str, Host]) -> None:
-        """Unload and give the labels back, so that others may have them before this consumer is gone."""
-        for label in held:
+    async def _ring_for_held(self) -> None:
+        """Let others take the labels that have work while this consumer finishes what it has begun."""
+        if self._queue_name is None:
+            for host in list(self._hosting.hosts.values()):
+                await self._loader.ring_once(host.label, host.url)
+
+    async def _polls_ended(self) -> None:
+        """Wait for polls that are still out: a message that comes to a closed connection is hidden for its whole timeout."""
+        if self._placement is not None:
+            await asyncio.wait([self._placement], timeout=self.settings.wait_time_seconds + POLL_MARGIN_SECONDS)
+        await self._hosting.polls_ended()
+
+    async def _hand_over(self) -> None:
+        """Unload, give the labels back, leave the fleet, and ask for hosts for what is left."""
+        held = list(self._hosting.hosts.values())
+        for host in held:
             with contextlib.suppress(Exception):
-                await self._backend.unload(label)
+                await self._backend.unload(host.label)
         if self._queue_name is not None:
             return
-        for label, host in held.items():
-            await self._aws.registry.unclaim(label, self.consumer_id, host.lanes)
+        for host in held:
+            await self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes)
         await self._aws.registry.leave(self.consumer_id)
-        for label, host in held.items():
-            await self._loader.ring_once(label, host.url)
+        await self._ring_for_held()
 
     async def _quietly(self, step: Coroutine[Any, Any, None]) -> None:
         """A step of the way out: AWS not answering must not keep a consumer from stopping."""
@@ -220,7 +234,7 @@ class AsyncConsumer:
         log.error("backend lost; its labels are given up until it is back")
         self._placer.available = self._ready = False
         hosts = self._loader.drop_all()
-        await self._quietly(self._leave_order())
+        await self._quietly(self._announce())
         for host in hosts:
             if self._queue_name is None:
                 await self._quietly(self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes))
@@ -236,7 +250,7 @@ class AsyncConsumer:
         if self._queue_name is not None:
             await self._serve_single_queue(self._queue_name)
         self._placer.available = self._ready = True
-        await self._quietly(self._leave_order())
+        await self._quietly(self._announce())
 
     def _forever(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(loop)

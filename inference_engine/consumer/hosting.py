@@ -43,6 +43,7 @@ class Host:
     polling_since: float = 0.0
     gone: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     limit: asyncio.Semaphore | None = None
 
     def allow(self, settings: LabelSettings) -> None:
@@ -77,9 +78,21 @@ class Hosting:
         self.on_edge: Callable[[bool], None] = lambda busy: None
 
     def held(self) -> list[Held]:
-        """All labels here, loading ones included (those are never idle)."""
+        """All labels that have a slot: loading ones included (those are never idle), leaving ones not."""
         now = time.time()
-        return [host.held(now) for host in self.hosts.values()]
+        return [host.held(now) for host in self.hosts.values() if not host.gone]
+
+    def reserve(self, host: Host, victims: list[str]) -> list[Host]:
+        """Give the victims' slots to `host`, in one step that nothing can come between; the hosts that leave."""
+        leaving = [self.hosts[victim] for victim in victims]
+        for victim in leaving:
+            victim.ready, victim.gone = False, True
+        self.hosts[host.label] = host
+        return leaving
+
+    async def room(self) -> None:
+        """Wait until the labels that are leaving have given their memory back."""
+        await asyncio.gather(*(host.left.wait() for host in list(self.hosts.values()) if host.gone))
 
     @property
     def in_flight(self) -> int:
@@ -92,15 +105,14 @@ class Hosting:
         host.loaded_at = time.time()
         self._poll(host)
 
-    async def empty(self, host: Host) -> None:
-        """Take no more jobs of a label, and wait for those that are in flight."""
-        host.ready, host.gone = False, True
+    async def emptied(self, host: Host) -> None:
+        """Wait until no job of a label that takes no more is in flight."""
         while host.in_flight:
             host.emptied.clear()
             await host.emptied.wait()
 
     async def drain(self, seconds: float) -> None:
-        """Stop polling; let jobs end for `seconds`, then send the rest back to their queues."""
+        """Take no more jobs; let those that are here end for `seconds`, then send the rest back to their queues."""
         self.stopping = True
         for host in self.hosts.values():
             host.ready, host.gone = False, True

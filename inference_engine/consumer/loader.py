@@ -51,26 +51,38 @@ class Loader:
         #: Sizes of labels that were here before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
 
-    async def load(self, settings: LabelSettings, hosts: int, victims: list[str], fleet: Fleet) -> bool:
-        """Claim a label as one of its `hosts` and load it; False when others have all places already.
+    async def load(
+        self, settings: LabelSettings, hosts: int, fleet: Fleet, choose: Callable[[], list[str] | None]
+    ) -> bool:
+        """Claim a label as one of its `hosts` and load it; False when others have all places, or no slot can be had.
 
-        Raises ModelLoadError (after the label was given back) and BackendLostError.
+        `choose` names the labels to evict (None: there is no room). It is asked at the last moment, because other loads
+        may have taken what was free a moment ago. Raises ModelLoadError and BackendLostError, after the label was given
+        back.
         """
         label = settings.label
-        if not await self._aws.registry.claim(label, self._consumer_id, hosts, fleet):
-            return False
         host = Host(label, await self._aws.queues.of_label(label, create=True))
         host.allow(settings)
         host.size_bytes = self.sizes.get(label, 0)
-        self._hosting.hosts[label] = host
-        started = time.monotonic()
+        if not await self._aws.registry.claim(label, self._consumer_id, hosts, fleet):
+            return False
+        victims = choose()
+        if victims is None:
+            await self._aws.registry.unclaim(label, self._consumer_id, hosts)
+            return False
+        leaving = self._hosting.reserve(host, victims)
         try:
             # In the registry before the load, so that nobody else answers the request that is still on its queue.
-            await asyncio.gather(self._changed(), *(self.give_up(victim) for victim in victims))
+            await asyncio.gather(self._changed(), *(self._leave(victim) for victim in leaving))
+            await self._hosting.room()
             started = time.monotonic()
             model = await self._backend.load(label)
-        except BaseException:
+        except BaseException as error:
             self._hosting.hosts.pop(label, None)
+            if isinstance(error, ModelLoadError):
+                # Before the place is free for the next one to try.
+                log.error("load failed: %s", error, extra={"label": label})
+                await self._aws.registry.failed(label, str(error), self._settings.load_cooling_seconds)
             await self._aws.registry.unclaim(label, self._consumer_id, hosts)
             raise
         host.load_seconds = time.monotonic() - started
@@ -83,22 +95,30 @@ class Loader:
     async def give_up(self, label: str) -> None:
         """Stop serving a label, unload it, and see to it that its remaining work finds another host."""
         host = self._hosting.hosts.get(label)
-        if host is None or host.gone:
-            return
-        await self._hosting.empty(host)
+        if host is not None and not host.gone:
+            host.ready, host.gone = False, True
+            await self._leave(host)
+
+    async def _leave(self, host: Host) -> None:
+        """The way out of a host that is marked as gone."""
         try:
-            await self._backend.unload(label)
+            await self._hosting.emptied(host)
+            await self._backend.unload(host.label)
         except BackendError as error:
-            log.warning("not unloaded: %s", error, extra={"label": label})
-        self._hosting.hosts.pop(label, None)
-        await self._aws.registry.unclaim(label, self._consumer_id, host.lanes)
-        self.follow(label, host.url)
+            log.warning("not unloaded: %s", error, extra={"label": host.label})
+        finally:
+            if self._hosting.hosts.get(host.label) is host:
+                del self._hosting.hosts[host.label]
+            host.left.set()
+        await self._aws.registry.unclaim(host.label, self._consumer_id, host.lanes)
+        self.follow(host.label, host.url)
 
     def drop_all(self) -> list[Host]:
         """Forget all labels at once: the backend that held them is gone."""
         hosts = list(self._hosting.hosts.values())
         for host in hosts:
             host.ready, host.gone = False, True
+            host.left.set()
         self._hosting.hosts.clear()
         return hosts
 
@@ -144,8 +164,3 @@ class Loader:
         ):
             deliveries = self._deliveries.add(url, label, messages)
             await asyncio.gather(*(self._runner.fail(delivery, reason) for delivery in deliveries))
-
-    async def load_failed(self, label: str, error: ModelLoadError) -> LoadFailure:
-        """Remember that a model could not be loaded."""
-        log.error("load failed: %s", error, extra={"label": label})
-        return await self._aws.registry.failed(label, str(error), self._settings.load_cooling_seconds)

@@ -115,8 +115,8 @@ class Placer:
             await self._aws.registry.leave(view.consumer_id)
 
     async def run(self) -> None:
-        """Take part in placement, for ever."""
-        while True:
+        """Take part in placement until this consumer drains."""
+        while not self.draining:
             try:
                 await self._turn()
             except (TransportError, LabelError, DecodeError) as error:
@@ -141,7 +141,10 @@ class Placer:
             patience = self._patience(fleet)
         wait = 0 if patience else self._settings.wait_time_seconds
         requests = await self._aws.load_polls.take(wait, self._appetite(fleet, patience))
-        await asyncio.gather(*(self._answer_safely(request) for request in requests))
+        by_label: dict[str, list[LoadRequest]] = {}
+        for request in requests:
+            by_label.setdefault(request.label, []).append(request)
+        await asyncio.gather(*(self._answer_in_order(same) for same in by_label.values()))
 
     def _appetite(self, fleet: Fleet, patience: float) -> int:
         """How many requests to take at once: as many as this consumer would be the best place for.
@@ -157,6 +160,11 @@ class Placer:
         if patience:
             warmer = math.inf
         return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
+
+    async def _answer_in_order(self, requests: list[LoadRequest]) -> None:
+        """Requests of one label, one after the other: what the first one brings about settles the next."""
+        for request in requests:
+            await self._answer_safely(request)
 
     async def _answer_safely(self, request: LoadRequest) -> None:
         try:
@@ -187,21 +195,18 @@ class Placer:
             await self.loader.fail_jobs(label, failure)
             return True
         size = self.loader.sizes.get(label) or self._size_elsewhere(fleet, label)
-        victims = placement.victims(self._hosting.held(), self._capacity, size)
-        if victims is None:
-            return False
         try:
-            await self.loader.load(settings, wanted, victims, fleet)
-        except ModelLoadError as error:
-            failure = await self.loader.load_failed(label, error)
-            if failure.tries >= self._settings.max_load_tries:
+            loaded = await self.loader.load(settings, wanted, fleet, lambda: self._victims(size))
+        except ModelLoadError:
+            failure = await self._aws.registry.failure(label)
+            if failure is not None and failure.tries >= self._settings.max_load_tries:
                 await self.loader.fail_jobs(label, failure)
                 return True
             return False
         else:
-            if failure is not None:
+            if loaded and failure is not None:
                 await self._aws.registry.succeeded(label)
-            return True
+            return loaded
         finally:
             await self.publish()
 
@@ -218,6 +223,9 @@ class Placer:
     def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
         """Whether to take a request that came although another consumer may be better placed: not before it is old."""
         return time.time() - request.rung_at >= self._patience(fleet)
+
+    def _victims(self, size_bytes: int) -> list[str] | None:
+        return placement.victims(self._hosting.held(), self._capacity, size_bytes)
 
     async def _is_void(self, request: LoadRequest) -> bool:
         """Whether the label's work was done while its request waited: loading it again would serve nobody.
