@@ -27,6 +27,7 @@ from typing import Any
 from ..errors import TransportError
 from ..job import Job, JobFailure, ResultStatus
 from .batching import Batcher
+from .job_record import JobRecord
 from .session import Transport
 
 #: DynamoDB API Reference: statements in one BatchExecuteStatement, keys in one BatchGetItem.
@@ -50,26 +51,6 @@ _BUSY = frozenset(
         "TransactionConflict",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """One job as its record tells it; times are Unix seconds."""
-
-    message_id: str
-    label: str
-    request_id: str
-    status: ResultStatus
-    attempt: int = 0
-    starts: int = 0
-    consumer: str = ""
-    result: str | None = None
-    result_ref: str | None = None
-    error: JobFailure | None = None
-    submitted_at: float = 0.0
-    started_at: float = 0.0
-    finished_at: float = 0.0
-    expires_at: float = 0.0
 
 
 class Start(Enum):
@@ -298,7 +279,7 @@ class JobRecords:
         while request:
             answer = await self._transport.call("dynamodb", "batch_get_item", RequestItems=request)
             for item in answer["Responses"].get(self._table, []):
-                record = _record(item)
+                record = JobRecord.from_item(item)
                 found[record.message_id] = record
             request = answer.get("UnprocessedKeys") or {}
             if request:
@@ -322,7 +303,7 @@ def _outcome(response: dict[str, Any]) -> _Refused | BaseException | None:
     if not error:
         return None
     if error.get("Code") in ("ConditionalCheckFailed", "ConditionalCheckFailedException"):
-        return _Refused(_record(error["Item"]) if error.get("Item") else None)
+        return _Refused(JobRecord.from_item(error["Item"]) if error.get("Item") else None)
     if error.get("Code") in ("DuplicateItem", "DuplicateItemException"):
         return _Refused(None)
     return TransportError(f"DynamoDB refused to write a job record: {error.get('Code')}: {error.get('Message')}")
@@ -330,28 +311,3 @@ def _outcome(response: dict[str, Any]) -> _Refused | BaseException | None:
 
 def _parameters(values: Any) -> tuple[dict[str, str], ...]:
     return tuple({"N": repr(value)} if isinstance(value, int | float) else {"S": str(value)} for value in values)
-
-
-def _record(item: dict[str, dict[str, str]]) -> JobRecord:
-    def text(name: str) -> str:
-        return item.get(name, {}).get("S", "")
-
-    def number(name: str) -> float:
-        return float(item.get(name, {}).get("N", 0))
-
-    return JobRecord(
-        message_id=text("message_id"),
-        label=text("label"),
-        request_id=text("request_id"),
-        status=ResultStatus(text("status")),
-        attempt=int(number("attempt")),
-        starts=int(number("starts")),
-        consumer=text("consumer"),
-        result=item["result"]["S"] if "result" in item else None,
-        result_ref=item["result_ref"]["S"] if "result_ref" in item else None,
-        error=JobFailure(type=text("error_type"), message=text("error_message")) if "error_type" in item else None,
-        submitted_at=number("submitted_at"),
-        started_at=number("started_at"),
-        finished_at=number("finished_at"),
-        expires_at=number("expires_at"),
-    )

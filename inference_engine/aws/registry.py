@@ -45,19 +45,8 @@ class Registry:
 
     async def fleet(self) -> Fleet:
         """All consumers of the cell, as of now."""
-        views = []
-        async for answer in pages(
-            self._transport,
-            "dynamodb",
-            "query",
-            token="LastEvaluatedKey",  # noqa: S106 - a field's name
-            start="ExclusiveStartKey",
-            TableName=self._table,
-            KeyConditionExpression="pk = :cell",
-            ExpressionAttributeValues={":cell": {"S": self._cell}},
-            ConsistentRead=True,
-        ):
-            views += [ConsumerView.model_validate_json(item["row"]["S"]) for item in answer["Items"]]
+        rows = await self._rows(self._cell, consistent=True)
+        views = [ConsumerView.model_validate_json(row) for row in rows]
         return Fleet(tuple(views), time.time())
 
     async def publish(self, view: ConsumerView) -> None:
@@ -108,19 +97,7 @@ class Registry:
 
     async def labels(self) -> list[LabelSettings]:
         """Settings of all labels that have some, by name."""
-        found = []
-        async for answer in pages(
-            self._transport,
-            "dynamodb",
-            "query",
-            token="LastEvaluatedKey",  # noqa: S106 - a field's name
-            start="ExclusiveStartKey",
-            TableName=self._table,
-            KeyConditionExpression="pk = :labels",
-            ExpressionAttributeValues={":labels": {"S": "labels"}},
-        ):
-            found += [LabelSettings.model_validate_json(item["row"]["S"]) for item in answer["Items"]]
-        return found
+        return [LabelSettings.model_validate_json(row) for row in await self._rows("labels", consistent=False)]
 
     async def failure(self, label: str) -> LoadFailure | None:
         """The failure to load that still counts, if there is one."""
@@ -219,6 +196,22 @@ class Registry:
         )
         # Deleted in between: the caller sees a place whose owner is nobody, and asks again with its next request.
         return answer.get("Item") or {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
+
+    async def _rows(self, pk: str, *, consistent: bool) -> list[str]:
+        rows: list[str] = []
+        async for answer in pages(
+            self._transport,
+            "dynamodb",
+            "query",
+            token="LastEvaluatedKey",  # noqa: S106 - a field's name
+            start="ExclusiveStartKey",
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+            ConsistentRead=consistent,
+        ):
+            rows += [item["row"]["S"] for item in answer["Items"]]
+        return rows
 
     async def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         answer = await self._transport.call("dynamodb", "get_item", TableName=self._table, Key=_key(pk, sk))

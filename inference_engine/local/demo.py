@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from inference_engine.job import Response
 from inference_engine.local import demo_inputs, demo_models, environments
 from inference_engine.local.environments import Progress, silent
+from inference_engine.local.outcome import Neighbour, Outcome, Row
 from inference_engine.local.report import Ticker, live_progress
 from inference_engine.local.stack import LocalStack
 from inference_engine.producer import Producer
@@ -45,59 +45,6 @@ SENTENCES = (
     "Water the seedlings twice a day until they sprout.",
     "The contract may be terminated with three months' notice.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one consumer did for one label; p50 and p99 of the seconds from a job's start to its result."""
-
-    label: str
-    consumer: str
-    jobs: int
-    misses: int
-    load_seconds: float
-    p50_seconds: float
-    p99_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A sentence and the cosine of its embedding to the query's."""
-
-    sentence: str
-    cosine: float
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the jobs: `posted`, results that came (`results`), those that are successes, and `computed`, the
-    number of results that consumers say they wrote. `examples` has a line for people per label."""
-
-    backend: str
-    query: str
-    posted: int = 0
-    results: int = 0
-    succeeded: int = 0
-    computed: int = 0
-    seconds: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    neighbours: list[Neighbour] = field(default_factory=list)
-    examples: dict[str, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-
-    @property
-    def misses(self) -> int:
-        """Loads that jobs had to wait for."""
-        return sum(row.misses for row in self.rows)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every job has exactly one result, and that a success."""
-        return self.posted == self.results == self.succeeded == self.computed > 0
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, for machines."""
-        return asdict(self) | {"misses": self.misses, "ok": self.ok}
 
 
 def model_repository(progress: Progress = silent) -> Path:

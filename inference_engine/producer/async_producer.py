@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from .. import payloads
 from ..aws.client import DynamoDBClient
 from ..aws.connect import Aws
-from ..aws.jobs import JobRecord
+from ..aws.job_record import JobRecord
 from ..aws.queues import OutgoingMessage
 from ..errors import (
     DecodeError,

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from ..aws.jobs import JobRecord
+from ..aws.job_record import JobRecord
 
 #: Jobs of one label that are looked at together: at first, and at most.
 HEAD_MIN = 20

@@ -16,8 +16,9 @@ from inference_engine.cli.local import _sigterm_as_interrupt
 from inference_engine.errors import InferenceEngineError, SettingsError
 from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics
 from inference_engine.local import running
-from inference_engine.local.demo import Outcome, Row, percentile, rows_of
+from inference_engine.local.demo import percentile, rows_of
 from inference_engine.local.errors import LocalStackError
+from inference_engine.local.outcome import Outcome, Row
 
 
 def parsers(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

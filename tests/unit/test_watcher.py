@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from inference_engine.aws.jobs import JobRecord
+from inference_engine.aws.job_record import JobRecord
 from inference_engine.job import ResultStatus
 from inference_engine.producer.watcher import HEAD_MAX, HEAD_MIN, ResultWatcher
 
