@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -86,9 +89,6 @@ def test_a_job_that_kills_its_consumers_ends_as_an_error_and_the_others_succeed(
 
 def test_a_redelivered_job_has_one_result(settings: Settings, tmp_path: Path) -> None:
     """A consumer that is frozen past the visibility timeout loses the job; its late result is refused."""
-    import os
-    import signal
-
     with Producer(settings) as producer, workers(settings, 1) as [slow]:
         held = producer.post_non_blocking({"do": "hold", "folder": str(tmp_path)}, "held")
         eventually(lambda: starts(tmp_path), "the job has started")
@@ -104,3 +104,16 @@ def test_a_redelivered_job_has_one_result(settings: Settings, tmp_path: Path) ->
                 assert producer.retrieve_result(held).result["pid"] == quick.pid
         finally:
             os.kill(slow.pid, signal.SIGCONT) if slow.process.poll() is None else None
+
+
+def test_a_job_longer_than_the_visibility_timeout_is_not_delivered_twice(settings: Settings, tmp_path: Path) -> None:
+    with Producer(settings) as producer, workers(settings, 2):
+        held = producer.post_many([{"do": "hold", "folder": str(tmp_path)} for _ in range(3)], "long")
+        eventually(lambda: len(starts(tmp_path)) == 3, "the jobs have started")
+        until = time.monotonic() + 2 * settings.visibility_timeout_seconds
+        # Time itself is the event: without heartbeats the messages would be visible again by then.
+        eventually(lambda: time.monotonic() > until, "two visibility timeouts have passed")
+        (tmp_path / "go").touch()
+        responses = collect(producer, held)
+    assert {response.status for response in responses} == {ResultStatus.SUCCESS}
+    assert Counter(message_id for message_id, _ in starts(tmp_path)) == dict.fromkeys(held, 1)
