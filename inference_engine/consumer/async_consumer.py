@@ -109,19 +109,28 @@ class AsyncConsumer:
     async def start(self) -> None:
         """Connect, join the fleet and begin to take jobs. Raises BackendLostError, NotProvisionedError, OSError."""
         self._build()
-        await self._backend.start()
-        if self._http is not None:
-            await self._http.start()
-        loops = [self._deliveries.beat(), self._protection.run(), self._watch_backend()]
+        try:
+            await self._backend.start()
+            if self._http is not None:
+                await self._http.start()
+            await self._begin()
+        except BaseException:
+            self._stopped = True
+            await self._close()
+            raise
+        self._ready = True
+        log.info("consumer %s started", self.consumer_id)
+
+    async def _begin(self) -> None:
         if self._queue_name is not None:
             await self._serve_single_queue(self._queue_name)
         else:
             await self._placer.publish()
+        loops = [self._deliveries.beat(), self._protection.run(), self._watch_backend()]
+        if self._queue_name is None:
             loops.append(self._placer.keep_lease())
             self._placement = self._forever(self._placer.run())
         self._tasks = [self._forever(loop) for loop in loops] + ([self._placement] if self._placement else [])
-        self._ready = True
-        log.info("consumer %s started", self.consumer_id)
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Drain and leave: the steps in their order. Jobs that run on past `drain_seconds` go back to their queues."""
@@ -138,12 +147,15 @@ class AsyncConsumer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._quietly(self._hand_over())
+        await self._close()
+        log.info("consumer %s stopped", self.consumer_id)
+
+    async def _close(self) -> None:
         await self._loader.close()
         if self._http is not None:
             await self._http.stop()
         await self._backend.close()
         await self._aws.close()
-        log.info("consumer %s stopped", self.consumer_id)
 
     def _build(self) -> None:
         """The parts, on the running loop."""
@@ -226,7 +238,7 @@ class AsyncConsumer:
             if await self._backend.healthy():
                 if self._queue_name is None:
                     for label in lost:
-                        await self._loader.give_up(label)
+                        await self._quietly(self._loader.give_up(label))
                 continue
             await self._outage()
 

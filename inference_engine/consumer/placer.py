@@ -172,6 +172,10 @@ class Placer:
         except (TransportError, BackendLostError) as error:
             log.warning("load request not served: %s", error, extra={"label": request.label})
             done = False
+        except Exception:
+            # A backend's surprise with one label must not end this consumer's part in placing all others.
+            log.exception("load request not served", extra={"label": request.label})
+            done = False
         with contextlib.suppress(TransportError):
             if done:
                 await self._aws.load_requests.done(request)

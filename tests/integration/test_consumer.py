@@ -26,7 +26,7 @@ from inference_engine import (
 from inference_engine.aws.connect import Aws
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.function import FunctionBackend
-from inference_engine.errors import ModelLoadError, SettingsError
+from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
 from inference_engine.fleet import LabelSettings
 
 
@@ -232,6 +232,12 @@ async def test_the_http_port_tells_health_readiness_and_counts(settings: Setting
 def test_a_consumer_without_sense_is_refused_at_once(options: dict[str, Any], word: str) -> None:
     with pytest.raises(SettingsError, match=word):
         Consumer(**options)
+
+
+async def test_a_consumer_without_its_tables_says_so_and_leaves_nothing_open(settings: Settings) -> None:
+    lost = settings.model_copy(update={"registry_table": "no-such-table"})
+    with pytest.raises(NotProvisionedError, match="no-such-table"):
+        await AsyncConsumer(lost, compute_result=echo).start()
 
 
 def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None:
