@@ -117,7 +117,11 @@ class LocalStack:
         if self.endpoint_url:
             # The caller's own keys and region, where that emulator wants particular ones.
             aws |= {key: os.environ[key] for key in aws if key in os.environ} | {"AWS_ENDPOINT_URL": self.endpoint_url}
-        return aws | {"INFERENCE_ENGINE_PREFIX": self.prefix, "INFERENCE_ENGINE_BUCKET": LOCAL_BUCKET}
+        return aws | {
+            "INFERENCE_ENGINE_PREFIX": self.prefix,
+            "INFERENCE_ENGINE_BUCKET": LOCAL_BUCKET,
+            "INFERENCE_ENGINE_WAIT_TIME_SECONDS": str(CONSUMER_POLL_SECONDS),
+        }
 
     def start(self) -> None:
         """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left."""
@@ -184,9 +188,7 @@ class LocalStack:
                 *("--log-format", "json"),
             ],
             log_file=environments.cache_folder() / "logs" / f"{name}-{port}.log",
-            environment=_without_aws(os.environ)
-            | {"INFERENCE_ENGINE_WAIT_TIME_SECONDS": str(CONSUMER_POLL_SECONDS)}
-            | self.environment(),
+            environment=_without_aws(os.environ) | self.environment(),
         )
         return LocalConsumer(name, port, process, triton)
 

@@ -52,7 +52,7 @@ def misses(consumers: list[AsyncConsumer]) -> int:
 
 
 async def collect(producer: AsyncProducer, ids: list[str]) -> Counter[str]:
-    responses = [response async for response in producer.as_completed(ids, timeout_seconds=120)]
+    responses = [response async for response in producer.as_completed(ids, timeout_seconds=400)]
     assert len({response.message_id for response in responses}) == len(ids) == len(responses)
     return Counter(response.status.value for response in responses)
 
@@ -203,7 +203,8 @@ async def test_a_thousand_labels_can_be_created_and_used(settings: Settings) -> 
     ):
         ids = await asyncio.gather(*(producer.post_non_blocking(n, f"label-{n}") for n in range(1000)))
         assert await collect(producer, list(ids)) == {"SUCCESS": 1000}
-        assert misses(consumers) == 1000
+        # More labels than slots: one that comes late may find its label just evicted.
+        assert 1000 <= misses(consumers) <= 1050
 
 
 async def test_the_http_port_tells_health_readiness_and_counts(settings: Settings) -> None:
