@@ -44,11 +44,16 @@ class Host:
     gone: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    max_in_flight: int | None = None
     limit: asyncio.Semaphore | None = None
 
     def allow(self, settings: LabelSettings) -> None:
         """Apply what is set for the label; to what comes from now on."""
         self.lanes = settings.lanes
+        if settings.max_in_flight == self.max_in_flight:
+            # A new semaphore would forget the jobs that the old one counts.
+            return
+        self.max_in_flight = settings.max_in_flight
         self.limit = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
 
     def held(self, now: float) -> Held:

@@ -161,16 +161,15 @@ class AsyncProducer:
         *,
         deadline: float | None = None,
         request_id: str | None = None,
-        dedup_key: str | None = None,
     ) -> list[str]:
         """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
 
-        `deadline` and the like as for `post_non_blocking`. When some cannot be posted, the first one's error is raised after
+        `deadline` and `request_id` hold for all of them, as for `post_non_blocking`. When some cannot be posted, the first one's error is raised after
         all others were sent.
         """
         # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
         prepared = await asyncio.gather(
-            *(self._prepare(body, label, deadline, request_id, dedup_key) for body in bodies), return_exceptions=True
+            *(self._prepare(body, label, deadline, request_id, None) for body in bodies), return_exceptions=True
         )
         sent = await asyncio.gather(
             *(self._send(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
@@ -268,7 +267,7 @@ class AsyncProducer:
             while not waiting.done() and (left := until - time.monotonic()) > 0:
                 await asyncio.wait([waiting], timeout=min(left, NUDGE_SECONDS))
                 if not waiting.done() and left > NUDGE_SECONDS:
-                    await self._routes.wake(label)
+                    await self._wake(label)
             if waiting.done():
                 return await self._response(waiting.result())
             seen = self._watcher.seen(message_id, label)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from ..aws.connect import Aws
-from ..errors import LabelError
+from ..errors import LabelError, TransportError
 from ..fleet import Fleet, LabelSettings
 from ..labels import SINGLE_QUEUE_LABEL, cell_of, message_group
+
+log = logging.getLogger(__name__)
 
 #: Label settings change by an operator's hand: a minute's delay is what anyone expects.
 LABEL_CACHE_SECONDS = 60.0
@@ -92,10 +95,13 @@ class LabelRoutes:
         while self._doubted:
             await asyncio.sleep(self._settings.host_cache_seconds)
             doubted, self._doubted = self._doubted, set()
-            fleet = await self._fleet.get()
-            for label in doubted:
-                if not fleet.hosts(label, time.time()):
-                    await self._ring(label)
+            try:
+                fleet = await self._fleet.get()
+                for label in doubted:
+                    if not fleet.hosts(label, time.time()):
+                        await self._ring(label)
+            except TransportError as error:
+                log.warning("hosts not confirmed: %s", error)
 
 
 class SingleQueueRoutes:
