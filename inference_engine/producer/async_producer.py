@@ -164,7 +164,7 @@ class AsyncProducer:
     ) -> list[str]:
         """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
 
-        `deadline` and `request_id` hold for all of them, as for `post_non_blocking`. When some cannot be posted, the first one's error is raised after
+        `deadline` and `request_id` hold for all of them. When some cannot be posted, the first one's error is raised after
         all others were sent.
         """
         # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
