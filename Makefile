@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs clean
+.PHONY: help venv demo test lint format bench bench-quick docs clean
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 # The stamp is newer than pyproject.toml exactly when what that asks for is installed.
 $(STAMP): pyproject.toml
@@ -39,6 +39,12 @@ format: $(STAMP) ## write the code in the project's style
 
 test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## all benchmarks, about ten minutes; ARGS='throughput' for some
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(STAMP) ## the same with small sizes, a minute
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 docs: $(DOCS_STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

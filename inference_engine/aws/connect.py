@@ -35,7 +35,7 @@ class Aws:
     _poll_transport: Transport | None = None
 
     @classmethod
-    def for_producer(cls, settings: Settings, *, threads: bool) -> Aws:
+    def for_producer(cls, settings: Settings, *, threads: bool = False) -> Aws:
         """One transport for all calls: boto3 threads, or aioboto3 when `threads` is false and the extra is there."""
         transport: Transport
         if threads or not aio_available():

@@ -64,6 +64,7 @@ class AsyncConsumer:
         http_host: str = "127.0.0.1",
         consumer_id: str | None = None,
         threads: int = DEFAULT_THREADS,
+        _connect: Callable[[Settings], Aws] = Aws.for_consumer,
     ) -> None:
         if (compute_result is None) == (backend is None):
             raise SettingsError("a consumer needs either compute_result=your_function or backend=…, and not both")
@@ -77,6 +78,7 @@ class AsyncConsumer:
         self.metrics = Metrics()
         self._backend: Backend = backend or FunctionBackend(compute_result, threads=threads)  # type: ignore[arg-type]
         self._queue_name = queue_name
+        self._connect = _connect
         if max_labels is None and memory_budget_bytes is None:
             max_labels = DEFAULT_MAX_LABELS
         self._capacity = Capacity(max_labels, memory_budget_bytes)
@@ -159,7 +161,7 @@ class AsyncConsumer:
 
     def _build(self) -> None:
         """The parts, on the running loop."""
-        self._aws = Aws.for_consumer(self.settings)
+        self._aws = self._connect(self.settings)
         self._deliveries = Deliveries(
             self._aws.queues, self.settings.visibility_timeout_seconds, self.settings.heartbeat_seconds
         )

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -66,7 +66,7 @@ class AsyncProducer:
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         timeout_seconds: float | None = None,
-        _threads: bool = False,
+        _connect: Callable[[Settings], Aws] = Aws.for_producer,
     ) -> None:
         settings = settings or Settings()
         if ddb_client is not None:
@@ -74,7 +74,7 @@ class AsyncProducer:
             settings = settings.model_copy(update=changed)
         self.settings = settings
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-        self._aws = Aws.for_producer(settings, threads=_threads)
+        self._aws = _connect(settings)
         self._closed = False
         self._single = queue_name is not None
         self._routes: Routes = (

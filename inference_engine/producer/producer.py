@@ -6,10 +6,12 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from ..aws.client import DynamoDBClient
+from ..aws.connect import Aws
 from ..background import BackgroundLoop
 from ..errors import InferenceEngineError
 from ..job import Response, ResultStatus
@@ -65,7 +67,7 @@ class Producer:
             return self._loop, self._core
 
     async def _make(self) -> AsyncProducer:
-        return AsyncProducer(self._settings, _threads=True, **self._arguments)
+        return AsyncProducer(self._settings, _connect=partial(Aws.for_producer, threads=True), **self._arguments)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,131 @@
+"""A deployment to measure: an emulator of its own, queues and tables, consumer processes; requests counted on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from inference_engine.aws.provision import provision
+from inference_engine.aws.session import ThreadTransport
+from inference_engine.local import environments
+from inference_engine.local.emulator import Emulator, http_ok
+from inference_engine.local.processes import ChildProcess, free_port
+from inference_engine.settings import Settings
+from tests.support.fault_proxy import FaultProxy
+
+from .report import ROOT
+
+#: A consumer imports its libraries and connects in a second; a busy machine gets patience.
+READY_SECONDS = 60.0
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Where producers and consumers of this process, and its children, post and take. `proxy` counts, where asked for."""
+
+    settings: Settings
+    emulator: Emulator
+    proxy: FaultProxy | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        """What AWS clients take as their endpoint."""
+        return self.proxy.url if self.proxy else self.emulator.endpoint_url
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a child process that is to use this deployment, peers included."""
+        values = {f"INFERENCE_ENGINE_{name.upper()}": value for name, value in self.settings.model_dump().items()}
+        ours = {name: str(value) for name, value in values.items() if value is not None}
+        return self.emulator.environment() | {"AWS_ENDPOINT_URL": self.endpoint_url} | ours
+
+
+@contextmanager
+def deployment(*, counted: bool = False, **settings: Any) -> Iterator[Deployment]:
+    """An emulator with nothing else on it; this process's environment variables point at it meanwhile.
+
+    `counted` puts a proxy before it whose `calls` count requests by operation. `settings` are those of Settings.
+    """
+    with ExitStack() as stack:
+        emulator = stack.enter_context(Emulator())
+        proxy = stack.enter_context(FaultProxy(emulator.endpoint_url, share=0)) if counted else None
+        deployed = Deployment(Settings(**{"prefix": "bench", **settings}), emulator, proxy)
+        stack.enter_context(mock.patch.dict(os.environ, deployed.environment()))
+        asyncio.run(_provision(deployed.settings))
+        yield deployed
+
+
+async def _provision(settings: Settings) -> None:
+    transport = ThreadTransport()
+    try:
+        await provision(transport, settings)
+    finally:
+        await transport.close()
+
+
+@dataclass(slots=True)
+class ConsumerProcess:
+    """One `inference-engine consume` of a deployment."""
+
+    process: ChildProcess
+    http_port: int
+
+    def stats(self) -> dict[str, Any]:
+        """Its numbers by label: see GET /stats."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self.http_port}/stats", timeout=10) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    @property
+    def misses(self) -> int:
+        """Loads so far, over all labels."""
+        return sum(int(counts["misses"]) for counts in self.stats()["labels"].values())
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used since its start (user and system)."""
+        assert self.process.pid is not None
+        return cpu_seconds(self.process.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process, from /proc/PID/stat (proc(5): fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+@contextmanager
+def consumers(
+    deployed: Deployment, count: int, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[list[ConsumerProcess]]:
+    """`count` consumer processes, ready; `arguments` are those of `inference-engine consume`."""
+    variables = {**os.environ, **deployed.environment(), **(environment or {})}
+    with ExitStack() as stack:
+        started = []
+        for number in range(count):
+            port = free_port()
+            process = ChildProcess(
+                [
+                    *(sys.executable, "-m", "inference_engine.cli", "consume", *arguments),
+                    *("--http-port", str(port), "--consumer-id", f"consumer-{number}", "--log-level", "WARNING"),
+                ],
+                log_file=environments.cache_folder() / "logs" / f"bench-consumer-{port}.log",
+                environment=variables | {"PYTHONPATH": str(ROOT)},
+            )
+            process.start()
+            stack.callback(process.stop, 30.0)
+            started.append(ConsumerProcess(process, port))
+        for one in started:
+            url = f"http://127.0.0.1:{one.http_port}/readyz"
+            one.process.wait_until_ready(lambda url=url: http_ok(url), timeout_seconds=READY_SECONDS)  # type: ignore[misc]
+        yield started

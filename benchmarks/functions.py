@@ -1,0 +1,10 @@
+"""What the consumers of the benchmarks compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+async def echo(body: Any, message_id: str) -> Any:
+    """Nothing: what is left is the cost of the engine."""
+    return body
