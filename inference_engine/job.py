@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -94,6 +94,9 @@ class Job(BaseModel):
         le=LAST_DEADLINE,
         allow_inf_nan=False,
         description="Unix time in seconds after which nobody wants the result",
+    )
+    recorded: Literal[False] | None = Field(
+        None, description="False where the producer writes no record, because only its waiting caller knows of the job"
     )
 
     def encode(self) -> str:

@@ -1,6 +1,7 @@
 """Calls in flight, coalesced: what arrives while a batch is on its way leaves in the next one.
 
-A lone call leaves at once. Nothing ever waits on a timer for company: company is what gathers while AWS answers.
+A lone call leaves at once: company is what gathers while AWS answers. Only items that are submitted as *patient*, because more of
+their kind are about to come, wait a moment for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+#: How long a patient item waits for company.
+LINGER_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -50,32 +54,47 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._lingering: asyncio.TimerHandle | None = None
+        #: Whether something waits that is not patient, or no longer.
+        self._due = False
 
-    async def submit(self, item: Item) -> Result:
+    async def submit(self, item: Item, *, patient: bool = False) -> Result:
         """The result of `item`; raises what `send` reported for it, or what it raised for the whole call."""
         waiting: _Waiting[Item, Result] = _Waiting(item, self._size_of(item), self._key_of(item))
         self._waiting.append(waiting)
-        if not self._scheduled:
-            # One turn of the loop later, so that all that is submitted in this turn leaves together.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start_calls)
+        if not patient or len(self._waiting) >= self._max_items:
+            self._start_soon()
+        elif self._lingering is None and not self._due:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._start_soon)
         return await waiting.future
 
     async def close(self) -> None:
         """Wait until everything that was submitted has left and was answered."""
         while self._calls or self._waiting:
+            self._start_soon()
             await asyncio.gather(*self._calls, return_exceptions=True)
             await asyncio.sleep(0)
 
+    def _start_soon(self) -> None:
+        """One turn of the loop later, so that all that is submitted in this turn leaves together."""
+        self._due = True
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start_calls)
+
     def _start_calls(self) -> None:
         self._scheduled = False
-        while self._waiting and (
+        while self._due and (
             not self._calls or (len(self._calls) < self._concurrency and len(self._waiting) >= self._max_items)
         ):
             if batch := self._take():
                 call = asyncio.get_running_loop().create_task(self._call(batch))
                 self._calls.add(call)
                 call.add_done_callback(self._ended)
+            self._due = bool(self._waiting)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from ..job import JobFailure, ResultStatus
 
@@ -25,7 +25,37 @@ class JobRecord:
     submitted_at: float = 0.0
     started_at: float = 0.0
     finished_at: float = 0.0
-    expires_at: float = 0.0
+    expires_at: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Its attributes in the table, the key aside; what says nothing is left out."""
+        fields = {
+            "label": self.label,
+            "request_id": self.request_id,
+            "status": self.status.value,
+            "attempt": self.attempt,
+            "starts": self.starts or None,
+            "consumer": self.consumer or None,
+            "result": self.result,
+            "result_ref": self.result_ref,
+            "error_type": self.error.type if self.error else None,
+            "error_message": self.error.message if self.error else None,
+            "submitted_at": self.submitted_at,
+            "started_at": self.started_at or None,
+            "finished_at": self.finished_at or None,
+            "expires_at": self.expires_at,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def changes(self, before: JobRecord) -> dict[str, Any]:
+        """The attributes to set so that the record `before` becomes this one."""
+        known = before.fields()
+        changed = {name: value for name, value in self.fields().items() if known.get(name) != value}
+        return changed | ({"starts": 0} if before.starts and not self.starts else {})
+
+    def guard(self) -> dict[str, Any]:
+        """What a writer that saw this record expects to stand there still."""
+        return {"status": self.status.value, "attempt": self.attempt}
 
     @classmethod
     def from_item(cls, item: dict[str, dict[str, str]]) -> Self:
@@ -51,5 +81,5 @@ class JobRecord:
             submitted_at=number("submitted_at"),
             started_at=number("started_at"),
             finished_at=number("finished_at"),
-            expires_at=number("expires_at"),
+            expires_at=int(number("expires_at")),
         )

@@ -1,56 +1,38 @@
-"""Job records in DynamoDB: who may write what, when.
+"""Job records in DynamoDB: the jobs table, its keys and its state transitions.
 
-    producer            consumer (attempt n)              record
-    send ──► id
-    submitted ─────────────────────────────────────────► SUBMITTED    only if there is none yet
-                        receive (n-th time)
-                        start ─────────────────────────► IN_PROGRESS  only if open and last touched by an earlier attempt
-                        release ───────────────────────► SUBMITTED    only if open and still attempt n
-                        finish ────────────────────────► SUCCESS | …  only if open and still attempt n
-    cancel ────────────────────────────────────────────► CANCELLED    only if open
+    producer            consumer                 record
+    post ──────────────────────────────────────► SUBMITTED    only if there is none yet
+                        start (n-th receive) ──► IN_PROGRESS  ┐
+                        release ───────────────► SUBMITTED    │ only if status and attempt are what the writer last
+                        finish ────────────────► SUCCESS | …  │ saw or wrote, not finished, and of no later attempt
+    cancel ────────────────────────────────────► CANCELLED    ┘
 
-`attempt` is the fencing token: SQS's receive count, which only grows. `open` is 1 until the job is finished and then 0 for
-ever, so one comparison guards every end. All writes are single PartiQL statements of plain comparisons: 25 of them share
-one BatchExecuteStatement, each with a condition and an error of its own (DynamoDB Developer Guide, "Running batch
-operations with PartiQL"). Each may be repeated after a lost answer: the second time it finds its own mark and agrees.
+`attempt` is the fencing token: SQS's receive count, which only grows. Each write may be repeated after a lost answer: the
+second time it finds its own mark and agrees.
+
+Two of these writes are left out where nobody could tell. A job that is over within a moment is never noted as IN_PROGRESS:
+`look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
+blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` makes the record.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
 
-from ..errors import TransportError
 from ..job import Job, JobFailure, ResultStatus
 from .batching import Batcher
 from .job_record import JobRecord
 from .session import Transport
+from .statements import BUSY_WAIT_SECONDS, Statements
 
-#: DynamoDB API Reference: statements in one BatchExecuteStatement, keys in one BatchGetItem.
-STATEMENTS_PER_CALL = 25
+#: DynamoDB API Reference, BatchGetItem: keys in one request.
 KEYS_PER_CALL = 100
 #: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
 MESSAGE_ID_MAX_CHARACTERS = 100
-#: DynamoDB answers a request of at most 16 MB; a batch of statements stays far below.
-BATCH_MAX_BYTES = 4_000_000
-#: Statements that DynamoDB was too busy for are repeated so often, waiting twice as long each time.
-BUSY_TRIES = 10
-BUSY_WAIT_SECONDS = 0.05
-
-_BUSY = frozenset(
-    {
-        "ThrottlingError",
-        "ThrottlingException",
-        "ProvisionedThroughputExceeded",
-        "RequestLimitExceeded",
-        "InternalServerError",
-        "TransactionConflict",
-    }
-)
 
 
 class Start(Enum):
@@ -62,32 +44,39 @@ class Start(Enum):
     EXHAUSTED = "it was started too often without an end"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ticket:
-    """The right to finish one attempt of one job."""
+    """One attempt of one job by one consumer; `known` is the record as this attempt last saw or wrote it."""
 
     message_id: str
+    job: Job
     attempt: int
-    starts: int
     consumer: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    text: str
-    parameters: tuple[dict[str, str], ...]
-    key: str
+    known: JobRecord | None = None
 
     @property
-    def size(self) -> int:
-        return len(self.text) + sum(len(value) for parameter in self.parameters for value in parameter.values())
+    def noted(self) -> bool:
+        """Whether the record tells of this attempt."""
+        return self.known is not None and (self.known.attempt, self.known.consumer) == (self.attempt, self.consumer)
 
+    @property
+    def starts(self) -> int:
+        """Starts of the job that count, this one included once it is noted."""
+        return self.known.starts if self.known else 0
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """The condition did not hold; `record` is what stands there instead, or None where nothing does."""
+    def submitted(self) -> JobRecord:
+        """The record as a producer writes it."""
+        job = self.job
+        return JobRecord(
+            self.message_id, job.label, job.request_id, ResultStatus.SUBMITTED, submitted_at=job.submitted_at
+        )
 
-    record: JobRecord | None
+    def forbidden_by(self, record: JobRecord) -> Start | None:
+        """Why this attempt may not go on, by what stands in the table."""
+        if record.status.finished:
+            return Start.FINISHED
+        others = record.attempt == self.attempt and record.consumer != self.consumer
+        return Start.STALE if others or record.attempt > self.attempt else None
 
 
 class JobRecords:
@@ -100,106 +89,107 @@ class JobRecords:
         self._transport = transport
         self._table = table
         self._ttl_seconds = ttl_seconds
-        self._writes: Batcher[_Statement, _Refused | None] = Batcher(
-            self._execute,
-            max_items=STATEMENTS_PER_CALL,
-            max_bytes=BATCH_MAX_BYTES,
-            size_of=lambda statement: statement.size,
-            key_of=lambda statement: statement.key,
-            concurrency=8,
-        )
+        self._statements = Statements(transport, table)
         self._reads: Batcher[str, JobRecord | None] = Batcher(
             self._get_batch, max_items=KEYS_PER_CALL, key_of=lambda message_id: message_id, concurrency=4
         )
 
     async def submitted(self, message_id: str, job: Job) -> None:
         """Record a new job, unless its record is there already (a consumer was quicker, or the send was deduplicated)."""
-        await self._insert(message_id, job, ResultStatus.SUBMITTED, attempt=0, starts=0, consumer="")
+        record = Ticket(message_id, job, 0, "").submitted()
+        await self._statements.insert(message_id, self._with_expiry(record, job).fields())
 
-    async def start(
-        self, message_id: str, job: Job, attempt: int, consumer: str, max_starts: int
-    ) -> tuple[Start, Ticket]:
-        """Claim the attempt; the ticket is good only with Start.STARTED or Start.EXHAUSTED."""
-        known = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
-        while True:
-            ticket = Ticket(message_id, attempt, known.starts + 1, consumer)
-            refused = await self._update(
-                message_id,
-                {
-                    "status": ResultStatus.IN_PROGRESS,
-                    "attempt": attempt,
-                    "starts": ticket.starts,
-                    "consumer": consumer,
-                    "started_at": time.time(),
-                    "expires_at": self._expiry(max(time.time(), job.deadline or 0)),
-                },
-                {"attempt": known.attempt},
+    async def look(self, ticket: Ticket) -> Start:
+        """Whether the attempt may begin, by a read: for a job that will be over before anyone could see it in progress.
+
+        A job that has no record and will get none before its end is not even read.
+        """
+        if ticket.job.recorded is not False:
+            ticket.known = await self.get(ticket.message_id)
+        return (ticket.forbidden_by(ticket.known) if ticket.known else None) or Start.STARTED
+
+    async def start(self, ticket: Ticket, max_starts: int) -> Start:
+        """Claim the attempt and note it in the record; it is this consumer's after STARTED or EXHAUSTED."""
+        if ticket.known is None and ticket.job.recorded is not False:
+            ticket.known = ticket.submitted()
+
+        def started(known: JobRecord) -> JobRecord:
+            if (known.attempt, known.consumer) == (ticket.attempt, ticket.consumer):
+                return known
+            return replace(
+                known,
+                status=ResultStatus.IN_PROGRESS,
+                attempt=ticket.attempt,
+                starts=known.starts + 1,
+                consumer=ticket.consumer,
+                started_at=time.time(),
             )
-            if refused is None:
-                return _started(ticket, max_starts)
-            if refused.record is None:
-                in_time = await self._insert(
-                    message_id, job, ResultStatus.IN_PROGRESS, attempt=attempt, starts=1, consumer=consumer
-                )
-                if in_time:
-                    return Start.STARTED, ticket
-                continue
-            known = refused.record
-            if known.status.finished:
-                return Start.FINISHED, ticket
-            if known.attempt == attempt and known.consumer == consumer:
-                return _started(Ticket(message_id, attempt, known.starts, consumer), max_starts)
-            if known.attempt >= attempt:
-                return Start.STALE, ticket
+
+        obstacle = await self._advance(ticket, started)
+        if obstacle is not None:
+            return ticket.forbidden_by(obstacle) or Start.STALE
+        return Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED
 
     async def release(self, ticket: Ticket) -> bool:
         """Take a start back: the job goes to the queue again and this attempt does not count."""
-        fields = {"status": ResultStatus.SUBMITTED, "starts": ticket.starts - 1}
-        return await self._update(ticket.message_id, fields, {"attempt": ticket.attempt}) is None
+        before = ticket.known
+        if before is None or not ticket.noted or before.status is not ResultStatus.IN_PROGRESS:
+            return before is None or not before.status.finished
+        released = replace(before, status=ResultStatus.SUBMITTED, starts=before.starts - 1)
+        refused = await self._statements.update(ticket.message_id, released.changes(before), before.guard())
+        if refused is None or refused.record == released:
+            ticket.known = released
+            return True
+        return False
 
     async def finish(
         self,
         ticket: Ticket,
         status: ResultStatus,
         *,
+        started_at: float | None = None,
         result: str | None = None,
         result_ref: str | None = None,
         error: JobFailure | None = None,
+        patient: bool = False,
     ) -> bool:
-        """Write the end of a job; False when another end, or a later attempt, was there first."""
+        """Write the end of a job; False when another end, or a later attempt, was there first.
+
+        A `patient` write waits a moment for others to share its request.
+        """
         now = time.time()
-        fields: dict[str, Any] = {
-            "status": status,
-            "open": 0,
-            "finished_at": now,
-            "expires_at": self._expiry(now),
-        }
-        if result is not None:
-            fields["result"] = result
-        if result_ref is not None:
-            fields["result_ref"] = result_ref
-        if error is not None:
-            fields |= {"error_type": error.type, "error_message": error.message}
-        refused = await self._update(ticket.message_id, fields, {"attempt": ticket.attempt})
-        if refused is None:
+
+        def finished(known: JobRecord) -> JobRecord:
+            return replace(
+                known,
+                status=status,
+                attempt=ticket.attempt,
+                consumer=ticket.consumer,
+                started_at=known.started_at or started_at or now,
+                finished_at=now,
+                result=result,
+                result_ref=result_ref,
+                error=error,
+            )
+
+        obstacle = await self._advance(ticket, finished, patient=patient)
+        if obstacle is None:
             return True
-        record = refused.record
-        ours = record is not None and (record.attempt, record.consumer) == (ticket.attempt, ticket.consumer)
-        return ours and record is not None and record.status is status
+        ours = (obstacle.attempt, obstacle.consumer) == (ticket.attempt, ticket.consumer)
+        return ours and obstacle.status is status
 
     async def cancel(self, message_id: str) -> bool:
         """End a job that nobody wants any more; False when it had ended, or is unknown."""
-        now = time.time()
-        fields = {
-            "status": ResultStatus.CANCELLED,
-            "open": 0,
-            "finished_at": now,
-            "expires_at": self._expiry(now),
-            "error_type": "Cancelled",
-            "error_message": "the caller cancelled the job",
-        }
-        refused = await self._update(message_id, fields, {})
-        return refused is None or (refused.record is not None and refused.record.status is ResultStatus.CANCELLED)
+        known = await self.get(message_id)
+        while known is not None and not known.status.finished:
+            failure = JobFailure(type="Cancelled", message="the caller cancelled the job")
+            end = replace(known, status=ResultStatus.CANCELLED, finished_at=time.time(), error=failure)
+            end = self._with_expiry(end)
+            refused = await self._statements.update(message_id, end.changes(known), known.guard())
+            if refused is None:
+                return True
+            known = refused.record
+        return known is not None and known.status is ResultStatus.CANCELLED
 
     async def get(self, message_id: str) -> JobRecord | None:
         """The record of a job, eventually consistent; None when there is none or it has expired."""
@@ -210,67 +200,39 @@ class JobRecords:
 
     async def close(self) -> None:
         """Wait for the writes under way."""
-        await self._writes.close()
+        await self._statements.close()
 
-    def _expiry(self, since: float) -> int:
-        return int(since + self._ttl_seconds)
+    async def _advance(
+        self, ticket: Ticket, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
+    ) -> JobRecord | None:
+        """Write the next state of the job; None when it stands there, else the record that forbids it."""
+        while True:
+            known = ticket.known or ticket.submitted()
+            if known.status.finished:
+                return known
+            if (new := next_of(known)) is known:
+                return None
+            new = self._with_expiry(new, ticket.job)
+            if ticket.known is None:
+                refused = await self._statements.insert(ticket.message_id, new.fields(), patient=patient)
+            else:
+                changes, guard = new.changes(known), known.guard()
+                refused = await self._statements.update(ticket.message_id, changes, guard, patient=patient)
+            if refused is None:
+                ticket.known = new
+                return None
+            if refused.record is None:
+                # An insert that found something tries as an update of what a producer writes, and the other way round.
+                ticket.known = ticket.submitted() if ticket.known is None else None
+                continue
+            if ticket.forbidden_by(refused.record):
+                return refused.record
+            ticket.known = refused.record
 
-    async def _insert(
-        self, message_id: str, job: Job, status: ResultStatus, *, attempt: int, starts: int, consumer: str
-    ) -> bool:
-        now = time.time()
-        fields: dict[str, Any] = {
-            "message_id": message_id,
-            "label": job.label,
-            "request_id": job.request_id,
-            "status": status,
-            "open": 1,
-            "attempt": attempt,
-            "starts": starts,
-            "consumer": consumer,
-            "submitted_at": job.submitted_at,
-            "started_at": now if consumer else 0,
-            "expires_at": self._expiry(max(now, job.deadline or now)),
-        }
-        names = ", ".join(f"'{name}': ?" for name in fields)
-        text = f'INSERT INTO "{self._table}" VALUE {{{names}}}'
-        return await self._writes.submit(_Statement(text, _parameters(fields.values()), message_id)) is None
-
-    async def _update(self, message_id: str, fields: dict[str, Any], expected: dict[str, Any]) -> _Refused | None:
-        expected = {"open": 1, **expected}
-        assignments = ", ".join(f'"{name}"=?' for name in fields)
-        conditions = " AND ".join(f'"{name}"=?' for name in ("message_id", *expected))
-        text = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'  # noqa: S608 - names are this file's own
-        parameters = _parameters([*fields.values(), message_id, *expected.values()])
-        return await self._writes.submit(_Statement(text, parameters, message_id))
-
-    async def _execute(self, statements: list[_Statement]) -> Sequence[_Refused | BaseException | None]:
-        outcomes: list[_Refused | BaseException | None] = [None] * len(statements)
-        open_ones = list(range(len(statements)))
-        for turn in range(BUSY_TRIES):
-            if turn:
-                await asyncio.sleep(BUSY_WAIT_SECONDS * 2 ** min(turn, 7))
-            answer = await self._transport.call(
-                "dynamodb",
-                "batch_execute_statement",
-                Statements=[
-                    {
-                        "Statement": statements[index].text,
-                        "Parameters": list(statements[index].parameters),
-                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                    }
-                    for index in open_ones
-                ],
-            )
-            busy = []
-            for index, response in zip(open_ones, answer["Responses"], strict=True):
-                outcomes[index] = _outcome(response)
-                if response.get("Error", {}).get("Code") in _BUSY:
-                    busy.append(index)
-            open_ones = busy
-            if not open_ones:
-                break
-        return outcomes
+    def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
+        """A record lives for its time after its last change; one that waits, for its time after the job's deadline."""
+        waits_until = job.deadline if job and job.deadline and not record.status.finished else 0
+        return replace(record, expires_at=int(max(time.time(), waits_until) + self._ttl_seconds))
 
     async def _get_batch(self, message_ids: list[str]) -> Sequence[JobRecord | None]:
         found: dict[str, JobRecord] = {}
@@ -290,24 +252,5 @@ class JobRecords:
         return [record if record and record.expires_at > now else None for record in records]
 
 
-def _started(ticket: Ticket, max_starts: int) -> tuple[Start, Ticket]:
-    return (Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED), ticket
-
-
 def _possible(message_id: str) -> bool:
     return isinstance(message_id, str) and 0 < len(message_id) <= MESSAGE_ID_MAX_CHARACTERS and message_id.isascii()
-
-
-def _outcome(response: dict[str, Any]) -> _Refused | BaseException | None:
-    error = response.get("Error")
-    if not error:
-        return None
-    if error.get("Code") in ("ConditionalCheckFailed", "ConditionalCheckFailedException"):
-        return _Refused(JobRecord.from_item(error["Item"]) if error.get("Item") else None)
-    if error.get("Code") in ("DuplicateItem", "DuplicateItemException"):
-        return _Refused(None)
-    return TransportError(f"DynamoDB refused to write a job record: {error.get('Code')}: {error.get('Message')}")
-
-
-def _parameters(values: Any) -> tuple[dict[str, str], ...]:
-    return tuple({"N": repr(value)} if isinstance(value, int | float) else {"S": str(value)} for value in values)

@@ -21,7 +21,7 @@ MESSAGE_MAX_BYTES = 2**31 - 1
 #: What names, shapes and framing of one request may take of that, in bytes.
 MESSAGE_OVERHEAD_BYTES = 64 * 1024
 #: The first and the longest wait between two looks at something that will change soon, in seconds.
-POLL_FIRST_SECONDS, POLL_MAX_SECONDS = 0.01, 0.5
+POLL_FIRST_SECONDS, POLL_MAX_SECONDS = 0.01, 0.1
 
 #: The Triton name of each numpy type that is sent.
 TRITON_NAMES = {dtype: name for name, dtype in DTYPES.items()}

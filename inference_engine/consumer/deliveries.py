@@ -12,6 +12,16 @@ from ..errors import TransportError
 
 log = logging.getLogger(__name__)
 
+#: The message of a job that is over is deleted after so long, though others of its batch run on.
+DELETE_AFTER_SECONDS = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """Messages of one receive; `open` of them are neither computed nor given back."""
+
+    open: int
+
 
 @dataclass(eq=False, slots=True)
 class Delivery:
@@ -23,7 +33,16 @@ class Delivery:
     url: str
     label: str
     message: ReceivedMessage
+    batch: Batch
     lost: bool = False
+    computed: bool = False
+
+    def settle(self) -> bool:
+        """Its job is computed, or given back; whether others of its batch are still to come."""
+        if not self.computed:
+            self.computed = True
+            self.batch.open -= 1
+        return self.batch.open > 0
 
     @property
     def log_extra(self) -> dict[str, str]:
@@ -43,18 +62,42 @@ class Deliveries:
         self._visibility_seconds = visibility_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._open: set[Delivery] = set()
+        self._done: dict[str, list[Delivery]] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, url: str, label: str, messages: list[ReceivedMessage]) -> list[Delivery]:
         """Answer for messages from now on."""
-        deliveries = [Delivery(url, label, message) for message in messages]
+        batch = Batch(len(messages))
+        deliveries = [Delivery(url, label, message, batch) for message in messages]
         self._open.update(deliveries)
         return deliveries
 
-    async def delete(self, delivery: Delivery) -> None:
-        """The job is over: take its message off the queue."""
+    def done(self, delivery: Delivery) -> None:
+        """The job is over; its message is deleted by the next `flush` of its queue, at the latest after a while.
+
+        A message group gives nothing until all that was received of it is deleted: to delete one by one would gain nothing
+        and cost a request each.
+        """
+        done = self._done.setdefault(delivery.url, [])
+        done.append(delivery)
+        if len(done) == 1:
+            asyncio.get_running_loop().call_later(DELETE_AFTER_SECONDS, self._flush_later, delivery)
+
+    async def flush(self, url: str) -> None:
+        """Take the messages of jobs that are over off their queue."""
+        done = self._done.pop(url, [])
+        await asyncio.gather(*(self._delete(delivery) for delivery in done))
+
+    def _flush_later(self, first: Delivery) -> None:
+        if first in self._done.get(first.url, ()):
+            task = asyncio.get_running_loop().create_task(self.flush(first.url))
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)
+
+    async def _delete(self, delivery: Delivery) -> None:
         try:
             await self._queues.delete(delivery.url, delivery.message.receipt_handle)
         except TransportError as error:
@@ -67,6 +110,7 @@ class Deliveries:
         """Let other consumers have the messages, after `seconds`."""
         by_url: dict[str, list[str]] = defaultdict(list)
         for delivery in deliveries:
+            delivery.settle()
             self._open.discard(delivery)
             by_url[delivery.url].append(delivery.message.receipt_handle)
         for url, handles in by_url.items():

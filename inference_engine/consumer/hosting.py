@@ -143,8 +143,8 @@ class Hosting:
 
     async def _poll_loop(self, host: Host) -> None:
         try:
+            host.polling_since = time.time()
             while host.ready and not self.stopping:
-                host.polling_since = time.time()
                 deliveries = await self._receive(host)
                 if deliveries is None:
                     continue
@@ -159,6 +159,8 @@ class Hosting:
                 if current.polls < min(current.lanes, POLLS_MAX):
                     self._poll(current)
                 await self._run(current, deliveries)
+                # Not when a poll comes back empty: that is the best proof of idleness there is.
+                host.polling_since = time.time()
         finally:
             host.polls -= 1
 
@@ -183,6 +185,7 @@ class Hosting:
         jobs = [self._spawn(self._jobs, self._runner.run(delivery, host.limit)) for delivery in deliveries]
         try:
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+            await self._deliveries.flush(host.url)
         finally:
             host.in_flight -= len(deliveries)
             host.last_used = time.time()

@@ -164,3 +164,4 @@ class Loader:
         ):
             deliveries = self._deliveries.add(url, label, messages)
             await asyncio.gather(*(self._runner.fail(delivery, reason) for delivery in deliveries))
+            await self._deliveries.flush(url)

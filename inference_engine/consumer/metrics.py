@@ -42,7 +42,7 @@ class Metrics:
             "inference_engine_load_seconds", "Seconds to load a model", ["label"], registry=self.registry
         )
         self._seconds = Histogram(
-            "inference_engine_job_seconds", "Seconds from start to result of a job", ["label"], registry=self.registry
+            "inference_engine_job_seconds", "Seconds that a job was computed", ["label"], registry=self.registry
         )
         self._in_flight = Gauge("inference_engine_jobs_in_flight", "Jobs that are here now", registry=self.registry)
         self._loaded = Gauge("inference_engine_labels_loaded", "Labels that are loaded now", registry=self.registry)
@@ -52,7 +52,7 @@ class Metrics:
         return self.labels.setdefault(label, LabelCounts())
 
     def job_ended(self, label: str, status: str, seconds: float) -> None:
-        """Count a job and what it took."""
+        """Count a job and the seconds that its computation took."""
         counts = self.of(label)
         counts.jobs += 1
         counts.durations.append(seconds)

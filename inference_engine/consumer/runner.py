@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: A retried job waits twice as long each time, but never longer than this.
 RETRY_MAX_SECONDS = 900
+#: A job that is over sooner is never noted as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
+NOTE_AFTER_SECONDS = 0.1
 
 _ALWAYS_UNRETRYABLE = (UnretryableError, DecodeError, EncodeError, PayloadTooLargeError)
 
@@ -45,6 +47,7 @@ class JobRunner:
         self._consumer_id = consumer_id
         self._unretryable: tuple[type[BaseException], ...] = (*_ALWAYS_UNRETRYABLE, *unretryable)
         self._limit = asyncio.Semaphore(self._settings.max_in_flight)
+        self._notes: dict[Delivery, asyncio.Task[None]] = {}
 
     async def run(self, delivery: Delivery, limit: asyncio.Semaphore | None = None) -> bool:
         """One job to its end, or back to the queue. False when the backend was lost over it.
@@ -54,19 +57,17 @@ class JobRunner:
         Cancelled (a drain whose time is over), the job goes back to the queue before the cancellation goes on.
         """
         try:
-            job = Job.decode(delivery.message.body)
+            ticket = self._ticket(delivery)
         except DecodeError as error:
             # Not one of ours: there is no record to write to, and the dead-letter queue is where people look for it.
             log.error("left for the dead-letter queue: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return True
-        ticket: Ticket | None = None
         try:
-            ticket = await self._start(delivery, job)
-            if ticket is None:
+            if not await self._start(delivery, ticket, note=self._is_noted_at_once(delivery)):
                 return True
             async with limit or contextlib.nullcontext(), self._limit:
-                return await self._run_started(delivery, job, ticket)
+                return await self._run_started(delivery, ticket)
         except TransportError as error:
             log.error("job not started: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
@@ -78,62 +79,96 @@ class JobRunner:
     async def fail(self, delivery: Delivery, reason: JobFailure) -> None:
         """End a job without computing it: its model cannot be had."""
         try:
-            job = Job.decode(delivery.message.body)
-            ticket = await self._start(delivery, job)
-            if ticket is not None:
-                await self._finish(delivery, ticket, ResultStatus.ERROR, time.monotonic(), error=reason)
+            ticket = self._ticket(delivery)
+            if await self._start(delivery, ticket, note=False):
+                await self._finish(delivery, ticket, ResultStatus.ERROR, error=reason)
         except (DecodeError, TransportError) as error:
             log.error("job not failed: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
 
-    async def _start(self, delivery: Delivery, job: Job) -> Ticket | None:
+    def _ticket(self, delivery: Delivery) -> Ticket:
         message = delivery.message
-        start, ticket = await self._aws.jobs.start(
-            message.message_id, job, message.receive_count, self._consumer_id, self._settings.max_attempts
-        )
-        if start is Start.STARTED:
-            return ticket
+        return Ticket(message.message_id, Job.decode(message.body), message.receive_count, self._consumer_id)
+
+    def _is_noted_at_once(self, delivery: Delivery) -> bool:
+        """Whether the start is written before the computation.
+
+        Left out only where it would be overtaken at once. A job that came before may have killed its consumer: its starts
+        are counted.
+        """
+        usual = self._metrics.of(delivery.label).service_mean
+        return delivery.message.receive_count > 1 or not 0 < usual < NOTE_AFTER_SECONDS
+
+    async def _start(self, delivery: Delivery, ticket: Ticket, *, note: bool) -> bool:
+        """Whether the job may be computed; when not, its delivery is dealt with."""
+        if note:
+            start = await self._aws.jobs.start(ticket, self._settings.max_attempts)
+        else:
+            start = await self._aws.jobs.look(ticket)
         if start is Start.EXHAUSTED:
             failure = JobFailure(
                 type="PoisonJobError",
                 message=f"the job was started {self._settings.max_attempts} times and its consumer died each time",
             )
-            await self._finish(delivery, ticket, ResultStatus.ERROR, time.monotonic(), error=failure)
+            await self._finish(delivery, ticket, ResultStatus.ERROR, error=failure)
         elif start is Start.FINISHED:
-            await self._deliveries.delete(delivery)
-        else:
+            self._deliveries.done(delivery)
+        elif start is Start.STALE:
             log.info("a later attempt has the job", extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
-        return None
+        return start is Start.STARTED
 
-    async def _run_started(self, delivery: Delivery, job: Job, ticket: Ticket) -> bool:
-        started = time.monotonic()
+    async def _run_started(self, delivery: Delivery, ticket: Ticket) -> bool:
+        if ticket.job.expired():
+            failure = JobFailure(type="DeadlineExpired", message="the deadline passed before the job was computed")
+            await self._finish(delivery, ticket, ResultStatus.EXPIRED, error=failure)
+            return True
+        started_at, began = time.time(), time.monotonic()
+        noting = asyncio.get_running_loop().call_later(NOTE_AFTER_SECONDS, self._note, delivery, ticket)
         try:
-            if job.expired():
-                failure = JobFailure(type="DeadlineExpired", message="the deadline passed before the job was computed")
-                await self._finish(delivery, ticket, ResultStatus.EXPIRED, started, error=failure)
-                return True
-            text, reference = await self._compute(delivery, job)
+            text, reference = await self._compute(delivery, ticket.job)
         except BackendLostError as error:
             log.warning("backend lost, the job goes back: %s", error, extra=delivery.log_extra)
             await self._release(delivery, ticket)
             return False
         except Exception as error:
-            await self._failed(delivery, ticket, error, started)
+            await self._failed(delivery, ticket, error, time.monotonic() - began)
             return True
-        await self._finish(delivery, ticket, ResultStatus.SUCCESS, started, result=text, result_ref=reference)
+        finally:
+            noting.cancel()
+        outcome = {"started_at": started_at, "result": text, "result_ref": reference}
+        await self._finish(delivery, ticket, ResultStatus.SUCCESS, time.monotonic() - began, **outcome)
         return True
+
+    def _note(self, delivery: Delivery, ticket: Ticket) -> None:
+        """The job takes longer than a moment: let its record tell so."""
+        if not ticket.noted:
+            task = asyncio.get_running_loop().create_task(self._noted(delivery, ticket))
+            self._notes[delivery] = task
+            task.add_done_callback(lambda _: self._notes.pop(delivery))
+
+    async def _noted(self, delivery: Delivery, ticket: Ticket) -> None:
+        try:
+            await self._aws.jobs.start(ticket, self._settings.max_attempts)
+        except TransportError as error:
+            # The result's own write finds out who may write it.
+            log.warning("start not noted: %s", error, extra=delivery.log_extra)
 
     async def _compute(self, delivery: Delivery, job: Job) -> tuple[str | None, str | None]:
         body = await payloads.unpack(self._aws.blobs, job.body, job.body_ref)
         result = await self._backend.infer(Work(delivery.message.message_id, job.label, body))
         return await payloads.pack(self._aws.blobs, "result", result, self._settings.result_inline_max_bytes)
 
-    async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, started: float) -> None:
-        final = isinstance(error, self._unretryable) or ticket.starts >= self._settings.max_attempts
+    async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, seconds: float) -> None:
+        final = isinstance(error, self._unretryable)
+        if not final:
+            # Only noted starts are counted, and this one counts.
+            if not await self._start(delivery, ticket, note=True):
+                return
+            final = ticket.starts >= self._settings.max_attempts
         log.warning(
-            "attempt %d failed%s: %s: %s",
-            ticket.starts,
+            "receive %d failed%s: %s: %s",
+            ticket.attempt,
             "" if final else ", will be retried",
             type(error).__name__,
             error,
@@ -141,29 +176,34 @@ class JobRunner:
         )
         if final:
             failure = JobFailure(type=type(error).__name__, message=str(error))
-            await self._finish(delivery, ticket, ResultStatus.ERROR, started, error=failure)
+            await self._finish(delivery, ticket, ResultStatus.ERROR, seconds, error=failure)
             return
         wait = min(self._settings.retry_backoff_seconds * 2 ** (ticket.starts - 1), RETRY_MAX_SECONDS)
         await self._deliveries.give_back([delivery], max(1, round(wait)))
 
     async def _finish(
-        self, delivery: Delivery, ticket: Ticket, status: ResultStatus, started: float, **outcome: Any
+        self, delivery: Delivery, ticket: Ticket, status: ResultStatus, seconds: float = 0.0, **outcome: Any
     ) -> None:
-        """The result first, the message second: a crash in between leaves a finished job that is only deleted later."""
+        """The result first, the message second: a crash in between leaves a finished job that is only deleted later.
+
+        `seconds` is what the computation took.
+        """
         try:
-            ours = await asyncio.shield(self._aws.jobs.finish(ticket, status, **outcome))
+            finish = self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
+            ours = await asyncio.shield(finish)
         except TransportError as error:
             log.error("result not written, the job is run again: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return
         if ours:
-            self._metrics.job_ended(delivery.label, status.value, time.monotonic() - started)
-        await self._deliveries.delete(delivery)
+            self._metrics.job_ended(delivery.label, status.value, seconds)
+        self._deliveries.done(delivery)
 
-    async def _release(self, delivery: Delivery, ticket: Ticket | None) -> None:
+    async def _release(self, delivery: Delivery, ticket: Ticket) -> None:
+        if note := self._notes.get(delivery):
+            await asyncio.wait([note])
         try:
-            if ticket is not None:
-                await self._aws.jobs.release(ticket)
+            await self._aws.jobs.release(ticket)
         except TransportError as error:
             log.warning("start not taken back: %s", error, extra=delivery.log_extra)
         await self._deliveries.give_back([delivery])

@@ -2,8 +2,11 @@
 
 A label's jobs end in about the order in which they were posted, so only the *head* of each label's waiting jobs is looked
 at; it widens while whole heads come back finished. Every other job is looked at in a slow sweep, so that one that
-overtook the others is found as well. The wait between two looks grows with the time waited: an early result is found
-early, a late one costs little.
+overtook the others is found as well.
+
+When to look is learnt. A line of jobs that moves is looked at when a part of its head should have ended, by the pace so far. A
+job that was posted alone is looked at when such jobs of its label were mostly over, and then after a tenth of the time
+waited, again and again: an early result is found early, a late one costs little.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ..aws.job_record import JobRecord
+from .pace import Latencies, Pace
 
 #: Jobs of one label that are looked at together: at first, and at most.
 HEAD_MIN = 20
@@ -23,14 +27,15 @@ HEAD_MAX = 200
 #: Between two sweeps over the jobs behind the heads, and how many of them one sweep looks at.
 SWEEP_SECONDS = 5.0
 SWEEP_MAX = 500
-#: The next look comes after this share of the time since the last job of the label ended (or was posted).
-PATIENCE = 0.1
 
 
 @dataclass(slots=True)
 class _Waiting:
     future: asyncio.Future[JobRecord]
+    since: float
+    alone: bool = False
     callers: int = 0
+    looks: int = 0
     seen: JobRecord | None = None
 
 
@@ -38,9 +43,9 @@ class _Waiting:
 class _Line:
     """The waiting jobs of one label, in the order of their posts."""
 
+    pace: Pace
     jobs: OrderedDict[str, _Waiting] = field(default_factory=OrderedDict)
     head: int = HEAD_MIN
-    moved_at: float = 0.0
     due_at: float = 0.0
 
 
@@ -53,31 +58,55 @@ class ResultWatcher:
         self._get = get
         self._min_seconds = min_seconds
         self._max_seconds = max_seconds
+        self._latencies = Latencies()
         self._lines: dict[str, _Line] = {}
         self._task: asyncio.Task[None] | None = None
         self._added = asyncio.Event()
         self._sweep_at = 0.0
 
-    async def wait(self, message_id: str, label: str) -> JobRecord:
-        """The record of a job once it is finished. Waits for ever: the caller bounds it."""
+    def watch(self, message_id: str, label: str, *, posted: bool = False) -> asyncio.Future[JobRecord]:
+        """The future record of a job once it is finished; `forget` it afterwards, whatever came of it.
+
+        `posted` tells that the job was posted this moment. Several callers may watch one job: none may cancel its future.
+        """
         now = time.monotonic()
-        line = self._lines.setdefault(label, _Line())
+        line = self._lines.get(label)
+        if line is None:
+            line = self._lines[label] = _Line(Pace(now))
+        alone = posted and not line.jobs
         if not line.jobs:
-            line.moved_at, line.due_at = now, now + self._min_seconds
+            wait = self._latencies.first_look(label) if posted else 0.0
+            line.due_at = now + min(max(wait, self._min_seconds), self._max_seconds)
         waiting = line.jobs.get(message_id)
         if waiting is None:
-            waiting = line.jobs[message_id] = _Waiting(asyncio.get_running_loop().create_future())
+            waiting = _Waiting(asyncio.get_running_loop().create_future(), now, alone)
+            line.jobs[message_id] = waiting
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._watch())
         self._added.set()
         waiting.callers += 1
+        return waiting.future
+
+    def forget(self, message_id: str, label: str) -> None:
+        """One caller watches no more."""
+        line = self._lines.get(label)
+        waiting = line.jobs.get(message_id) if line else None
+        if line is None or waiting is None:
+            return
+        waiting.callers -= 1
+        if not waiting.callers:
+            del line.jobs[message_id]
+            waiting.future.cancel()
+            if not line.jobs:
+                del self._lines[label]
+
+    async def wait(self, message_id: str, label: str, *, posted: bool = False) -> JobRecord:
+        """The record of a job once it is finished. Waits for ever: the caller bounds it."""
+        future = self.watch(message_id, label, posted=posted)
         try:
-            # Two callers may wait for one job, and one of them may give up.
-            return await asyncio.shield(waiting.future)
+            return await asyncio.shield(future)
         finally:
-            waiting.callers -= 1
-            if not waiting.callers:
-                self._drop(message_id, label, waiting)
+            self.forget(message_id, label)
 
     def seen(self, message_id: str, label: str) -> JobRecord | None:
         """What was last seen of a job that someone waits for."""
@@ -110,15 +139,14 @@ class ResultWatcher:
 
     async def _look(self, now: float) -> None:
         due = {label: line for label, line in self._lines.items() if line.due_at <= now}
-        heads = {label: list(_first(line.jobs, line.head)) for label, line in due.items()}
-        behind = self._behind(now)
-        asked = [(label, message_id) for label, ids in heads.items() for message_id in ids] + behind
+        heads = {label: _first(line.jobs, line.head) for label, line in due.items()}
+        asked = [(label, message_id) for label, ids in heads.items() for message_id in ids] + self._behind(now)
         answers = await asyncio.gather(*(self._get(message_id) for _, message_id in asked), return_exceptions=True)
         ended: dict[str, int] = {}
         for (label, message_id), record in zip(asked, answers, strict=True):
             if isinstance(record, BaseException):
                 self._fail(label, message_id, record)
-            elif record is not None and self._settle(label, message_id, record):
+            elif self._settle(label, message_id, record):
                 ended[label] = ended.get(label, 0) + 1
         later = time.monotonic()
         for label, line in due.items():
@@ -128,11 +156,10 @@ class ResultWatcher:
                 del self._lines[label]
 
     def _schedule(self, line: _Line, ended: int, asked: int, now: float) -> None:
-        if ended:
-            line.moved_at = now
         full = ended == asked == line.head
         line.head = min(line.head * 2, HEAD_MAX) if full else max(HEAD_MIN, min(line.head, 2 * ended))
-        wait = 0.0 if full else PATIENCE * (now - line.moved_at)
+        line.pace.saw(ended, now)
+        wait = 0.0 if full else line.pace.next_look(min(line.head, len(line.jobs)), now)
         line.due_at = now + min(max(wait, self._min_seconds), self._max_seconds)
 
     def _behind(self, now: float) -> list[tuple[str, str]]:
@@ -142,34 +169,31 @@ class ResultWatcher:
         found: list[tuple[str, str]] = []
         for label, line in self._lines.items():
             for index, message_id in enumerate(line.jobs):
-                if index >= line.head and len(found) < SWEEP_MAX:
+                if len(found) == SWEEP_MAX:
+                    break
+                if index >= line.head:
                     found.append((label, message_id))
         for label, message_id in found:
             # To the end of the line, so that the next sweep looks at others.
             self._lines[label].jobs.move_to_end(message_id)
         return found
 
-    def _drop(self, message_id: str, label: str, waiting: _Waiting) -> None:
-        line = self._lines.get(label)
-        if line is None or line.jobs.get(message_id) is not waiting:
-            return
-        del line.jobs[message_id]
-        waiting.future.cancel()
-        if not line.jobs:
-            del self._lines[label]
-
-    def _settle(self, label: str, message_id: str, record: JobRecord) -> bool:
+    def _settle(self, label: str, message_id: str, record: JobRecord | None) -> bool:
+        """Note what was seen of a job; whether it is over."""
         line = self._lines.get(label)
         waiting = line.jobs.get(message_id) if line else None
         if line is None or waiting is None:
             return False
-        waiting.seen = record
-        if not record.status.finished:
-            return False
-        del line.jobs[message_id]
-        if not waiting.future.done():
-            waiting.future.set_result(record)
-        return True
+        waiting.looks += 1
+        waiting.seen = record or waiting.seen
+        over = record is not None and record.status.finished
+        if waiting.alone and waiting.looks == 1:
+            self._latencies.looked(label, time.monotonic() - waiting.since, in_time=over)
+        if over and record is not None:
+            del line.jobs[message_id]
+            if not waiting.future.done():
+                waiting.future.set_result(record)
+        return over
 
     def _fail(self, label: str, message_id: str, error: BaseException) -> None:
         line = self._lines.get(label)

@@ -24,9 +24,13 @@ def new_job(**fields: object) -> tuple[str, Job]:
 
 
 async def started(jobs: JobRecords, message_id: str, job: Job, attempt: int = 1, consumer: str = "a") -> Ticket:
-    start, ticket = await jobs.start(message_id, job, attempt, consumer, MAX_STARTS)
-    assert start is Start.STARTED
+    ticket = Ticket(message_id, job, attempt, consumer)
+    assert await jobs.start(ticket, MAX_STARTS) is Start.STARTED
     return ticket
+
+
+async def start_of(jobs: JobRecords, message_id: str, job: Job, attempt: int, consumer: str) -> Start:
+    return await jobs.start(Ticket(message_id, job, attempt, consumer), MAX_STARTS)
 
 
 async def test_life_of_a_job(aws: Aws) -> None:
@@ -90,7 +94,7 @@ async def test_later_attempt_fences_off_the_earlier(aws: Aws) -> None:
     assert second.starts == 2
     assert not await aws.jobs.finish(first, ResultStatus.SUCCESS, result="late")
     assert not await aws.jobs.release(first)
-    assert (await aws.jobs.start(message_id, job, 1, "a", MAX_STARTS))[0] is Start.STALE
+    assert await start_of(aws.jobs, message_id, job, 1, "a") is Start.STALE
     assert await aws.jobs.finish(second, ResultStatus.SUCCESS, result="right")
     record = await aws.jobs.get(message_id)
     assert record is not None
@@ -100,28 +104,29 @@ async def test_later_attempt_fences_off_the_earlier(aws: Aws) -> None:
 async def test_same_attempt_of_another_consumer_is_stale(aws: Aws) -> None:
     message_id, job = new_job()
     await started(aws.jobs, message_id, job, 1, "a")
-    assert (await aws.jobs.start(message_id, job, 1, "b", MAX_STARTS))[0] is Start.STALE
+    assert await start_of(aws.jobs, message_id, job, 1, "b") is Start.STALE
 
 
 async def test_repeated_start_is_the_same_start(aws: Aws) -> None:
     message_id, job = new_job()
     await aws.jobs.submitted(message_id, job)
-    assert await started(aws.jobs, message_id, job) == await started(aws.jobs, message_id, job)
+    first, again = await started(aws.jobs, message_id, job), await started(aws.jobs, message_id, job)
+    assert (first.known, first.starts) == (again.known, 1)
 
 
 async def test_concurrent_starts_have_one_winner(aws: Aws) -> None:
     message_id, job = new_job()
     await aws.jobs.submitted(message_id, job)
-    outcomes = await asyncio.gather(*(aws.jobs.start(message_id, job, 1, f"c{i}", MAX_STARTS) for i in range(10)))
-    assert [start for start, _ in outcomes].count(Start.STARTED) == 1
-    assert {start for start, _ in outcomes} == {Start.STARTED, Start.STALE}
+    outcomes = await asyncio.gather(*(start_of(aws.jobs, message_id, job, 1, f"c{i}") for i in range(10)))
+    assert outcomes.count(Start.STARTED) == 1
+    assert set(outcomes) == {Start.STARTED, Start.STALE}
 
 
 async def test_finished_job_never_changes(aws: Aws) -> None:
     message_id, job = new_job()
     ticket = await started(aws.jobs, message_id, job)
     assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
-    assert (await aws.jobs.start(message_id, job, 2, "b", MAX_STARTS))[0] is Start.FINISHED
+    assert await start_of(aws.jobs, message_id, job, 2, "b") is Start.FINISHED
     assert not await aws.jobs.cancel(message_id)
     assert not await aws.jobs.release(ticket)
     assert not await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
@@ -146,11 +151,72 @@ async def test_too_many_starts(aws: Aws) -> None:
     message_id, job = new_job()
     for attempt in range(1, MAX_STARTS + 1):
         await started(aws.jobs, message_id, job, attempt)
-    start, ticket = await aws.jobs.start(message_id, job, MAX_STARTS + 1, "a", MAX_STARTS)
-    assert (start, ticket.starts) == (Start.EXHAUSTED, MAX_STARTS + 1)
-    again, _ = await aws.jobs.start(message_id, job, MAX_STARTS + 1, "a", MAX_STARTS)
-    assert again is Start.EXHAUSTED
+    ticket = Ticket(message_id, job, MAX_STARTS + 1, "a")
+    assert await aws.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
+    assert ticket.starts == MAX_STARTS + 1
+    assert await aws.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
     assert await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+
+
+async def test_quick_job_goes_from_submitted_to_its_end(aws: Aws) -> None:
+    message_id, job = new_job()
+    await aws.jobs.submitted(message_id, job)
+    ticket = Ticket(message_id, job, 1, "a")
+    assert await aws.jobs.look(ticket) is Start.STARTED
+    assert not ticket.noted
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, started_at=time.time(), result="42")
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.result, record.attempt, record.consumer) == (ResultStatus.SUCCESS, "42", 1, "a")
+    assert record.submitted_at <= record.started_at <= record.finished_at
+    assert await aws.jobs.look(Ticket(message_id, job, 2, "b")) is Start.FINISHED
+
+
+async def test_job_without_a_record_gets_one_at_its_end(aws: Aws) -> None:
+    message_id, job = new_job(recorded=False)
+    ticket = Ticket(message_id, job, 1, "a")
+    assert await aws.jobs.look(ticket) is Start.STARTED
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.label, record.result) == (ResultStatus.SUCCESS, job.label, "42")
+
+
+@pytest.mark.parametrize("recorded", [None, False])
+async def test_quick_end_meets_a_record_that_came_meanwhile(aws: Aws, recorded: bool | None) -> None:
+    message_id, job = new_job(recorded=recorded)
+    ticket = Ticket(message_id, job, 1, "a")
+    assert await aws.jobs.look(ticket) is Start.STARTED
+    await aws.jobs.submitted(message_id, job)
+    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await aws.jobs.get(message_id)
+    assert record is not None
+    assert (record.status, record.result) == (ResultStatus.SUCCESS, "42")
+
+
+async def test_quick_end_is_fenced_off_by_a_later_attempt_and_by_a_cancellation(aws: Aws) -> None:
+    for recorded in (None, False):
+        message_id, job = new_job(recorded=recorded)
+        quick = Ticket(message_id, job, 1, "a")
+        assert await aws.jobs.look(quick) is Start.STARTED
+        later = await started(aws.jobs, message_id, job, 2, "b")
+        assert not await aws.jobs.finish(quick, ResultStatus.SUCCESS, result="late")
+        assert await aws.jobs.look(Ticket(message_id, new_job()[1], 1, "a")) is Start.STALE
+        assert await aws.jobs.cancel(message_id)
+        assert not await aws.jobs.finish(later, ResultStatus.SUCCESS, result="later still")
+
+
+async def test_start_noted_while_the_end_is_written(aws: Aws) -> None:
+    pairs = [new_job() for _ in range(20)]
+    tickets = [Ticket(message_id, job, 1, "a") for message_id, job in pairs]
+    await asyncio.gather(*(aws.jobs.submitted(message_id, job) for message_id, job in pairs))
+    await asyncio.gather(*(aws.jobs.look(ticket) for ticket in tickets))
+    notes = [aws.jobs.start(ticket, MAX_STARTS) for ticket in tickets]
+    ends = [aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
+    outcomes = await asyncio.gather(*notes, *ends)
+    assert all(outcomes[20:])
+    records = await asyncio.gather(*(aws.jobs.get(ticket.message_id) for ticket in tickets))
+    assert {record.status for record in records if record} == {ResultStatus.SUCCESS}
 
 
 async def test_cancel(aws: Aws) -> None:
@@ -159,7 +225,7 @@ async def test_cancel(aws: Aws) -> None:
     await aws.jobs.submitted(message_id, job)
     assert await aws.jobs.cancel(message_id)
     assert await aws.jobs.cancel(message_id)
-    assert (await aws.jobs.start(message_id, job, 1, "a", MAX_STARTS))[0] is Start.FINISHED
+    assert await start_of(aws.jobs, message_id, job, 1, "a") is Start.FINISHED
 
 
 async def test_cancel_against_finish_has_one_winner(aws: Aws) -> None:
@@ -213,11 +279,10 @@ async def test_each_write_survives_a_fault(
         proxy.plan("BatchExecuteStatement", fault)
         await jobs.submitted(message_id, job)
         proxy.plan("BatchExecuteStatement", fault)
-        start, ticket = await jobs.start(message_id, job, 1, "a", 1)
-        assert (start, ticket.starts) == (Start.STARTED, 1)
+        first, ticket = Ticket(message_id, job, 1, "a"), Ticket(message_id, job, 2, "a")
+        assert (await jobs.start(first, 1), first.starts) == (Start.STARTED, 1)
         proxy.plan("BatchExecuteStatement", fault)
-        start, ticket = await jobs.start(message_id, job, 2, "a", 1)
-        assert (start, ticket.starts) == (Start.EXHAUSTED, 2)
+        assert (await jobs.start(ticket, 1), ticket.starts) == (Start.EXHAUSTED, 2)
         proxy.plan("BatchExecuteStatement", fault)
         assert await jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
         proxy.plan("BatchGetItem", fault)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import Start
+from inference_engine.aws.jobs import Start, Ticket
 from inference_engine.errors import (
     EncodeError,
     InferenceEngineError,
@@ -45,8 +45,8 @@ async def posted(aws: Aws, label: str = LABEL) -> list[tuple[str, Any]]:
 
 async def finish(aws: Aws, message_id: str, result: Any) -> None:
     job = Job(label=LABEL, request_id="r", body="1", submitted_at=time.time())
-    start, ticket = await aws.jobs.start(message_id, job, 1, "a", 3)
-    assert start is Start.STARTED
+    ticket = Ticket(message_id, job, 1, "a")
+    assert await aws.jobs.start(ticket, 3) is Start.STARTED
     assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result=json.dumps(result))
 
 

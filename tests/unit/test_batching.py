@@ -20,9 +20,10 @@ Item = tuple[int, int, str | None]
     st.integers(1, 10),
     st.integers(20, 100),
     st.integers(1, 3),
+    st.integers(0, 3),
 )
 def test_every_item_has_its_own_outcome(
-    plan: list[tuple[int, str | None, bool]], max_items: int, max_bytes: int, concurrency: int
+    plan: list[tuple[int, str | None, bool]], max_items: int, max_bytes: int, concurrency: int, patience: int
 ) -> None:
     calls: list[list[Item]] = []
     running = 0
@@ -47,7 +48,8 @@ def test_every_item_has_its_own_outcome(
             concurrency=concurrency,
         )
         items = [(number, size, key) for number, (size, key, _) in enumerate(plan)]
-        return await asyncio.gather(*map(batcher.submit, items), return_exceptions=True)
+        submits = (batcher.submit(item, patient=item[0] % 4 < patience) for item in items)
+        return await asyncio.gather(*submits, return_exceptions=True)
 
     outcomes = asyncio.run(run())
     for number, outcome in enumerate(outcomes):
@@ -137,3 +139,33 @@ async def test_wrong_answer_for_a_whole_call_is_raised() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         await Batcher(send, max_items=2).submit(1)
+
+
+async def test_patient_items_leave_with_the_first_that_is_not() -> None:
+    calls: list[list[int]] = []
+
+    async def send(batch: list[int]) -> list[int]:
+        calls.append(batch)
+        return batch
+
+    batcher: Batcher[int, int] = Batcher(send, max_items=10)
+    patient = [asyncio.ensure_future(batcher.submit(number, patient=True)) for number in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert calls == []
+    await batcher.submit(3)
+    assert await asyncio.gather(*patient) == [0, 1, 2]
+    assert calls == [[0, 1, 2, 3]]
+
+
+async def test_patience_ends_by_itself_and_when_a_batch_is_full() -> None:
+    calls: list[list[int]] = []
+
+    async def send(batch: list[int]) -> list[int]:
+        calls.append(batch)
+        return batch
+
+    batcher: Batcher[int, int] = Batcher(send, max_items=2)
+    assert await batcher.submit(0, patient=True) == 0
+    await asyncio.gather(*(batcher.submit(number, patient=True) for number in range(4)))
+    assert [len(call) for call in calls] == [1, 2, 2]

@@ -1,0 +1,188 @@
+"""What becomes of jobs: looked up once, waited for alone, waited for by the thousand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+
+from .. import payloads
+from ..aws.connect import Aws
+from ..aws.job_record import JobRecord
+from ..errors import DecodeError, InferenceEngineError, ResultTimeoutError, TransportError, UnknownMessageError
+from ..job import Job, JobFailure, Response, ResultStatus
+from .routes import Routes
+from .watcher import ResultWatcher
+
+log = logging.getLogger(__name__)
+
+#: A job that nobody has started after so long is rung for again while its caller waits: the net under lost rings.
+NUDGE_SECONDS = 20.0
+#: Records that are read before the first of them are told.
+CHUNK = 1000
+
+
+class Results:
+    """Records and Responses of jobs by their message ids."""
+
+    def __init__(self, aws: Aws, routes: Routes) -> None:
+        settings = aws.settings
+        self._aws = aws
+        self._settings = settings
+        self._routes = routes
+        self._watcher = ResultWatcher(
+            aws.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
+        )
+
+    async def close(self) -> None:
+        """Stop looking; whoever still waits is cancelled."""
+        await self._watcher.close()
+
+    async def record(self, message_id: str) -> JobRecord:
+        """The record as it stands. Raises UnknownMessageError."""
+        record = await self._aws.jobs.get(message_id)
+        if record is None:
+            raise UnknownMessageError(
+                f"no job has the message id {message_id!r} in table {self._settings.jobs_table!r}; "
+                f"results are kept for {self._settings.result_ttl_seconds:g} s"
+            )
+        return record
+
+    async def response(self, record: JobRecord) -> Response:
+        """What a caller gets for a record."""
+        status, error, result = record.status, record.error, None
+        if status is ResultStatus.SUCCESS:
+            try:
+                result = await payloads.unpack(self._aws.blobs, record.result, record.result_ref)
+            except DecodeError as problem:
+                status, error = ResultStatus.ERROR, _failure(problem)
+        code = 202 if not status.finished else 200 if status is ResultStatus.SUCCESS else 500
+        return Response(
+            message_id=record.message_id,
+            request_id=record.request_id,
+            label=record.label,
+            status=status,
+            status_code=code,
+            result=result,
+            error=error,
+        )
+
+    async def wake(self, label: str) -> None:
+        """See to it that someone loads the label; never raises for AWS's sake."""
+        try:
+            await self._routes.wake(label)
+        except TransportError as error:
+            # The job is on its queue: who posted it must get its id, and a waiting caller or the next post rings again.
+            log.warning("nobody could be asked to load label %r: %s", label, error)
+
+    async def wait_posted(self, message_id: str, job: Job, patience: float, seconds: float) -> Response:
+        """Wait `patience` seconds for a job that was posted this moment without a record; it has one when the wait is over.
+
+        `seconds` is what the caller was told.
+        """
+        record = await self._wait(message_id, job.label, patience, posted=True)
+        if record is None:
+            # Its caller is about to learn the message id, and may poll by it.
+            await self._aws.jobs.submitted(message_id, job)
+            record = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
+        return await self._response_or_timeout(message_id, job.label, record, seconds)
+
+    async def wait(self, message_id: str, seconds: float) -> Response:
+        """Wait for a job that was posted before. Raises UnknownMessageError."""
+        label = (await self.record(message_id)).label
+        record = await self._wait(message_id, label, seconds)
+        return await self._response_or_timeout(message_id, label, record, seconds)
+
+    async def as_completed(self, message_ids: Sequence[str], seconds: float) -> AsyncGenerator[Response, None]:
+        """Responses of many jobs, each once, in the order in which they end; after `seconds` the rest come as timeouts."""
+        until = time.monotonic() + seconds
+        ended: asyncio.Queue[asyncio.Future[JobRecord]] = asyncio.Queue()
+        waiting: dict[str, str] = {}
+        try:
+            for chunk in _chunks(list(dict.fromkeys(message_ids))):
+                for record in await asyncio.gather(*(self.record(message_id) for message_id in chunk)):
+                    if record.status.finished:
+                        yield await self.response(record)
+                    else:
+                        waiting[record.message_id] = record.label
+                        future = self._watcher.watch(record.message_id, record.label)
+                        future.add_done_callback(ended.put_nowait)
+            async for record in self._ended(ended, waiting, until):
+                yield await self.response(record)
+            for chunk in _chunks(list(waiting)):
+                for message_id, record_now in zip(chunk, await self._look(chunk), strict=True):
+                    yield await self._response_or_timeout(message_id, waiting[message_id], record_now, seconds)
+        finally:
+            for message_id, label in waiting.items():
+                self._watcher.forget(message_id, label)
+
+    async def _ended(
+        self, ended: asyncio.Queue[asyncio.Future[JobRecord]], waiting: dict[str, str], until: float
+    ) -> AsyncIterator[JobRecord]:
+        """Records as they end, taken out of `waiting`; labels that stand still are rung for again."""
+        nudge_at = time.monotonic() + NUDGE_SECONDS
+        while waiting and (now := time.monotonic()) < until:
+            if now >= nudge_at:
+                nudge_at = now + NUDGE_SECONDS
+                for label in Counter(waiting.values()):
+                    await self.wake(label)
+            try:
+                async with asyncio.timeout(min(until, nudge_at) - now):
+                    record = (await ended.get()).result()
+            except TimeoutError:
+                continue
+            del waiting[record.message_id]
+            yield record
+
+    async def _look(self, message_ids: Iterable[str]) -> list[JobRecord | None]:
+        return await asyncio.gather(*(self._aws.jobs.get(message_id) for message_id in message_ids))
+
+    async def _wait(self, message_id: str, label: str, patience: float, *, posted: bool = False) -> JobRecord | None:
+        """The record at its end, or as it was last seen after `patience` seconds; None when there was none."""
+        waiting = asyncio.ensure_future(self._watcher.wait(message_id, label, posted=posted))
+        until = time.monotonic() + patience
+        try:
+            while not waiting.done() and (left := until - time.monotonic()) > 0:
+                await asyncio.wait([waiting], timeout=min(left, NUDGE_SECONDS))
+                if not waiting.done() and left > NUDGE_SECONDS:
+                    await self.wake(label)
+            if waiting.done():
+                return waiting.result()
+            seen = self._watcher.seen(message_id, label)
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waiting
+        # The last look may be a second old, or the only one: a result that is there now is still a result.
+        return await self._aws.jobs.get(message_id) or seen
+
+    async def _response_or_timeout(
+        self, message_id: str, label: str, record: JobRecord | None, seconds: float
+    ) -> Response:
+        if record is not None and record.status.finished:
+            return await self.response(record)
+        status = record.status if record else ResultStatus.SUBMITTED
+        error = ResultTimeoutError(
+            f"no result within {seconds:g} s, the job is {status.value}; it goes on and can be polled by its message id, "
+            "or be given more time by timeout_seconds"
+        )
+        return Response(
+            message_id=message_id,
+            request_id=record.request_id if record else "",
+            label=label,
+            status=status,
+            status_code=500,
+            error=_failure(error),
+        )
+
+
+def _chunks(message_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (message_ids[start : start + CHUNK] for start in range(0, len(message_ids), CHUNK))
+
+
+def _failure(error: InferenceEngineError) -> JobFailure:
+    return JobFailure(type=type(error).__name__, message=str(error))
