@@ -17,16 +17,26 @@ from typing import Any
 from .errors import DecodeError, EncodeError
 
 _MARKS = ("$tensor", "$bytes", "$plain")
-#: A mark can only come from a key (or a string) that begins so; most payloads have none and skip the slow walk.
+#: A mark can only come from a key (or a string) that begins so; most payloads have none of their own and skip the slow walk.
 _MARK_HINT = '"$'
 _NUMERIC_KINDS = frozenset("biufc")
 
 
 def encode(value: Any) -> str:
     """ASCII JSON text of `value`. Raises EncodeError that names the place and the remedy."""
+    marks = 0
+
+    def encode_other(item: Any) -> Any:
+        nonlocal marks
+        found = _encode_other(item)
+        # A lone numpy number becomes a plain one, without a mark.
+        marks += isinstance(found, dict)
+        return found
+
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_encode_other)
-        if _MARK_HINT not in text:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=encode_other)
+        if text.count(_MARK_HINT) == marks:
+            # All marks in the text were written here: the value has none of its own.
             return text
         return json.dumps(_walk(value, "body"), allow_nan=False, separators=(",", ":"))
     except RecursionError:

@@ -36,7 +36,13 @@ async def unpack(blobs: Blobs, text: str | None, reference: str | None) -> Any:
 
 
 def _large(value: Any) -> bool:
+    """Whether a value, or one of a mapping's, is an array or a string worth a thread."""
+    parts = value.values() if isinstance(value, dict) else (value,)
+    return any(_size(part) > THREAD_ABOVE_BYTES for part in parts)
+
+
+def _size(value: Any) -> int:
     size = getattr(value, "nbytes", None)
     if size is None and isinstance(value, str | bytes):
         size = len(value)
-    return isinstance(size, int) and size > THREAD_ABOVE_BYTES
+    return size if isinstance(size, int) else 0

@@ -18,6 +18,7 @@ blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish`
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from .statements import BUSY_WAIT_SECONDS, Statements
 KEYS_PER_CALL = 100
 #: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
 MESSAGE_ID_MAX_CHARACTERS = 100
+#: Expiries are rounded up, so that a quick job's last write need not tell another one. DynamoDB deletes within days.
+EXPIRY_STEP_SECONDS = 60
 
 
 class Start(Enum):
@@ -232,7 +235,8 @@ class JobRecords:
     def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
         """A record lives for its time after its last change; one that waits, for its time after the job's deadline."""
         waits_until = job.deadline if job and job.deadline and not record.status.finished else 0
-        return replace(record, expires_at=int(max(time.time(), waits_until) + self._ttl_seconds))
+        expiry = max(time.time(), waits_until) + self._ttl_seconds
+        return replace(record, expires_at=math.ceil(expiry / EXPIRY_STEP_SECONDS) * EXPIRY_STEP_SECONDS)
 
     async def _get_batch(self, message_ids: list[str]) -> Sequence[JobRecord | None]:
         found: dict[str, JobRecord] = {}

@@ -41,23 +41,31 @@ class Registry:
     def __init__(self, transport: Transport, table: str, cell: int = 0) -> None:
         self._transport = transport
         self._table = table
-        self._cell = f"cell#{cell}"
+        self._parsed: dict[int, dict[str, ConsumerView]] = {}
+        self._cell = cell
+        self._row_key = f"cell#{cell}"
 
-    async def fleet(self) -> Fleet:
-        """All consumers of the cell, as of now."""
-        rows = await self._rows(self._cell, consistent=True)
-        views = [ConsumerView.model_validate_json(row) for row in rows]
-        return Fleet(tuple(views), time.time())
+    async def fleet(self, cell: int | None = None) -> Fleet:
+        """All consumers of a cell (by default of this one), as of now."""
+        cell = self._cell if cell is None else cell
+        rows = await self._rows(f"cell#{cell}", consistent=True)
+        # Most rows are what they were at the last reading, and parsing is most of a reading's cost.
+        known = self._parsed.get(cell, {})
+        views = {row: known.get(row) or ConsumerView.model_validate_json(row) for row in rows}
+        self._parsed[cell] = views
+        return Fleet(tuple(views.values()), time.time())
 
     async def publish(self, view: ConsumerView) -> None:
         """Write a consumer's own row, which renews its lease."""
         await self._put(
-            self._cell, view.consumer_id, {"row": {"S": view.model_dump_json()}}, view.lease_until + ROW_TTL_SECONDS
+            self._row_key, view.consumer_id, {"row": {"S": view.model_dump_json()}}, view.lease_until + ROW_TTL_SECONDS
         )
 
     async def leave(self, consumer_id: str) -> None:
         """Delete a consumer's row."""
-        await self._transport.call("dynamodb", "delete_item", TableName=self._table, Key=_key(self._cell, consumer_id))
+        await self._transport.call(
+            "dynamodb", "delete_item", TableName=self._table, Key=_key(self._row_key, consumer_id)
+        )
 
     async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
         """Take one of the label's `hosts` places; False when live consumers have them all.

@@ -41,6 +41,7 @@ class Host:
     in_flight: int = 0
     polls: int = 0
     polling_since: float = 0.0
+    held_back: int = 0
     gone: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,7 +60,7 @@ class Host:
     def held(self, now: float) -> Held:
         """What the placement rules want to know."""
         waiting = self.polls > 0 and now - self.polling_since >= IDLE_AFTER_SECONDS
-        idle = self.ready and self.in_flight == 0 and waiting
+        idle = self.ready and self.in_flight == 0 and waiting and not self.held_back
         return Held(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
 
 
@@ -80,6 +81,7 @@ class Hosting:
         self.stopping = False
         self._pollers: set[asyncio.Task[None]] = set()
         self._jobs: set[asyncio.Task[bool]] = set()
+        self._batch_ended = asyncio.Event()
         self.on_edge: Callable[[bool], None] = lambda busy: None
 
     def held(self) -> list[Held]:
@@ -145,6 +147,10 @@ class Hosting:
         try:
             host.polling_since = time.time()
             while host.ready and not self.stopping:
+                if self.in_flight >= self._settings.max_in_flight:
+                    # What came now would wait here while another consumer may be idle.
+                    await self._room_for_jobs(host)
+                    continue
                 deliveries = await self._receive(host)
                 if deliveries is None:
                     continue
@@ -163,6 +169,14 @@ class Hosting:
                 host.polling_since = time.time()
         finally:
             host.polls -= 1
+
+    async def _room_for_jobs(self, host: Host) -> None:
+        """Wait until a batch has ended; nobody knows meanwhile whether the label has work."""
+        host.held_back += 1
+        self._batch_ended.clear()
+        await self._batch_ended.wait()
+        host.held_back -= 1
+        host.polling_since = time.time()
 
     async def _receive(self, host: Host) -> list[Delivery] | None:
         try:
@@ -190,6 +204,7 @@ class Hosting:
             host.in_flight -= len(deliveries)
             host.last_used = time.time()
             host.emptied.set()
+            self._batch_ended.set()
             if self.in_flight == 0:
                 self.on_edge(False)
         for delivery, outcome in zip(deliveries, outcomes, strict=True):

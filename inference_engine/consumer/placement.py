@@ -16,6 +16,8 @@ from ..fleet import ConsumerView, Fleet
 TURN_LOADS = 10
 #: Another host is worth its load when the backlog outlasts so many loads.
 HOST_BACKLOG_LOADS = 2
+#: So many consumers without a free slot wait on the placement queue: the best placed one, and those that step in for it.
+EVICTING_POLLERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,13 @@ class Capacity:
 
 
 def order(fleet: Fleet, now: float) -> list[ConsumerView]:
-    """Live consumers that can take a label, best first: most free slots, then the coldest evictable label."""
-    able = [view for view in fleet.live(now) if view.free_slots > 0 or view.coldest_at is not None]
+    """Live consumers that can take a label, best first: most free slots, then the coldest evictable label.
+
+    One that is loading evicts nothing until it has loaded.
+    """
+    able = [
+        view for view in fleet.live(now) if view.free_slots > 0 or (view.coldest_at is not None and not view.loading)
+    ]
     return sorted(
         able,
         key=lambda view: (
@@ -122,13 +129,20 @@ def wants_another_host(
     return backlog * service_seconds / max(hosts, 1) > max(target_seconds, HOST_BACKLOG_LOADS * load_seconds)
 
 
+def waits_for_requests(fleet: Fleet, consumer_id: str, now: float) -> bool:
+    """Whether this consumer waits on the placement queue: all with a free slot do, and the best placed of the others."""
+    place = rank(fleet, consumer_id, now)
+    view = fleet.get(consumer_id)
+    return place is not None and view is not None and (view.free_slots > 0 or place < EVICTING_POLLERS)
+
+
 def patience_seconds(
     fleet: Fleet, consumer_id: str, now: float, *, interval_seconds: float, idle_seconds: float
 ) -> float:
     """How old a load request must be before this consumer takes it; infinite for one that can take nothing.
 
     Whoever has a free slot takes one at once: all of them wait on the queue, and SQS gives a request to one of them. A
-    consumer that would have to evict waits while others could do better: a moment per better-placed one, and longer
+    consumer that would have to evict leaves it to others that could do better: a moment per better-placed one, and longer
     while somebody has a free slot, because an eviction there was no need for costs two misses.
     """
     order_now = order(fleet, now)

@@ -7,16 +7,19 @@ import contextlib
 import logging
 import math
 import time
+from enum import Enum
 
 from ..aws.connect import Aws
 from ..aws.load_requests import LoadRequest
+from ..aws.registry import LoadFailure
 from ..backends.base import Backend
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
-from ..fleet import ConsumerView, Fleet
+from ..fleet import ConsumerView, Fleet, LabelSettings
 from . import placement
 from .hosting import Hosting
 from .loader import Loader
 from .metrics import Metrics
+from .more_hosts import MoreHosts
 from .placement import Capacity
 
 log = logging.getLogger(__name__)
@@ -25,14 +28,22 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 0.2
 #: A request that cannot be served now comes back after so long.
 LATER_SECONDS = 1
-#: A request that waited for so long is checked against the label's queue before a model is loaded for it.
+#: A request that waited for so long is checked against the label's queue before a model is loaded for it …
+DOUBT_AFTER_SECONDS = 1.5
+#: … and dropped when there is no work. A younger one comes again: SQS's counts lag behind what was just sent.
 VOID_AFTER_SECONDS = 10.0
-#: Labels with more than one lane are looked at so often for a backlog that is worth another host.
-HOSTS_CHECK_SECONDS = 5.0
-#: Settings of the labels that are held are read again so often.
-SETTINGS_SECONDS = 60.0
-#: A backlog that the label's hosts work off within this time needs no other host.
-HOSTS_TARGET_SECONDS = 10.0
+#: A consumer that does not wait on the placement queue looks at the fleet so often at least.
+LOOK_MAX_SECONDS = 8.0
+#: After a request that nobody better placed took in time, this consumer waits on the queue for so long whatever its place.
+PRESSED_SECONDS = 10.0
+
+
+class Answer(Enum):
+    """What becomes of a load request that this consumer took."""
+
+    SETTLED = "off the queue"
+    LATER = "comes again after a while"
+    OUT_OF_TURN = "left to a consumer that is better placed"
 
 
 class Placer:
@@ -50,14 +61,17 @@ class Placer:
         self._consumer_id = consumer_id
         self._fleet = Fleet()
         self._published: ConsumerView | None = None
-        self._asked_hosts_at = 0.0
-        self._settings_read_at = time.time()
+        self._look_seconds = self._settings.placement_interval_seconds
+        self._looked_at: tuple[object, ...] = ()
+        self._pressed_until = 0.0
+        self._someone_waited = False
+        self._more_hosts = MoreHosts(aws, hosting, metrics)
         self.loader: Loader
         self.available = True
         self.draining = False
 
-    def view(self) -> ConsumerView:
-        """This consumer as it is now."""
+    def view(self, *, loading: bool = True) -> ConsumerView:
+        """This consumer as it is now; with `loading` False as if it were not loading anything."""
         hosts = self._hosting.hosts.values()
         held = self._hosting.held()
         open_to_more = self.available and not self.draining
@@ -66,7 +80,7 @@ class Placer:
             lease_until=time.time() + self._settings.lease_seconds,
             free_slots=self._capacity.free_slots(held) if open_to_more else 0,
             coldest_at=placement.coldest_at(held) if open_to_more else None,
-            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
+            loading=tuple(host.label for host in hosts if loading and not host.ready and not host.gone),
             loaded={host.label: self._metrics.statistics(host.label, host.size_bytes) for host in hosts if host.ready},
             in_flight=self._hosting.in_flight,
             draining=self.draining,
@@ -79,7 +93,7 @@ class Placer:
         await self._aws.registry.publish(view)
 
     async def keep_lease(self) -> None:
-        """Renew the lease three times in its term, and tell sooner what changes the order; for ever."""
+        """Renew the lease in the middle of its term, and tell sooner what changes the order; for ever."""
         while True:
             await asyncio.sleep(self._settings.placement_interval_seconds)
             if self._row_is_old():
@@ -90,7 +104,7 @@ class Placer:
 
     def _row_is_old(self) -> bool:
         known, now = self._published, self.view()
-        if known is None or known.lease_until - time.time() < self._settings.lease_seconds * 2 / 3:
+        if known is None or known.lease_until - time.time() < self._settings.lease_seconds / 2:
             return True
         told = (known.free_slots, known.coldest_at, known.loading, tuple(known.loaded), known.draining)
         return told != (now.free_slots, now.coldest_at, now.loading, tuple(now.loaded), now.draining)
@@ -100,7 +114,8 @@ class Placer:
         if time.time() - self._fleet.read_at > fresh_seconds:
             self._fleet = await self._aws.registry.fleet()
             await self._bury(self._fleet)
-        return self._fleet.with_view(self.view())
+        # Its own loads keep this consumer from nothing: it answers what it has taken, and then takes more.
+        return self._fleet.with_view(self.view(loading=False))
 
     async def _bury(self, fleet: Fleet) -> None:
         """Ask for new hosts for what dead consumers held, and delete their rows."""
@@ -125,94 +140,127 @@ class Placer:
 
     async def _turn(self) -> None:
         interval = self._settings.placement_interval_seconds
+        own = self.view()
+        able = own.free_slots > 0 or own.coldest_at is not None
         if not self.available:
             await asyncio.sleep(interval)
             return
-        fleet = await self.fleet(interval / 2)
-        await self._ask_for_hosts(fleet)
-        if placement.rank(fleet, self._consumer_id, time.time()) is None:
+        fleet = await self.fleet(interval / 2 if able else self._settings.lease_seconds / 2)
+        await self._more_hosts.ask(fleet)
+        if not able:
             await self._make_room()
             await asyncio.sleep(interval)
-            return
-        patience = self._patience(fleet)
-        if patience:
-            await asyncio.sleep(patience)
-            fleet = await self.fleet(interval / 2)
-            patience = self._patience(fleet)
-        wait = 0 if patience else self._settings.wait_time_seconds
-        requests = await self._aws.load_polls.take(wait, self._appetite(fleet, patience))
+        elif self._waits_for_requests(fleet):
+            await self._take(fleet)
+        else:
+            await asyncio.sleep(self._until_next_look(fleet))
+
+    def _waits_for_requests(self, fleet: Fleet) -> bool:
+        now = time.time()
+        return now < self._pressed_until or placement.waits_for_requests(fleet, self._consumer_id, now)
+
+    def _until_next_look(self, fleet: Fleet) -> float:
+        """A moment after anything has changed in the fleet, longer and longer while nothing does (seconds)."""
+        seen = tuple((view.consumer_id, view.loading, tuple(view.loaded)) for view in fleet.consumers)
+        changed, self._looked_at = seen != self._looked_at, seen
+        interval = self._settings.placement_interval_seconds
+        self._look_seconds = interval if changed else min(self._look_seconds * 2, max(interval, LOOK_MAX_SECONDS))
+        return self._look_seconds
+
+    async def _take(self, fleet: Fleet) -> None:
+        """Wait for load requests and answer them."""
+        requests = await self._aws.load_polls.take(self._settings.wait_time_seconds, self._appetite(fleet))
         by_label: dict[str, list[LoadRequest]] = {}
         for request in requests:
             by_label.setdefault(request.label, []).append(request)
-        await asyncio.gather(*(self._answer_in_order(same) for same in by_label.values()))
+        answers = await asyncio.gather(*(self._answer_in_order(same) for same in by_label.values()))
+        if any(Answer.OUT_OF_TURN in of_label for of_label in answers):
+            # Who is better placed takes it now; at once, this consumer would only get it again.
+            interval = self._settings.placement_interval_seconds
+            await asyncio.sleep(min(self._patience(await self.fleet(interval)), interval))
 
-    def _appetite(self, fleet: Fleet, patience: float) -> int:
+    def _appetite(self, fleet: Fleet) -> int:
         """How many requests to take at once: as many as this consumer would be the best place for.
 
         Requests that nobody better placed has taken in time are all its own, as far as it has labels to give up.
         """
-        others = [view for view in fleet.live(time.time()) if view.consumer_id != self._consumer_id]
+        now = time.time()
+        others = [view for view in fleet.live(now) if view.consumer_id != self._consumer_id]
         mine = self.view().free_slots
         if mine:
             most = max((view.free_slots for view in others), default=0)
             return max(1, mine - most + 1) if most else mine
         warmer = min((view.coldest_at for view in others if view.coldest_at is not None), default=math.inf)
-        if patience:
+        if now < self._pressed_until:
             warmer = math.inf
         return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
 
-    async def _answer_in_order(self, requests: list[LoadRequest]) -> None:
+    async def _answer_in_order(self, requests: list[LoadRequest]) -> list[Answer]:
         """Requests of one label, one after the other: what the first one brings about settles the next."""
-        for request in requests:
-            await self._answer_safely(request)
+        return [await self._answer_safely(request) for request in requests]
 
-    async def _answer_safely(self, request: LoadRequest) -> None:
+    async def _answer_safely(self, request: LoadRequest) -> Answer:
         try:
-            done = await self._answer(request)
+            answer = await self._answer(request)
         except (TransportError, BackendLostError) as error:
             log.warning("load request not served: %s", error, extra={"label": request.label})
-            done = False
+            answer = Answer.LATER
         except Exception:
             # A backend's surprise with one label must not end this consumer's part in placing all others.
             log.exception("load request not served", extra={"label": request.label})
-            done = False
+            answer = Answer.LATER
         with contextlib.suppress(TransportError):
-            if done:
+            if answer is Answer.SETTLED:
                 await self._aws.load_requests.done(request)
             else:
-                await self._aws.load_requests.hand_back(request, LATER_SECONDS)
+                await self._aws.load_requests.hand_back(request, LATER_SECONDS if answer is Answer.LATER else 0)
+        return answer
 
-    async def _answer(self, request: LoadRequest) -> bool:
-        """Serve a request; True when it is settled, False when it must come again."""
+    async def _answer(self, request: LoadRequest) -> Answer:
         label, now = request.label, time.time()
         fleet = await self.fleet()
         settings = await self._aws.registry.label(label)
         wanted = min(request.hosts, settings.lanes)
         if len(fleet.hosts(label, now)) >= wanted:
-            return True
-        if label in self._hosting.hosts or not self._my_turn(fleet, request):
-            return False
-        if await self._is_void(request):
-            return True
+            return Answer.SETTLED
+        if label in self._hosting.hosts:
+            return Answer.LATER
+        if not self._my_turn(fleet, request):
+            return Answer.OUT_OF_TURN
+        if self._patience(fleet):
+            self._pressed_until = now + PRESSED_SECONDS
+        if (void := await self._is_void(request)) is not None:
+            return void
         failure = await self._aws.registry.failure(label)
         if failure is not None and failure.tries >= self._settings.max_load_tries:
             await self.loader.fail_jobs(label, failure)
-            return True
-        size = self.loader.sizes.get(label) or self._size_elsewhere(fleet, label)
+            return Answer.SETTLED
         try:
-            loaded = await self.loader.load(settings, wanted, fleet, lambda: self._victims(size))
-        except ModelLoadError:
-            failure = await self._aws.registry.failure(label)
-            if failure is not None and failure.tries >= self._settings.max_load_tries:
-                await self.loader.fail_jobs(label, failure)
-                return True
-            return False
-        else:
-            if loaded and failure is not None:
-                await self._aws.registry.succeeded(label)
-            return loaded
+            return await self._load(request, settings, wanted, fleet, failure)
         finally:
             await self.publish()
+
+    async def _load(
+        self, request: LoadRequest, settings: LabelSettings, hosts: int, fleet: Fleet, failure: LoadFailure | None
+    ) -> Answer:
+        try:
+            loaded = await self.loader.load(settings, hosts, fleet, lambda: self._choose(fleet, request))
+        except ModelLoadError:
+            failure = await self._aws.registry.failure(request.label)
+            if failure is not None and failure.tries >= self._settings.max_load_tries:
+                await self.loader.fail_jobs(request.label, failure)
+                return Answer.SETTLED
+            return Answer.LATER
+        if loaded and failure is not None:
+            await self._aws.registry.succeeded(request.label)
+        return Answer.SETTLED if loaded else Answer.LATER
+
+    def _choose(self, fleet: Fleet, request: LoadRequest) -> list[str] | None:
+        """The labels to give up, if it is still this consumer's turn: another request may just have had its coldest one."""
+        if not self._my_turn(fleet.with_view(self.view(loading=False)), request):
+            return None
+        size = self.loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
+        return placement.victims(self._hosting.held(), self._capacity, size)
 
     def _patience(self, fleet: Fleet) -> float:
         """How old (seconds) a request must be before this consumer takes it; 0 when it is its turn."""
@@ -228,18 +276,18 @@ class Placer:
         """Whether to take a request that came although another consumer may be better placed: not before it is old."""
         return time.time() - request.rung_at >= self._patience(fleet)
 
-    def _victims(self, size_bytes: int) -> list[str] | None:
-        return placement.victims(self._hosting.held(), self._capacity, size_bytes)
+    async def _is_void(self, request: LoadRequest) -> Answer | None:
+        """What becomes of a request whose label's work was done while it waited: loading it would serve nobody.
 
-    async def _is_void(self, request: LoadRequest) -> bool:
-        """Whether the label's work was done while its request waited: loading it again would serve nobody.
-
-        A fresh request is believed without looking: SQS's counts lag behind what was just sent.
+        None for one that is to be served.
         """
-        if request.hosts > 1 or time.time() - request.rung_at < VOID_AFTER_SECONDS:
-            return False
+        age = time.time() - request.rung_at
+        if request.hosts > 1 or age < DOUBT_AFTER_SECONDS:
+            return None
         url = await self._aws.queues.of_label(request.label, create=True)
-        return (await self._aws.queues.backlog(url)).total == 0
+        if (await self._aws.queues.backlog(url)).total:
+            return None
+        return Answer.SETTLED if age >= VOID_AFTER_SECONDS else Answer.LATER
 
     @staticmethod
     def _size_elsewhere(fleet: Fleet, label: str) -> int:
@@ -247,32 +295,17 @@ class Placer:
         return max(sizes, default=0)
 
     async def _make_room(self) -> None:
-        """Every slot is busy: when somebody waits, the label that has had its turn goes to the end of the line."""
+        """Every slot is busy: when somebody waits whom nobody can take, the label that has had its turn goes.
+
+        Somebody waits who is there at two looks in a row: a request that came this moment may find a place.
+        """
         turned = placement.turn_over(self._hosting.held(), time.time(), self._settings.turn_min_seconds)
-        if turned is not None and await self._aws.load_requests.waiting():
+        if turned is None:
+            return
+        fleet = await self.fleet(self._settings.placement_interval_seconds / 2)
+        waits = not placement.order(fleet, time.time()) and await self._aws.load_requests.waiting() > 0
+        if waits and self._someone_waited:
             log.info("has had its turn", extra={"label": turned})
             await self.loader.give_up(turned)
             await self.publish()
-
-    async def _ask_for_hosts(self, fleet: Fleet) -> None:
-        """Ask for another host for a label whose backlog is worth it and whose lanes allow it."""
-        now = time.time()
-        if now - self._asked_hosts_at < HOSTS_CHECK_SECONDS:
-            return
-        self._asked_hosts_at = now
-        if now - self._settings_read_at > SETTINGS_SECONDS:
-            self._settings_read_at = now
-            for host in list(self._hosting.hosts.values()):
-                host.allow(await self._aws.registry.label(host.label))
-        for host in [host for host in self._hosting.hosts.values() if host.ready and host.lanes > 1]:
-            hosts = len(fleet.hosts(host.label, now))
-            backlog = await self._aws.queues.backlog(host.url)
-            if placement.wants_another_host(
-                backlog=backlog.visible,
-                service_seconds=self._metrics.of(host.label).service_mean,
-                load_seconds=host.load_seconds,
-                hosts=hosts,
-                lanes=host.lanes,
-                target_seconds=HOSTS_TARGET_SECONDS,
-            ):
-                await self._aws.load_requests.ring(host.label, hosts=hosts + 1)
+        self._someone_waited = waits and not self._someone_waited

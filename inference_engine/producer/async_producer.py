@@ -145,6 +145,7 @@ class AsyncProducer:
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
         label = prepared.job.label
         await asyncio.gather(self._aws.jobs.submitted(message_id, prepared.job), self._results.wake(label))
+        self._results.posted(message_id, label)
         return message_id
 
     async def post_many(

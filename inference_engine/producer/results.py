@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from .. import payloads
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 NUDGE_SECONDS = 20.0
 #: Records that are read before the first of them are told.
 CHUNK = 1000
+#: Jobs that this producer posted last, whose labels it remembers: to wait for them no record need be read first.
+POSTED_MAX = 50_000
 
 
 class Results:
@@ -33,6 +35,7 @@ class Results:
         self._aws = aws
         self._settings = settings
         self._routes = routes
+        self._posted: OrderedDict[str, str] = OrderedDict()
         self._watcher = ResultWatcher(
             aws.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
         )
@@ -40,6 +43,12 @@ class Results:
     async def close(self) -> None:
         """Stop looking; whoever still waits is cancelled."""
         await self._watcher.close()
+
+    def posted(self, message_id: str, label: str) -> None:
+        """A job was posted here, with its record."""
+        self._posted[message_id] = label
+        if len(self._posted) > POSTED_MAX:
+            self._posted.popitem(last=False)
 
     async def record(self, message_id: str) -> JobRecord:
         """The record as it stands. Raises UnknownMessageError."""
@@ -92,7 +101,7 @@ class Results:
 
     async def wait(self, message_id: str, seconds: float) -> Response:
         """Wait for a job that was posted before. Raises UnknownMessageError."""
-        label = (await self.record(message_id)).label
+        label = self._posted.get(message_id) or (await self.record(message_id)).label
         record = await self._wait(message_id, label, seconds)
         return await self._response_or_timeout(message_id, label, record, seconds)
 
@@ -103,13 +112,16 @@ class Results:
         waiting: dict[str, str] = {}
         try:
             for chunk in _chunks(list(dict.fromkeys(message_ids))):
-                for record in await asyncio.gather(*(self.record(message_id) for message_id in chunk)):
+                labels = {one: self._posted[one] for one in chunk if one in self._posted}
+                others = [self.record(message_id) for message_id in chunk if message_id not in labels]
+                records = await asyncio.gather(*others)
+                labels |= {record.message_id: record.label for record in records if not record.status.finished}
+                waiting |= labels
+                for message_id, label in labels.items():
+                    self._watcher.watch(message_id, label).add_done_callback(ended.put_nowait)
+                for record in records:
                     if record.status.finished:
                         yield await self.response(record)
-                    else:
-                        waiting[record.message_id] = record.label
-                        future = self._watcher.watch(record.message_id, record.label)
-                        future.add_done_callback(ended.put_nowait)
             async for record in self._ended(ended, waiting, until):
                 yield await self.response(record)
             for chunk in _chunks(list(waiting)):

@@ -44,7 +44,7 @@ class LabelRoutes:
         self._aws = aws
         self._settings = aws.settings
         self._labels: dict[str, _Cached[LabelSettings]] = {}
-        self._fleet: _Cached[Fleet] = _Cached(aws.registry.fleet, aws.settings.host_cache_seconds)
+        self._fleets: dict[int, _Cached[Fleet]] = {}
         self._rung: dict[str, float] = {}
         self._doubted: set[str] = set()
         self._doubting: asyncio.Task[None] | None = None
@@ -58,12 +58,9 @@ class LabelRoutes:
         return message_group(label, deduplication_id, (await self._labels[label].get()).lanes)
 
     async def wake(self, label: str) -> None:
-        # The registry of another cell is not read here: those labels are rung for blindly, once in a while.
-        if cell_of(label, self._settings.cells) != self._settings.cell:
-            await self._ring(label)
-            return
-        trusted = self._fleet.fresh
-        hosted = bool((await self._fleet.get()).hosts(label, time.time()))
+        fleet = self._fleet_of(label)
+        trusted = fleet.fresh
+        hosted = bool((await fleet.get()).hosts(label, time.time()))
         if hosted and not trusted:
             return
         if not hosted and not await self._ring(label):
@@ -76,6 +73,13 @@ class LabelRoutes:
         if self._doubting is not None:
             self._doubting.cancel()
             await asyncio.gather(self._doubting, return_exceptions=True)
+
+    def _fleet_of(self, label: str) -> _Cached[Fleet]:
+        """The consumers of the label's cell."""
+        cell = cell_of(label, self._settings.cells)
+        if cell not in self._fleets:
+            self._fleets[cell] = _Cached(lambda: self._aws.registry.fleet(cell), self._settings.host_cache_seconds)
+        return self._fleets[cell]
 
     async def _ring(self, label: str) -> bool:
         now = time.monotonic()
@@ -96,9 +100,8 @@ class LabelRoutes:
             await asyncio.sleep(self._settings.host_cache_seconds)
             doubted, self._doubted = self._doubted, set()
             try:
-                fleet = await self._fleet.get()
                 for label in doubted:
-                    if not fleet.hosts(label, time.time()):
+                    if not (await self._fleet_of(label).get()).hosts(label, time.time()):
                         await self._ring(label)
             except TransportError as error:
                 log.warning("hosts not confirmed: %s", error)

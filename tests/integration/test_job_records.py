@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import JobRecords, Start, Ticket
+from inference_engine.aws.jobs import EXPIRY_STEP_SECONDS, JobRecords, Start, Ticket
 from inference_engine.aws.session import AioTransport
 from inference_engine.job import Job, JobFailure, ResultStatus
 from inference_engine.settings import Settings
@@ -260,7 +260,7 @@ async def test_impossible_message_id_is_unknown_and_harms_nobody(aws: Aws, messa
 
 async def test_expired_record_is_gone_and_a_start_renews_it(aws: Aws) -> None:
     message_id, job = new_job()
-    brief = JobRecords(aws.transport, aws.settings.jobs_table, 0.001)
+    brief = JobRecords(aws.transport, aws.settings.jobs_table, -2 * EXPIRY_STEP_SECONDS)
     await brief.submitted(message_id, job)
     assert await brief.get(message_id) is None
     await started(aws.jobs, message_id, job)

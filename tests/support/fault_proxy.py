@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from enum import Enum
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import web
@@ -84,7 +85,7 @@ class FaultProxy:
         await self._session.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        service, operation = _operation(request)
+        service, operation = await _operation(request)
         self.calls[operation] += 1
         fault = self._next_fault(operation)
         if fault is not None:
@@ -95,7 +96,11 @@ class FaultProxy:
         if fault is Fault.SERVER_ERROR:
             await request.read()
             return _error(500, "InternalServerError", "the service failed")
-        answer = await self._forward(request)
+        try:
+            answer = await self._forward(request)
+        except aiohttp.ClientConnectionError:
+            # What is behind the proxy stops while a long poll is out.
+            return web.Response(status=502)
         if fault is Fault.LOST_RESPONSE and request.transport is not None:
             request.transport.abort()
         return answer
@@ -123,10 +128,17 @@ class FaultProxy:
             return response
 
 
-def _operation(request: web.Request) -> tuple[str, str]:
-    """Service and operation of an AWS call; S3 has no operation names on the wire."""
+async def _operation(request: web.Request) -> tuple[str, str]:
+    """Service and operation of an AWS call: JSON protocol, query protocol, or S3, which has no operation names on the wire."""
     service, dot, operation = request.headers.get("X-Amz-Target", "").partition(".")
-    return (service, operation) if dot else ("S3", f"S3.{request.method}")
+    if dot:
+        return service, operation
+    fields = dict(request.query)
+    if request.content_type == "application/x-www-form-urlencoded":
+        fields |= dict(parse_qsl(await request.text()))
+    if action := fields.get("Action"):
+        return "query", action
+    return "S3", f"S3.{request.method}"
 
 
 def _throttle(service: str) -> web.Response:

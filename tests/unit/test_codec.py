@@ -135,3 +135,17 @@ def test_an_array_of_strings_and_bytes_arrives_with_both() -> None:
     back = codec.decode(codec.encode({"raw": sent}))["raw"]
     assert back.tolist() == sent.tolist()
     assert back.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"$tensor": 1, "x": np.float32(1)},
+        {"x": np.arange(3), "y": "$tensor"},
+        {"x": b"bytes", "$bytes": "mine"},
+        {"x": np.array([b"$bytes", b"y"], dtype=object)},
+        [np.arange(2), {"$plain": np.arange(2)}],
+    ],
+)
+def test_marks_of_the_callers_own_beside_ours(value: object) -> None:
+    np.testing.assert_equal(codec.decode(codec.encode(value)), value)

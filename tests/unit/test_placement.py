@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_engine.consumer.placement import (
+    EVICTING_POLLERS,
     Capacity,
     Held,
     coldest_at,
@@ -16,6 +17,7 @@ from inference_engine.consumer.placement import (
     rank,
     turn_over,
     victims,
+    waits_for_requests,
     wants_another_host,
 )
 from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
@@ -42,6 +44,7 @@ views = st.builds(
     coldest=st.none() | st.floats(0, NOW),
     lease=st.floats(NOW - 10, NOW + 10),
     draining=st.booleans(),
+    loading=st.sampled_from([(), ("l",)]),
 )
 fleets = st.lists(views, max_size=12, unique_by=lambda view: view.consumer_id).map(lambda rows: Fleet(tuple(rows), NOW))
 holdings = st.lists(
@@ -68,7 +71,11 @@ def test_free_slots_come_before_evictions_and_the_coldest_before_the_warmer() ->
 @given(fleets)
 def test_ranks_are_a_numbering_of_the_live_consumers_that_can_take_a_label(fleet: Fleet) -> None:
     ranks = {view.consumer_id: rank(fleet, view.consumer_id, NOW) for view in fleet.consumers}
-    able = [view.consumer_id for view in fleet.live(NOW) if view.free_slots or view.coldest_at is not None]
+    able = [
+        view.consumer_id
+        for view in fleet.live(NOW)
+        if view.free_slots or (view.coldest_at is not None and not view.loading)
+    ]
     assert sorted(place for place in ranks.values() if place is not None) == list(range(len(able)))
     assert {name for name, place in ranks.items() if place is not None} == set(able)
 
@@ -152,3 +159,21 @@ def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
         )
     )
     assert [view.consumer_id for view in fleet.hosts("m", NOW)] == ["holds", "loads"]
+
+
+def test_a_consumer_that_loads_is_no_better_place_for_an_eviction() -> None:
+    loading = consumer("a", coldest=1.0, loading=("l",))
+    fleet = Fleet((loading, consumer("b", coldest=2.0)), NOW)
+    assert rank(fleet, "b", NOW) == 0
+    assert rank(fleet, "a", NOW) is None
+    with_room = consumer("a", free=1, loading=("l",))
+    assert rank(Fleet((with_room, consumer("b", coldest=2.0)), NOW), "b", NOW) == 1
+
+
+@given(fleets)
+def test_who_waits_for_requests(fleet: Fleet) -> None:
+    waiting = [view for view in fleet.consumers if waits_for_requests(fleet, view.consumer_id, NOW)]
+    able = order(fleet, NOW)
+    assert bool(waiting) == bool(able), "somebody does if anybody can"
+    assert all(view in waiting for view in able if view.free_slots)
+    assert len([view for view in waiting if not view.free_slots]) <= EVICTING_POLLERS

@@ -1,0 +1,56 @@
+"""Asks for further hosts for labels whose backlog is worth it and whose lanes allow it."""
+
+from __future__ import annotations
+
+import time
+
+from ..aws.connect import Aws
+from ..fleet import Fleet
+from . import placement
+from .hosting import Host, Hosting
+from .metrics import Metrics
+
+#: Labels with more than one lane are looked at so often.
+CHECK_SECONDS = 5.0
+#: Settings of the labels that are held are read again so often.
+SETTINGS_SECONDS = 120.0
+#: A backlog that the label's hosts work off within this time needs no other host.
+TARGET_SECONDS = 10.0
+
+
+class MoreHosts:
+    """One consumer's care for the labels that it holds."""
+
+    def __init__(self, aws: Aws, hosting: Hosting, metrics: Metrics) -> None:
+        self._aws = aws
+        self._hosting = hosting
+        self._metrics = metrics
+        self._checked_at = 0.0
+        self._settings_read_at = time.time()
+
+    async def ask(self, fleet: Fleet) -> None:
+        """Ring for the labels that need another host; now and then, however often it is called."""
+        now = time.time()
+        if now - self._checked_at < CHECK_SECONDS:
+            return
+        self._checked_at = now
+        hosts = list(self._hosting.hosts.values())
+        if now - self._settings_read_at > SETTINGS_SECONDS:
+            self._settings_read_at = now
+            for host in hosts:
+                host.allow(await self._aws.registry.label(host.label))
+        for host in hosts:
+            if host.ready and host.lanes > 1:
+                await self._ask_for(host, len(fleet.hosts(host.label, now)))
+
+    async def _ask_for(self, host: Host, hosts: int) -> None:
+        backlog = await self._aws.queues.backlog(host.url)
+        if placement.wants_another_host(
+            backlog=backlog.visible,
+            service_seconds=self._metrics.of(host.label).service_mean,
+            load_seconds=host.load_seconds,
+            hosts=hosts,
+            lanes=host.lanes,
+            target_seconds=TARGET_SECONDS,
+        ):
+            await self._aws.load_requests.ring(host.label, hosts=hosts + 1)

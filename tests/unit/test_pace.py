@@ -1,0 +1,68 @@
+"""When to look at jobs: the pace of a line, and what is learnt of lone jobs."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_engine.producer.pace import HEAD_PART, LABELS_MAX, PATIENCE, Latencies, Pace
+
+
+def test_a_line_that_does_not_move_is_looked_at_less_and_less() -> None:
+    pace = Pace(100.0)
+    pace.saw(0, 110.0)
+    assert pace.next_look(20, 110.0) == PATIENCE * 10
+    pace.saw(0, 200.0)
+    assert pace.next_look(20, 200.0) == PATIENCE * 100
+
+
+def test_a_line_that_moves_is_looked_at_when_a_part_of_its_head_should_have_ended() -> None:
+    pace = Pace(0.0)
+    for second in range(1, 6):
+        pace.saw(10, float(second))
+    assert pace.next_look(20, 5.0) == 0.1 * 20 * HEAD_PART
+    assert pace.next_look(1, 5.0) == 0.1 * HEAD_PART
+
+
+def test_a_line_that_moved_and_stands_still_is_not_looked_at_at_its_old_pace() -> None:
+    pace = Pace(0.0)
+    pace.saw(100, 1.0)
+    pace.saw(0, 61.0)
+    assert pace.next_look(20, 61.0) == PATIENCE * 60
+
+
+def test_nothing_is_known_of_a_new_label() -> None:
+    assert Latencies().first_look("l") == 0.0
+
+
+@given(st.floats(0.03, 2.0), st.integers())
+def test_first_looks_settle_a_little_later_than_most_results(typical: float, seed: int) -> None:
+    source = random.Random(seed)
+    latencies = Latencies()
+    looks, in_time = 0, 0
+    for turn in range(600):
+        latency = typical * source.uniform(0.8, 1.2)
+        at = latencies.first_look("l") or 0.02
+        latencies.looked("l", at, in_time=latency <= at)
+        if turn >= 200:
+            looks, in_time = looks + 1, in_time + (latency <= at)
+    assert 0.55 < in_time / looks < 0.8
+    assert 0.7 * typical < latencies.first_look("l") < 1.5 * typical
+
+
+def test_one_label_miss_hardly_moves_what_is_known() -> None:
+    latencies = Latencies()
+    latencies.looked("l", 0.1, in_time=True)
+    before = latencies.first_look("l")
+    latencies.looked("l", before, in_time=False)
+    assert latencies.first_look("l") <= before * 1.1
+
+
+def test_only_so_many_labels_are_remembered() -> None:
+    latencies = Latencies()
+    for number in range(LABELS_MAX + 1):
+        latencies.looked(str(number), 1.0, in_time=True)
+    assert latencies.first_look("0") == 0.0
+    assert latencies.first_look(str(LABELS_MAX)) > 0
