@@ -13,7 +13,7 @@ release = version = installed_version("inference-engine")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks/aims.md"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

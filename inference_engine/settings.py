@@ -18,6 +18,8 @@ from .errors import SettingsError
 S3_PUT_MAX_BYTES = 5 * 1024**3
 #: A body is a JSON string inside the message, which at worst doubles it: twice this and the rest fit SQS's 1 MiB.
 BODY_INLINE_MAX_BYTES = 500_000
+#: DynamoDB bills each written KB, S3 a request: beyond some KB, S3 is cheaper; below, it is only slower.
+RESULT_INLINE_BYTES_WITH_BUCKET = 32_768
 #: SQS: visibility timeout of at most 12 hours (SQS Developer Guide, "Visibility timeout").
 VISIBILITY_MAX_SECONDS = 43_200
 
@@ -48,7 +50,9 @@ class Settings(BaseSettings):
     cell: int = Field(0, ge=0, description="the part that this consumer belongs to")
 
     body_inline_max_bytes: int = Field(262_144, ge=1, le=BODY_INLINE_MAX_BYTES, description="larger bodies go to S3")
-    result_inline_max_bytes: int = Field(300_000, ge=1, le=390_000, description="larger results go to S3")
+    result_inline_max_bytes: int = Field(
+        300_000, ge=1, le=390_000, description="larger results go to S3; 32768 by default where a bucket is set"
+    )
     payload_max_bytes: int = Field(
         S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused"
     )
@@ -80,6 +84,8 @@ class Settings(BaseSettings):
         prefix = values.get("prefix") or "inference-engine"
         values["jobs_table"] = values.get("jobs_table") or f"{prefix}-jobs"
         values["registry_table"] = values.get("registry_table") or f"{prefix}-registry"
+        if values.get("bucket"):
+            values.setdefault("result_inline_max_bytes", RESULT_INLINE_BYTES_WITH_BUCKET)
         return values
 
     @model_validator(mode="after")

@@ -57,3 +57,13 @@ def test_settings_do_not_change() -> None:
 def test_two_heartbeats_may_be_missed() -> None:
     settings = Settings(visibility_timeout_seconds=30)
     assert settings.heartbeat_seconds * 3 == 30
+
+
+def test_large_results_go_to_a_bucket_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().result_inline_max_bytes == 300_000
+    assert Settings(bucket="b").result_inline_max_bytes == 32_768
+    assert Settings(bucket="b", result_inline_max_bytes=5).result_inline_max_bytes == 5
+    monkeypatch.setenv("INFERENCE_ENGINE_BUCKET", "b")
+    assert Settings().result_inline_max_bytes == 32_768
+    monkeypatch.setenv("INFERENCE_ENGINE_RESULT_INLINE_MAX_BYTES", "7")
+    assert Settings().result_inline_max_bytes == 7
