@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..aws.connect import Aws
+from ..aws.queues import Backlog
 from ..aws.registry import LoadFailure
 from ..backends.base import Backend
 from ..errors import BackendError, ModelLoadError, TransportError
@@ -134,26 +135,27 @@ class Loader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def ring_once(self, label: str, url: str) -> bool:
-        """Ask for a host if the label has work; True when its queue may fill again without anyone being told."""
+    async def ring_once(self, label: str, url: str) -> Backlog | None:
+        """Ask for a host if the label has work; how much it has, None where AWS would not tell."""
         try:
             backlog = await self._aws.queues.backlog(url)
             if backlog.total:
                 await self._aws.load_requests.ring(label, always=True)
         except TransportError as error:
             log.warning("queue not looked after: %s", error, extra={"label": label})
-            return True
-        return backlog.visible == 0
+            return None
+        return backlog
 
     async def _ring_if_needed(self, label: str, url: str) -> None:
         """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""
         for turn in range(RECHECKS):
-            if not await self.ring_once(label, url) or label in self._hosting.hosts:
+            backlog = await self.ring_once(label, url)
+            if label in self._hosting.hosts or (backlog and backlog.visible):
+                return
+            if turn and backlog and not backlog.total:
                 return
             wait = self._settings.host_cache_seconds if turn == 0 else self._settings.visibility_timeout_seconds
             await asyncio.sleep(wait)
-            if turn and not (await self._aws.queues.backlog(url)).total:
-                return
 
     async def fail_jobs(self, label: str, failure: LoadFailure) -> None:
         """End the jobs that wait for a label whose model cannot be loaded, with the reason."""

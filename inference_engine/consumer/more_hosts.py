@@ -45,12 +45,13 @@ class MoreHosts:
 
     async def _ask_for(self, host: Host, hosts: int) -> None:
         backlog = await self._aws.queues.backlog(host.url)
-        if placement.wants_another_host(
+        wanted = placement.wanted_hosts(
             backlog=backlog.visible,
             service_seconds=self._metrics.of(host.label).service_mean,
             load_seconds=host.load_seconds,
             hosts=hosts,
             lanes=host.lanes,
             target_seconds=TARGET_SECONDS,
-        ):
-            await self._aws.load_requests.ring(host.label, hosts=hosts + 1)
+        )
+        for number in range(hosts + 1, wanted + 1):
+            await self._aws.load_requests.ring(host.label, hosts=number)

@@ -64,13 +64,8 @@ class Capacity:
 
 
 def order(fleet: Fleet, now: float) -> list[ConsumerView]:
-    """Live consumers that can take a label, best first: most free slots, then the coldest evictable label.
-
-    One that is loading evicts nothing until it has loaded.
-    """
-    able = [
-        view for view in fleet.live(now) if view.free_slots > 0 or (view.coldest_at is not None and not view.loading)
-    ]
+    """Live consumers that can take a label, best first: most free slots, then the coldest evictable label."""
+    able = [view for view in fleet.live(now) if view.free_slots > 0 or view.coldest_at is not None]
     return sorted(
         able,
         key=lambda view: (
@@ -120,13 +115,15 @@ def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str 
     return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
 
 
-def wants_another_host(
+def wanted_hosts(
     *, backlog: int, service_seconds: float, load_seconds: float, hosts: int, lanes: int, target_seconds: float
-) -> bool:
-    """Whether a label's backlog is worth one more host: it would take its hosts longer than the target and two loads."""
-    if hosts >= lanes or backlog == 0:
-        return False
-    return backlog * service_seconds / max(hosts, 1) > max(target_seconds, HOST_BACKLOG_LOADS * load_seconds)
+) -> int:
+    """How many hosts a label's backlog is worth: as many as work it off within the target, or within two loads.
+
+    Never more than its lanes, nor fewer than it has: hosts go by eviction, when they are idle.
+    """
+    seconds = backlog * service_seconds
+    return max(hosts, min(lanes, math.ceil(seconds / max(target_seconds, HOST_BACKLOG_LOADS * load_seconds))))
 
 
 def waits_for_requests(fleet: Fleet, consumer_id: str, now: float) -> bool:

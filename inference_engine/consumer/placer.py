@@ -7,14 +7,14 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Callable
 from enum import Enum
 
 from ..aws.connect import Aws
 from ..aws.load_requests import LoadRequest
-from ..aws.registry import LoadFailure
 from ..backends.base import Backend
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
-from ..fleet import ConsumerView, Fleet, LabelSettings
+from ..fleet import ConsumerView, Fleet
 from . import placement
 from .hosting import Hosting
 from .loader import Loader
@@ -65,13 +65,14 @@ class Placer:
         self._looked_at: tuple[object, ...] = ()
         self._pressed_until = 0.0
         self._someone_waited = False
+        self._answers: set[asyncio.Task[list[Answer]]] = set()
         self._more_hosts = MoreHosts(aws, hosting, metrics)
         self.loader: Loader
         self.available = True
         self.draining = False
 
-    def view(self, *, loading: bool = True) -> ConsumerView:
-        """This consumer as it is now; with `loading` False as if it were not loading anything."""
+    def view(self) -> ConsumerView:
+        """This consumer as it is now."""
         hosts = self._hosting.hosts.values()
         held = self._hosting.held()
         open_to_more = self.available and not self.draining
@@ -80,7 +81,7 @@ class Placer:
             lease_until=time.time() + self._settings.lease_seconds,
             free_slots=self._capacity.free_slots(held) if open_to_more else 0,
             coldest_at=placement.coldest_at(held) if open_to_more else None,
-            loading=tuple(host.label for host in hosts if loading and not host.ready and not host.gone),
+            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
             loaded={host.label: self._metrics.statistics(host.label, host.size_bytes) for host in hosts if host.ready},
             in_flight=self._hosting.in_flight,
             draining=self.draining,
@@ -114,8 +115,7 @@ class Placer:
         if time.time() - self._fleet.read_at > fresh_seconds:
             self._fleet = await self._aws.registry.fleet()
             await self._bury(self._fleet)
-        # Its own loads keep this consumer from nothing: it answers what it has taken, and then takes more.
-        return self._fleet.with_view(self.view(loading=False))
+        return self._fleet.with_view(self.view())
 
     async def _bury(self, fleet: Fleet) -> None:
         """Ask for new hosts for what dead consumers held, and delete their rows."""
@@ -130,13 +130,19 @@ class Placer:
             await self._aws.registry.leave(view.consumer_id)
 
     async def run(self) -> None:
-        """Take part in placement until this consumer drains."""
-        while not self.draining:
-            try:
-                await self._turn()
-            except (TransportError, LabelError, DecodeError) as error:
-                log.warning("placement: %s", error)
-                await asyncio.sleep(LATER_SECONDS)
+        """Take part in placement until this consumer drains, and what it has begun is ended."""
+        try:
+            while not self.draining:
+                try:
+                    await self._turn()
+                except (TransportError, LabelError, DecodeError) as error:
+                    log.warning("placement: %s", error)
+                    await asyncio.sleep(LATER_SECONDS)
+            await asyncio.gather(*self._answers)
+        finally:
+            for answer in self._answers:
+                answer.cancel()
+            await asyncio.gather(*self._answers, return_exceptions=True)
 
     async def _turn(self) -> None:
         interval = self._settings.placement_interval_seconds
@@ -168,16 +174,26 @@ class Placer:
         return self._look_seconds
 
     async def _take(self, fleet: Fleet) -> None:
-        """Wait for load requests and answer them."""
+        """Wait for load requests and decide on them. What they bring is loaded while this consumer takes more."""
         requests = await self._aws.load_polls.take(self._settings.wait_time_seconds, self._appetite(fleet))
         by_label: dict[str, list[LoadRequest]] = {}
         for request in requests:
             by_label.setdefault(request.label, []).append(request)
-        answers = await asyncio.gather(*(self._answer_in_order(same) for same in by_label.values()))
-        if any(Answer.OUT_OF_TURN in of_label for of_label in answers):
+        begun = [self._begin(same) for same in by_label.values()]
+        await asyncio.gather(*(decided.wait() for _, decided in begun))
+        if any(answer.done() and Answer.OUT_OF_TURN in answer.result() for answer, _ in begun):
             # Who is better placed takes it now; at once, this consumer would only get it again.
             interval = self._settings.placement_interval_seconds
             await asyncio.sleep(min(self._patience(await self.fleet(interval)), interval))
+
+    def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[Answer]], asyncio.Event]:
+        """Answer requests of one label; the event tells that it is decided whether a slot goes to them."""
+        decided = asyncio.Event()
+        answer = asyncio.get_running_loop().create_task(self._answer_in_order(requests, decided.set))
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+        answer.add_done_callback(lambda _: decided.set())
+        return answer, decided
 
     def _appetite(self, fleet: Fleet) -> int:
         """How many requests to take at once: as many as this consumer would be the best place for.
@@ -195,13 +211,13 @@ class Placer:
             warmer = math.inf
         return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
 
-    async def _answer_in_order(self, requests: list[LoadRequest]) -> list[Answer]:
+    async def _answer_in_order(self, requests: list[LoadRequest], reserved: Callable[[], None]) -> list[Answer]:
         """Requests of one label, one after the other: what the first one brings about settles the next."""
-        return [await self._answer_safely(request) for request in requests]
+        return [await self._answer_safely(request, reserved) for request in requests]
 
-    async def _answer_safely(self, request: LoadRequest) -> Answer:
+    async def _answer_safely(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(request, reserved)
         except (TransportError, BackendLostError) as error:
             log.warning("load request not served: %s", error, extra={"label": request.label})
             answer = Answer.LATER
@@ -216,7 +232,7 @@ class Placer:
                 await self._aws.load_requests.hand_back(request, LATER_SECONDS if answer is Answer.LATER else 0)
         return answer
 
-    async def _answer(self, request: LoadRequest) -> Answer:
+    async def _answer(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
         label, now = request.label, time.time()
         fleet = await self.fleet()
         settings = await self._aws.registry.label(label)
@@ -235,29 +251,34 @@ class Placer:
         if failure is not None and failure.tries >= self._settings.max_load_tries:
             await self.loader.fail_jobs(label, failure)
             return Answer.SETTLED
+
+        def choose() -> list[str] | None:
+            victims = self._choose(fleet, request)
+            # What is chosen is reserved in the same step.
+            asyncio.get_running_loop().call_soon(reserved)
+            return victims
+
         try:
-            return await self._load(request, settings, wanted, fleet, failure)
+            loaded = await self.loader.load(settings, wanted, fleet, choose)
+            if loaded and failure is not None:
+                await self._aws.registry.succeeded(label)
+        except ModelLoadError:
+            return await self._not_loaded(label)
         finally:
             await self.publish()
-
-    async def _load(
-        self, request: LoadRequest, settings: LabelSettings, hosts: int, fleet: Fleet, failure: LoadFailure | None
-    ) -> Answer:
-        try:
-            loaded = await self.loader.load(settings, hosts, fleet, lambda: self._choose(fleet, request))
-        except ModelLoadError:
-            failure = await self._aws.registry.failure(request.label)
-            if failure is not None and failure.tries >= self._settings.max_load_tries:
-                await self.loader.fail_jobs(request.label, failure)
-                return Answer.SETTLED
-            return Answer.LATER
-        if loaded and failure is not None:
-            await self._aws.registry.succeeded(request.label)
         return Answer.SETTLED if loaded else Answer.LATER
+
+    async def _not_loaded(self, label: str) -> Answer:
+        """After some tries on different consumers, the label's jobs fail with the reason."""
+        failure = await self._aws.registry.failure(label)
+        if failure is None or failure.tries < self._settings.max_load_tries:
+            return Answer.LATER
+        await self.loader.fail_jobs(label, failure)
+        return Answer.SETTLED
 
     def _choose(self, fleet: Fleet, request: LoadRequest) -> list[str] | None:
         """The labels to give up, if it is still this consumer's turn: another request may just have had its coldest one."""
-        if not self._my_turn(fleet.with_view(self.view(loading=False)), request):
+        if not self._my_turn(fleet.with_view(self.view()), request):
             return None
         size = self.loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
         return placement.victims(self._hosting.held(), self._capacity, size)

@@ -89,6 +89,10 @@ class LabelRoutes:
         await self._aws.load_requests.ring(label)
         return True
 
+    async def _has_work(self, label: str) -> bool:
+        """Whether its queue is not empty: a host may have come, done the work and left since the post."""
+        return (await self._aws.queues.backlog(await self._aws.queues.of_label(label))).total > 0
+
     async def _confirm(self) -> None:
         """Look once more at labels that were rung for, or whose host was believed in from memory.
 
@@ -101,7 +105,8 @@ class LabelRoutes:
             doubted, self._doubted = self._doubted, set()
             try:
                 for label in doubted:
-                    if not (await self._fleet_of(label).get()).hosts(label, time.time()):
+                    hosts = (await self._fleet_of(label).get()).hosts(label, time.time())
+                    if not hosts and await self._has_work(label):
                         await self._ring(label)
             except TransportError as error:
                 log.warning("hosts not confirmed: %s", error)

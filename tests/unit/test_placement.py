@@ -18,7 +18,7 @@ from inference_engine.consumer.placement import (
     turn_over,
     victims,
     waits_for_requests,
-    wants_another_host,
+    wanted_hosts,
 )
 from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
 
@@ -71,11 +71,7 @@ def test_free_slots_come_before_evictions_and_the_coldest_before_the_warmer() ->
 @given(fleets)
 def test_ranks_are_a_numbering_of_the_live_consumers_that_can_take_a_label(fleet: Fleet) -> None:
     ranks = {view.consumer_id: rank(fleet, view.consumer_id, NOW) for view in fleet.consumers}
-    able = [
-        view.consumer_id
-        for view in fleet.live(NOW)
-        if view.free_slots or (view.coldest_at is not None and not view.loading)
-    ]
+    able = [view.consumer_id for view in fleet.live(NOW) if view.free_slots or view.coldest_at is not None]
     assert sorted(place for place in ranks.values() if place is not None) == list(range(len(able)))
     assert {name for name, place in ranks.items() if place is not None} == set(able)
 
@@ -140,12 +136,14 @@ def test_coldest_at_is_of_idle_labels_only() -> None:
     assert coldest_at([held("a", idle=False)]) is None
 
 
-def test_another_host_is_wanted_by_backlog_seconds_within_lanes() -> None:
+def test_hosts_are_wanted_by_backlog_seconds_within_lanes() -> None:
     case = {"service_seconds": 0.1, "load_seconds": 2.0, "target_seconds": 10.0}
-    assert wants_another_host(backlog=200, hosts=1, lanes=2, **case)
-    assert not wants_another_host(backlog=200, hosts=2, lanes=2, **case)
-    assert not wants_another_host(backlog=90, hosts=1, lanes=4, **case)
-    assert not wants_another_host(backlog=200, hosts=1, lanes=4, **{**case, "load_seconds": 30.0})
+    assert wanted_hosts(backlog=200, hosts=1, lanes=2, **case) == 2
+    assert wanted_hosts(backlog=1000, hosts=1, lanes=8, **case) == 8, "all that are wanted are asked for at once"
+    assert wanted_hosts(backlog=200, hosts=2, lanes=2, **case) == 2
+    assert wanted_hosts(backlog=90, hosts=1, lanes=4, **case) == 1
+    assert wanted_hosts(backlog=200, hosts=1, lanes=4, **{**case, "load_seconds": 30.0}) == 1
+    assert wanted_hosts(backlog=0, hosts=3, lanes=4, **case) == 3
 
 
 def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
@@ -159,15 +157,6 @@ def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
         )
     )
     assert [view.consumer_id for view in fleet.hosts("m", NOW)] == ["holds", "loads"]
-
-
-def test_a_consumer_that_loads_is_no_better_place_for_an_eviction() -> None:
-    loading = consumer("a", coldest=1.0, loading=("l",))
-    fleet = Fleet((loading, consumer("b", coldest=2.0)), NOW)
-    assert rank(fleet, "b", NOW) == 0
-    assert rank(fleet, "a", NOW) is None
-    with_room = consumer("a", free=1, loading=("l",))
-    assert rank(Fleet((with_room, consumer("b", coldest=2.0)), NOW), "b", NOW) == 1
 
 
 @given(fleets)
