@@ -162,7 +162,8 @@ class Hosting:
                 if current is None or not current.ready or self.stopping:
                     await self._too_late(host, deliveries)
                     return
-                if current.polls < min(current.lanes, POLLS_MAX):
+                room = self._settings.max_in_flight - self.in_flight - len(deliveries)
+                if room > 0 and current.polls < min(current.lanes, POLLS_MAX):
                     self._poll(current)
                 await self._run(current, deliveries)
                 # Not when a poll comes back empty: that is the best proof of idleness there is.

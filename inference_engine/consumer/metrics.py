@@ -49,7 +49,10 @@ class Metrics:
 
     def of(self, label: str) -> LabelCounts:
         """The counts of a label."""
-        return self.labels.setdefault(label, LabelCounts())
+        counts = self.labels.get(label)
+        if counts is None:
+            counts = self.labels[label] = LabelCounts()
+        return counts
 
     def job_ended(self, label: str, status: str, seconds: float) -> None:
         """Count a job and the seconds that its computation took."""
