@@ -1,0 +1,156 @@
+"""What must not grow: the cost of a pending job, of a label that was served once, of a record in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+
+from ..deployment import deployment
+from ..plots import lines
+from ..report import Aim, Report
+from . import known, pending, table
+from .known import Knowing
+from .pending import Waiter
+from .table import Step
+
+COMMAND = "make bench ARGS=growth"
+#: What counts as flat: the cost with the most of them against the cost with the fewest.
+FLAT = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many of each, and how long."""
+
+    pending: tuple[int, ...]
+    wait_seconds: float
+    labels: tuple[int, int]
+    idle_seconds: float
+    records: tuple[int, ...]
+    jobs: int
+    posts: int
+    rounds: int
+
+
+#: A label that stands still is rung for every 20 s: the wait is long enough to have that in it.
+FULL = Plan((1_000, 10_000, 100_000), 22.0, (20, 1_000), 10.0, (1_000, 100_000, 1_000_000), 500, 10, 3)
+QUICK = Plan((1_000, 5_000), 1.0, (20, 40), 1.0, (1_000, 20_000), 200, 3, 1)
+
+
+def run(quick: bool, plots: Path) -> Report:
+    """Measure all three; each part begins with an emulator that holds nothing."""
+    plan, console = QUICK if quick else FULL, Console(stderr=True)
+    report = Report("growth", "Memory and growth", COMMAND)
+    with deployment(bucket="bench-payloads") as deployed:
+        console.print(f"  a producer with up to {max(plan.pending):,} pending jobs", style="dim", highlight=False)
+        waiters = pending.measure(deployed, plan.pending, plan.wait_seconds)
+    with deployment() as deployed:
+        console.print(f"  a consumer that knows {plan.labels[1]:,} labels", style="dim", highlight=False)
+        few, many = known.measure(
+            deployed, plan.labels, idle_seconds=plan.idle_seconds, jobs=plan.jobs, rounds=plan.rounds
+        )
+    steps = _fill(plan, report, console)
+    _tell_pending(report, waiters, plots)
+    _tell_known(report, few, many)
+    _tell_table(report, steps, plots)
+    return report
+
+
+def _fill(plan: Plan, report: Report, console: Console) -> list[Step]:
+    """Tables of growing size beside each other in one emulator, and the smallest once more at the end."""
+    fitting = table.fitting(plan.records)
+    if fitting != list(plan.records):
+        report.notes.append(f"This machine's memory holds {max(fitting):,} records; {max(plan.records):,} were wanted.")
+    tables, steps = [], []
+    with deployment(counted=True, bucket="bench-payloads", wait_time_seconds=table.POLL_SECONDS) as deployed:
+        for records in fitting:
+            console.print(f"  a table with {records:,} records", style="dim", highlight=False)
+            tables.append(table.fill(deployed, records))
+            steps.append(table.measure(tables[-1], records, jobs=plan.jobs, posts=plan.posts, rounds=plan.rounds))
+        steps.append(table.measure(tables[0], fitting[0], jobs=plan.jobs, posts=plan.posts, rounds=plan.rounds))
+    return steps
+
+
+def _tell_pending(report: Report, found: list[Waiter], plots: Path) -> None:
+    columns = ("pending jobs", "bytes each", "µs of processor each, to begin", "cores, waiting", "requests/s, waiting")
+    made = report.table(
+        "A producer that waits in as_completed", *columns, "longest stall of its loop, ms", "s to give up"
+    )
+    for one in found:
+        made.add(
+            *(one.count, one.bytes_per_id, one.begin_seconds_per_id * 1e6, one.cores, one.requests_per_second),
+            *(one.stall_seconds * 1e3, one.cancel_seconds),
+        )
+    series = {
+        "memory per job": [one.bytes_per_id for one in found],
+        "processor time per job, to begin": [one.begin_seconds_per_id for one in found],
+        "processor time, waiting": [one.cores for one in found],
+        "requests, waiting": [one.requests_per_second for one in found],
+    }
+    counts = [one.count for one in found]
+    against = f"{counts[-1]:,} pending jobs against {counts[0]:,}"
+    report.aims += [Aim(f"{name}: {against}", values[-1] / values[0], "≤", FLAT) for name, values in series.items()]
+    report.plots.append(_plot(plots / "growth-pending.svg", counts, series, "jobs that a producer waits for"))
+
+
+def _tell_known(report: Report, few: Knowing, many: Knowing) -> None:
+    columns = ("labels served so far", "resident MB", "cores, idle", "requests/s, idle", "requests per job")
+    made = report.table(
+        f"A consumer that holds {known.SLOTS} labels", *columns, "ms of its processor per job", "jobs/s", "/metrics, kB"
+    )
+    for one in (few, many):
+        made.add(
+            *(one.labels, one.resident_bytes / 1e6, one.idle_cores, one.idle_requests_per_second),
+            *(median(one.requests_per_job), median(one.cpu_seconds_per_job) * 1e3),
+            *(1 / median(one.seconds_per_job), one.metrics_bytes / 1e3),
+        )
+    against = f"{many.labels:,} labels known against {few.labels}"
+    each = (many.resident_bytes - few.resident_bytes) / (many.labels - few.labels)
+    report.notes.append(f"A label that was served once costs a consumer {each / 1e3:,.1f} kB of memory.")
+    ratios = {
+        "requests per job": median(many.requests_per_job) / median(few.requests_per_job),
+        "processor time per job": median(many.cpu_seconds_per_job) / median(few.cpu_seconds_per_job),
+        "requests, idle": many.idle_requests_per_second / few.idle_requests_per_second,
+    }
+    report.aims += [Aim(f"{name}: {against}", value, "≤", FLAT) for name, value in ratios.items()]
+
+
+def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
+    columns = ("jobs in the table", "requests per job", "ms of the consumer's processor per job", "ms per job in bulk")
+    made = report.table("Jobs beside others in the table", *columns, "ms for a blocking post", "emulator, MB")
+    for step in steps:
+        made.add(
+            *(step.records, step.requests_per_job, step.consumer_cpu_seconds_per_job * 1e3),
+            *(step.seconds_per_job * 1e3, step.post_seconds * 1e3, step.emulator_bytes / 1e6),
+        )
+    *grown, after = steps
+    report.notes.append(
+        f"The last row is the table of the first one, measured after the others: the emulator has all {len(grown)} tables in "
+        "memory by then, and what it pays for that is no part of a job's cost. Records are brought in by ImportTable."
+    )
+    against = f"{grown[-1].records:,} jobs in the table against {grown[0].records:,}"
+    ratios = {
+        "requests per job": grown[-1].requests_per_job / after.requests_per_job,
+        "processor time of the consumer per job": grown[-1].consumer_cpu_seconds_per_job
+        / after.consumer_cpu_seconds_per_job,
+        "time per job in bulk": grown[-1].seconds_per_job / after.seconds_per_job,
+        "time of a blocking post": grown[-1].post_seconds / after.post_seconds,
+    }
+    report.aims += [Aim(f"{name}: {against}", value, "≤", FLAT) for name, value in ratios.items()]
+    series = {
+        "requests per job": [step.requests_per_job for step in grown],
+        "processor time of the consumer per job": [step.consumer_cpu_seconds_per_job for step in grown],
+        "time per job in bulk": [step.seconds_per_job for step in grown],
+        "time of a blocking post": [step.post_seconds for step in grown],
+    }
+    counts = [step.records for step in grown]
+    report.plots.append(_plot(plots / "growth-table.svg", counts, series, "jobs in the table"))
+
+
+def _plot(path: Path, counts: Sequence[int], series: dict[str, list[float]], what: str) -> str:
+    relative = {name: (counts, [value / values[0] for value in values]) for name, values in series.items()}
+    return lines(path, relative, x=what, y="cost, relative to the fewest", title=f"Cost by {what}", log_x=True)

@@ -1,0 +1,142 @@
+"""What a consumer pays for every label that it has ever served: one that knows many, beside one that knows a few."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from inference_engine import Producer
+from inference_engine.aws.provision import provision
+from inference_engine.aws.session import ThreadTransport
+from inference_engine.settings import Settings
+from tests.support.fault_proxy import FaultProxy
+
+from ..deployment import ConsumerProcess, Deployment, consumers
+from ..proc import resident_bytes
+
+#: Labels that either consumer holds; the first jobs of all others have come and gone.
+SLOTS = 20
+#: The measured jobs are of so many labels, which both consumers hold.
+BUSY_LABELS = 10
+#: Callers that post at once, while labels are served for the first time.
+CALLERS = 64
+TIMEOUT_SECONDS = 300.0
+#: A consumer that stops waits for its polls; short ones keep that short.
+POLL_SECONDS = 5
+#: A label that was given up is looked after until producers no longer believe in its host.
+SETTLE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Knowing:
+    """A consumer that has served `labels` labels: bytes, cores, and lists with a number for each round."""
+
+    labels: int
+    resident_bytes: int = 0
+    idle_cores: float = 0.0
+    idle_requests_per_second: float = 0.0
+    metrics_bytes: int = 0
+    seconds_per_job: list[float] = field(default_factory=list)
+    cpu_seconds_per_job: list[float] = field(default_factory=list)
+    requests_per_job: list[float] = field(default_factory=list)
+
+
+def measure(
+    deployed: Deployment, counts: Sequence[int], *, idle_seconds: float, jobs: int, rounds: int
+) -> list[Knowing]:
+    """Both consumers in one run, idle at the same time, busy in turn."""
+    with ExitStack() as stack:
+        pairs = [stack.enter_context(_pair(deployed, count)) for count in counts]
+        for pair in pairs:
+            pair.learn()
+        time.sleep(2 * SETTLE_SECONDS)
+        for found, pair in zip(_idle(pairs, idle_seconds), pairs, strict=True):
+            pair.found.idle_cores, pair.found.idle_requests_per_second = found
+        for _ in range(rounds):
+            for pair in pairs:
+                pair.work(jobs)
+        for pair in pairs:
+            pair.look()
+        return [pair.found for pair in pairs]
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A consumer and the only producer that posts to it; the consumer's requests are counted."""
+
+    consumer: ConsumerProcess
+    producer: Producer
+    proxy: FaultProxy
+    found: Knowing
+
+    def learn(self) -> None:
+        """Have the consumer serve each label once, and hold the busy ones at the end."""
+        with ThreadPoolExecutor(CALLERS) as pool:
+            list(pool.map(self._serve, range(self.found.labels)))
+        for number in range(BUSY_LABELS):
+            self._serve(number)
+
+    def _serve(self, number: int) -> None:
+        response = self.producer.post(number, f"label-{number}", timeout_seconds=TIMEOUT_SECONDS)
+        if not response.ok:
+            raise RuntimeError(f"the first job of a label failed: {response.error}")
+
+    def work(self, jobs: int) -> None:
+        """A round of jobs over the busy labels."""
+        cpu, calls, started = self.consumer.cpu_seconds, self.proxy.calls.total(), time.monotonic()
+        bodies = range(jobs // BUSY_LABELS)
+        with ThreadPoolExecutor(BUSY_LABELS) as pool:
+            posted = pool.map(lambda label: self.producer.post_many(bodies, f"label-{label}"), range(BUSY_LABELS))
+            ids = [message_id for of_label in posted for message_id in of_label]
+        if failed := [one for one in self.producer.as_completed(ids, timeout_seconds=TIMEOUT_SECONDS) if not one.ok]:
+            raise RuntimeError(f"{len(failed)} of {len(ids)} jobs failed, the first with {failed[0].error}")
+        self.found.seconds_per_job.append((time.monotonic() - started) / len(ids))
+        self.found.cpu_seconds_per_job.append((self.consumer.cpu_seconds - cpu) / len(ids))
+        self.found.requests_per_job.append((self.proxy.calls.total() - calls) / len(ids))
+
+    def look(self) -> None:
+        """Memory, and what a scrape of its metrics brings."""
+        assert self.consumer.process.pid is not None
+        self.found.resident_bytes = resident_bytes(self.consumer.process.pid)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self.consumer.http_port}/metrics", timeout=10) as answer:
+            self.found.metrics_bytes = len(answer.read())
+
+
+@contextmanager
+def _pair(deployed: Deployment, labels: int) -> Iterator[_Pair]:
+    settings = Settings(prefix=f"knows-{labels}", wait_time_seconds=POLL_SECONDS, host_cache_seconds=SETTLE_SECONDS)
+    asyncio.run(_provision(settings))
+    own = Deployment(settings, deployed.emulator)
+    with FaultProxy(deployed.emulator.endpoint_url, share=0) as proxy:
+        arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(SLOTS))
+        with (
+            consumers(own, 1, *arguments, environment={"AWS_ENDPOINT_URL": proxy.url}) as (consumer,),
+            Producer(settings) as producer,
+        ):
+            yield _Pair(consumer, producer, proxy, Knowing(labels))
+
+
+async def _provision(settings: Settings) -> None:
+    transport = ThreadTransport()
+    try:
+        await provision(transport, settings)
+    finally:
+        await transport.close()
+
+
+def _idle(pairs: Sequence[_Pair], seconds: float) -> list[tuple[float, float]]:
+    """Cores and requests per second of each consumer while nobody posts."""
+    before = [(pair.consumer.cpu_seconds, pair.proxy.calls.total()) for pair in pairs]
+    started = time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - started
+    return [
+        ((pair.consumer.cpu_seconds - cpu) / took, (pair.proxy.calls.total() - calls) / took)
+        for pair, (cpu, calls) in zip(pairs, before, strict=True)
+    ]

@@ -1,0 +1,39 @@
+"""What /proc tells of processes: processor time of a whole tree, resident memory."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Processor time (user and system) of a process and all that descend from it and still run."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    ticks: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            # proc(5), after the name: field 4 is the parent, 14 and 15 are user and system time.
+            children[int(fields[1])].append(int(entry.name))
+            ticks[int(entry.name)] = int(fields[11]) + int(fields[12])
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        total += ticks.get(one, 0)
+        waiting += children[one]
+    return total / _TICKS_PER_SECOND
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process that is in RAM now (proc(5), statm: the second field)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []

@@ -1,0 +1,70 @@
+"""Consumers that have nothing to do: what they call meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from inference_engine import Producer
+from inference_engine.aws.provision import provision
+from inference_engine.aws.session import ThreadTransport
+from inference_engine.settings import Settings
+
+from ..deployment import Deployment, consumers
+from .metered import proxied
+from .proxy import Account, BillingProxy, difference
+
+#: Labels that an idle consumer holds; it has room for the most of them.
+HELD = (0, 2, 4)
+
+
+@dataclass(slots=True)
+class Idle:
+    """An idle consumer since `started` (time.monotonic)."""
+
+    held: int
+    settings: Settings
+    proxy: BillingProxy
+    before: Account
+    started: float
+
+    def per_minute(self) -> dict[tuple[str, str], float]:
+        """Requests a minute so far, by operation and resource."""
+        minutes = (time.monotonic() - self.started) / 60
+        return {key: bill.calls / minutes for key, bill in difference(self.proxy.account(), self.before).items()}
+
+
+@contextmanager
+def idle_consumers(deployed: Deployment) -> Iterator[Sequence[Idle]]:
+    """One consumer for each number of HELD, on prefixes of their own, idle from now on."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(_idle_consumer(deployed, held)) for held in HELD]
+        for one in started:
+            one.before, one.started = one.proxy.account(), time.monotonic()
+        yield started
+
+
+@contextmanager
+def _idle_consumer(deployed: Deployment, held: int) -> Iterator[Idle]:
+    settings = Settings(prefix=f"idle-{held}")
+    asyncio.run(_provision(settings))
+    own = Deployment(settings, deployed.emulator)
+    with (
+        proxied(own) as (behind, proxy),
+        consumers(behind, 1, "--function", "benchmarks.functions:echo", "--max-labels", str(max(HELD))),
+    ):
+        with Producer(settings) as producer:
+            for number in range(held):
+                producer.post(number, f"label-{number}")
+        yield Idle(held, settings, proxy, {}, 0.0)
+
+
+async def _provision(settings: Settings) -> None:
+    transport = ThreadTransport()
+    try:
+        await provision(transport, settings)
+    finally:
+        await transport.close()

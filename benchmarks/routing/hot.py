@@ -1,0 +1,89 @@
+"""A hot label: how many jobs per second the fleet does for one label, by the lanes that the label is given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import boto3
+
+from benchmarks.deployment import ConsumerProcess, Deployment, deployment
+from inference_engine import Producer
+from inference_engine.aws.connect import Aws
+from inference_engine.fleet import LabelSettings
+from inference_engine.labels import queue_name
+
+from .outcomes import Hot
+from .replay import Told
+from .workers import FleetPlan, Slept, workers
+
+#: A job takes this and keeps its consumer to itself, as one on a device does.
+JOB_SECONDS = 0.1
+MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
+#: A fleet adds one host of a label every five seconds (`placer.HOSTS_CHECK_SECONDS`); a busy machine gets patience.
+HOST_PATIENCE_SECONDS = 15.0
+#: Throughput is measured for so long, after a moment in which the newest host takes up its lanes.
+SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0
+
+
+def measure(lanes: Sequence[int], *, consumers: int, told: Told = print) -> list[Hot]:
+    """One label after the other, with that many lanes, on the same fleet."""
+    with deployment(wait_time_seconds=2, max_in_flight=1) as deployed:
+        plan = FleetPlan(consumers, len(lanes), MODELS)
+        with workers(deployed, plan) as fleet, Producer() as producer:
+            return [_measure_one(deployed, producer, fleet, count, told) for count in lanes]
+
+
+def _measure_one(
+    deployed: Deployment, producer: Producer, fleet: Sequence[ConsumerProcess], lanes: int, told: Told
+) -> Hot:
+    label, hosts = f"hot-{lanes}", min(lanes, len(fleet))
+    asyncio.run(_set_lanes(deployed, label, lanes))
+    producer.post_many([0] * _jobs(hosts), label)
+    told(f"hot label, {lanes} lanes: waiting for {hosts} hosts")
+    deadline = time.monotonic() + hosts * HOST_PATIENCE_SECONDS
+    while _at_work(fleet, label) < hosts and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(SETTLE_SECONDS)
+    started, before = time.monotonic(), _total(fleet, label, "jobs")
+    time.sleep(WINDOW_SECONDS)
+    rate = (_total(fleet, label, "jobs") - before) / (time.monotonic() - started)
+    outcome = Hot(lanes, _at_work(fleet, label), _total(fleet, label, "misses"), rate)
+    told(f"hot label, {lanes} lanes: {outcome.jobs_per_second:.0f} jobs/s by {outcome.hosts} consumers")
+    _purge(deployed, label)
+    return outcome
+
+
+def _jobs(hosts: int) -> int:
+    """As many as keep the fleet busy while it grows to `hosts` and is measured, and then still worth all of them."""
+    per_host = 1 / JOB_SECONDS
+    growing = sum(range(hosts)) * per_host * 6
+    measured = hosts * per_host * (SETTLE_SECONDS + WINDOW_SECONDS)
+    return round(growing + measured + hosts * per_host * 11)
+
+
+async def _set_lanes(deployed: Deployment, label: str, lanes: int) -> None:
+    aws = Aws.for_producer(deployed.settings, threads=True)
+    try:
+        await aws.registry.set_label(LabelSettings(label=label, lanes=lanes))
+    finally:
+        await aws.close()
+
+
+def _purge(deployed: Deployment, label: str) -> None:
+    """What is left would only keep the fleet from the next label."""
+    sqs = boto3.client("sqs")
+    sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=queue_name(deployed.settings.prefix, label))["QueueUrl"])
+
+
+def _at_work(fleet: Sequence[ConsumerProcess], label: str) -> int:
+    return sum(_count(one, label, "jobs") > 0 for one in fleet)
+
+
+def _total(fleet: Sequence[ConsumerProcess], label: str, what: str) -> int:
+    return sum(_count(one, label, what) for one in fleet)
+
+
+def _count(consumer: ConsumerProcess, label: str, what: str) -> int:
+    return int(consumer.stats()["labels"].get(label, {}).get(what, 0))

@@ -1,0 +1,59 @@
+"""Which experiments a run consists of: each a process of its own, those that mostly wait beside each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.report import ROOT, Report
+
+from .summary import summarise
+
+#: One command line of `python -m benchmarks.routing`.
+Command = str
+#: Commands that run one after the other; the strands of a stage run at the same time.
+Strand = Sequence[Command]
+Stage = Sequence[Strand]
+
+#: What a and b wait for is mostly Triton's unloads, and a hot label waits for its jobs: they leave room for each other.
+FULL: Sequence[Stage] = (
+    (
+        ("a --mode random --requests 200",),
+        ("a --mode label --requests 200",),
+        ("b --mode random --requests 200",),
+        ("b --mode label --requests 200", "churn --slept --requests 300"),
+        ("hot",),
+    ),
+    (("zipf --mode label --requests 250",), ("bulk --labels 1000",)),
+)
+QUICK: Sequence[Stage] = (
+    (
+        ("a --mode random --slept --requests 40",),
+        ("a b --mode label --slept --requests 40",),
+        ("bulk --labels 40 --consumers 2",),
+    ),
+)
+
+
+def run(quick: bool, plots: Path) -> Report:
+    """Run the stages and sum them up."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for stage in QUICK if quick else FULL:
+            with ThreadPoolExecutor(len(stage)) as pool:
+                list(pool.map(lambda strand: _run_strand(strand, folder), stage))
+        return summarise(folder, plots, quick=quick)
+
+
+def _run_strand(strand: Strand, folder: Path) -> None:
+    for command in strand:
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.routing", *command.split(), "--output", str(folder)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )

@@ -1,0 +1,76 @@
+"""The library's own consumers and producers on a virtual clock: fleets of up to 1,000, with deaths, with silent labels."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+from rich.console import Console
+
+from ..report import Report
+from . import findings
+from .scenario import Outcome, Scenario, simulate
+
+COMMAND = "make bench ARGS=simulate"
+
+
+def run(quick: bool, plots: Path) -> Report:
+    """Simulate all scenarios, each in a process of its own, as many at once as there are processors."""
+    sizes, deaths, silent = _sizes(quick), _deaths(quick), _silent(quick)
+    outcomes = _simulate_all([*sizes, deaths, *silent])
+    report = Report("simulate", "Simulation of large fleets", COMMAND)
+    findings.sizes(report, [outcomes[one.name] for one in sizes], plots)
+    findings.deaths(report, outcomes[deaths.name])
+    findings.silent(report, [outcomes[one.name] for one in silent], plots)
+    report.notes.append(findings.HOW)
+    return report
+
+
+def _sizes(quick: bool) -> list[Scenario]:
+    if quick:
+        return [_size(10, 100, 120), _size(50, 5_000, 20)]
+    return [_size(10, 100, 300), _size(50, 5_000, 60), _size(200, 20_000, 60), _size(1_000, 100_000, 60)]
+
+
+def _size(consumers: int, labels: int, seconds: float) -> Scenario:
+    return Scenario(f"{consumers:,} consumers", consumers, labels, seconds)
+
+
+def _deaths(quick: bool) -> Scenario:
+    if quick:
+        return Scenario("deaths", consumers=10, labels=100, seconds=90, deaths=3)
+    return Scenario("deaths", consumers=50, labels=5_000, seconds=180, deaths=12)
+
+
+def _silent(quick: bool) -> list[Scenario]:
+    counts = (0, 1_000) if quick else (0, 1_000, 10_000, 100_000)
+    fleet = Scenario("", consumers=20, labels=200, seconds=60 if quick else 300)
+    return [replace(fleet, name=f"{count:,} silent labels", silent=count) for count in counts]
+
+
+def _simulate_all(scenarios: Sequence[Scenario]) -> dict[str, Outcome]:
+    """Outcomes by name; the costliest begin first, so that no processor is idle at the end."""
+    console, outcomes = Console(stderr=True), {}
+    # Sets of strings have an order of their own in each process, unless it is told which.
+    with mock.patch.dict(os.environ, PYTHONHASHSEED="0"):
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(os.cpu_count(), context, max_tasks_per_child=1) as pool:
+            running = [pool.submit(simulate, one) for one in _costliest_first(scenarios)]
+            for done in as_completed(running):
+                outcome = done.result()
+                outcomes[outcome.scenario.name] = outcome
+                console.print(
+                    f"  {outcome.scenario.name}: {outcome.posts:,} jobs in {outcome.virtual_seconds:.0f} virtual and "
+                    f"{outcome.wall_seconds:.0f} real seconds",
+                    style="dim",
+                )
+    return outcomes
+
+
+def _costliest_first(scenarios: Iterable[Scenario]) -> list[Scenario]:
+    return sorted(scenarios, key=lambda one: -one.consumers * one.seconds)

@@ -1,0 +1,69 @@
+"""Which part of the program the processor works for, by samples of the stack."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+#: Between two samples, of processor time.
+SAMPLE_SECONDS = 0.002
+
+_SIMULATOR = {"queues.py", "queue_service.py", "tables.py", "expressions.py", "transport.py", "backend.py"}
+_DECIDING = {
+    "fleet.py": "inference_engine",
+    "placement.py": "consumer",
+    "placer.py": "consumer",
+    "registry.py": "aws",
+    "load_requests.py": "aws",
+    "routes.py": "producer",
+}
+
+
+class CpuSampler:
+    """Counts samples of this process by part: `deciding`, `simulator` and `other`.
+
+    Deciding is all that the library does to place labels: the registry's rows, the order of consumers, load requests, and
+    what a producer does to know whether anybody holds a label. Use it in the main thread, as a context.
+    """
+
+    def __init__(self) -> None:
+        self.samples: Counter[str] = Counter()
+        self._parts: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGPROF, self._sample)
+        signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS, SAMPLE_SECONDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+
+    def seconds(self, part: str) -> float:
+        """Processor seconds that were spent on a part."""
+        return self.samples[part] * SAMPLE_SECONDS
+
+    def _sample(self, number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if part := self._part(frame.f_code.co_filename):
+                self.samples[part] += 1
+                return
+            frame = frame.f_back
+        self.samples["other"] += 1
+
+    def _part(self, file: str) -> str:
+        """The part that a source file belongs to, '' for those that work for whoever calls them."""
+        if file not in self._parts:
+            path = Path(file)
+            if path.parent == Path(__file__).parent and path.name in _SIMULATOR:
+                self._parts[file] = "simulator"
+            elif "inference_engine" in path.parts and _DECIDING.get(path.name) == path.parent.name:
+                self._parts[file] = "deciding"
+            else:
+                self._parts[file] = ""
+        return self._parts[file]
