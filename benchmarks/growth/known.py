@@ -27,7 +27,7 @@ BUSY_LABELS = 10
 CALLERS = 64
 TIMEOUT_SECONDS = 300.0
 #: A consumer that stops waits for its polls; short ones keep that short.
-POLL_SECONDS = 5
+POLL_SECONDS = 2
 #: A label that was given up is looked after until producers no longer believe in its host.
 SETTLE_SECONDS = 1.0
 

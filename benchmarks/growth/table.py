@@ -18,8 +18,6 @@ from .records import with_records
 LABEL = "echo"
 #: Jobs before anything is counted: the label is loaded, connections are open.
 WARM_UP_JOBS = 20
-#: A consumer that stops waits for its polls; short ones keep that short.
-POLL_SECONDS = 1
 #: What a record takes in the emulator, in bytes; half of the machine's free memory may be given to them.
 EMULATOR_BYTES_PER_RECORD = 6_000
 

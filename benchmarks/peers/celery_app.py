@@ -25,7 +25,7 @@ app = Celery(
     broker_transport_options={"region": os.environ["AWS_REGION"], "wait_time_seconds": 20, "polling_interval": 0},
     task_default_queue="celery-bench",
     # Ten to a receive: by default a worker of one process takes four.
-    worker_prefetch_multiplier=int(os.environ.get("PREFETCH", "40")),
+    worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "40")),
     worker_enable_remote_control=False,
     broker_connection_retry_on_startup=True,
 )

@@ -12,62 +12,75 @@ from inference_engine import AsyncProducer, Producer, Response
 from .driver import Handlers, Stopwatch, serve
 
 
-@asynccontextmanager
-async def engine() -> AsyncIterator[Handlers]:
-    """Both producers: on asyncio, and for threads."""
-    async with AsyncProducer() as producer:
-        with Producer() as blocking:
+class Engine:
+    """Both producers: on asyncio, and for threads. Jobs are spread evenly over the labels."""
 
-            async def bulk(jobs: int, labels: list[str]) -> dict[str, float]:
-                watch = Stopwatch()
-                share = jobs // len(labels)
-                posted = await asyncio.gather(*(producer.post_many(range(share), label) for label in labels))
-                watch.note("submitted")
-                _check(
-                    [response async for response in producer.as_completed([one for some in posted for one in some])],
-                    jobs,
-                )
-                watch.note("collected")
-                return watch.moments
+    def __init__(self, producer: AsyncProducer, blocking: Producer) -> None:
+        self._producer = producer
+        self._blocking = blocking
 
-            async def steady(posts: int, per_second: float, labels: list[str]) -> dict[str, float]:
-                watch = Stopwatch()
-                results = []
-                for number in range(posts):
-                    await asyncio.sleep(max(0.0, number / per_second - watch.seconds))
-                    results.append(asyncio.create_task(_post_and_wait(producer, number, labels[number % len(labels)])))
-                watch.note("submitted")
-                _check(await asyncio.gather(*results), posts)
-                watch.note("collected")
-                return watch.moments
+    async def bulk(self, jobs: int, labels: list[str]) -> dict[str, float]:
+        """Post all, then collect all."""
+        watch = Stopwatch()
+        bodies = range(jobs // len(labels))
+        posted = await asyncio.gather(*(self._producer.post_many(bodies, label) for label in labels))
+        watch.note("submitted")
+        ids = [message_id for some in posted for message_id in some]
+        _check([response async for response in self._producer.as_completed(ids)], jobs)
+        watch.note("collected")
+        return watch.moments
 
-            def bulk_of_threads(jobs: int, labels: list[str]) -> dict[str, float]:
-                watch = Stopwatch()
-                share = jobs // len(labels)
-                with ThreadPoolExecutor(len(labels)) as threads:
-                    posted = list(threads.map(lambda label: blocking.post_many(range(share), label), labels))
-                watch.note("submitted")
-                _check(blocking.as_completed([one for some in posted for one in some]), jobs)
-                watch.note("collected")
-                return watch.moments
+    def bulk_of_threads(self, jobs: int, labels: list[str]) -> dict[str, float]:
+        """The same with a thread for each label."""
+        watch = Stopwatch()
+        bodies = range(jobs // len(labels))
+        with ThreadPoolExecutor(len(labels)) as threads:
+            posted = list(threads.map(lambda label: self._blocking.post_many(bodies, label), labels))
+        watch.note("submitted")
+        _check(self._blocking.as_completed([message_id for some in posted for message_id in some]), jobs)
+        watch.note("collected")
+        return watch.moments
 
-            def post(label: str) -> dict[str, float]:
-                watch = Stopwatch()
-                _check([blocking.post(0, label)], 1)
-                watch.note("collected")
-                return watch.moments
+    async def steady(self, posts: int, per_second: float, labels: list[str]) -> dict[str, float]:
+        """Post at a rate, and wait for each result."""
+        watch = Stopwatch()
+        results = []
+        for number in range(posts):
+            await asyncio.sleep(max(0.0, number / per_second - watch.seconds))
+            results.append(asyncio.create_task(self._post_and_wait(number, labels[number % len(labels)])))
+        _check(await asyncio.gather(*results), posts)
+        watch.note("collected")
+        return watch.moments
 
-            yield {"bulk": bulk, "steady": steady, "bulk_of_threads": bulk_of_threads, "post": post}
+    def post(self, label: str) -> dict[str, float]:
+        """One job and back, blocking."""
+        watch = Stopwatch()
+        _check([self._blocking.post(0, label)], 1)
+        watch.note("collected")
+        return watch.moments
 
-
-async def _post_and_wait(producer: AsyncProducer, number: int, label: str) -> Response:
-    return await producer.wait(await producer.post_non_blocking(number, label))
+    async def _post_and_wait(self, number: int, label: str) -> Response:
+        return await self._producer.wait(await self._producer.post_non_blocking(number, label))
 
 
 def _check(responses: Iterable[Response], count: int) -> None:
     codes = [response.status_code for response in responses]
     if codes != [200] * count:
         raise RuntimeError(f"{count} results wanted, found {codes.count(200)} good ones of {len(codes)}")
+
+
+@asynccontextmanager
+async def engine() -> AsyncIterator[Handlers]:
+    """The producers, connected."""
+    async with AsyncProducer() as producer:
+        with Producer() as blocking:
+            both = Engine(producer, blocking)
+            yield {
+                "bulk": both.bulk,
+                "bulk_of_threads": both.bulk_of_threads,
+                "steady": both.steady,
+                "post": both.post,
+            }
 
 
 if __name__ == "__main__":

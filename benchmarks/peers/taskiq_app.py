@@ -64,7 +64,7 @@ broker = SQSBroker(
     aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
     wait_time_seconds=20,
     max_number_of_messages=10,
-    enable_batching=os.environ.get("BATCHES") == "1",
+    enable_batching=os.environ.get("BENCH_BATCHES") == "1",
     # The least that it takes: a batch that is not full waits so long.
     batch_timeout=0.1,
 ).with_result_backend(results)

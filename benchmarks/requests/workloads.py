@@ -19,7 +19,7 @@ from ..deployment import Deployment, consumers
 from ..peers import processes
 from ..peers.processes import ContenderError, ProducerProcess
 from ..report import Report
-from ..throughput.peers import CELERY_THREADS
+from ..throughput.peers import CELERY_THREADS, not_measured, provision
 from ..throughput.progress import say
 from .metered import Metered, Phase, metered, variables
 
@@ -85,6 +85,7 @@ def celery(deployed: Deployment, size: Size, report: Report) -> dict[str, dict[s
     setting = CELERY_THREADS
     try:
         python = str(setting.peer.python(say))
+        asyncio.run(provision())
         with metered(
             deployed,
             lambda behind: processes.consumer([python, *setting.consume], variables(behind) | setting.variables),
@@ -92,7 +93,7 @@ def celery(deployed: Deployment, size: Size, report: Report) -> dict[str, dict[s
         ) as running:
             found = _bulk_and_lone(setting.name, running, size)
     except (LocalStackError, ContenderError) as problem:
-        report.notes.append(f"{setting.name} was not measured: {problem}")
+        report.notes.append(not_measured(setting.name, problem))
         return {}
     report.versions |= setting.peer.versions()
     return {setting.name: found}

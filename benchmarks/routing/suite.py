@@ -25,10 +25,12 @@ FULL: Sequence[Stage] = (
         ("a --mode random --requests 200",),
         ("a --mode label --requests 200",),
         ("b --mode random --requests 200",),
-        ("b --mode label --requests 200", "churn --slept --requests 300"),
-        ("hot",),
+        ("b --mode label --requests 200", "hot"),
     ),
-    (("zipf --mode label --requests 250",), ("bulk --labels 1000",)),
+    (
+        ("zipf --mode label --requests 200",),
+        ("churn --slept --requests 200", "bulk --labels 1000"),
+    ),
 )
 QUICK: Sequence[Stage] = (
     (

@@ -97,17 +97,17 @@ def _sides(name: str, requests: int, misses: tuple[int, int], seconds: tuple[flo
 def _aims(report: Report, folder: Path, *, quick: bool) -> None:
     """What holds for small sizes is promised of them too; ratios to the bound need some hundred requests."""
     if b := replayed(folder, "b", "label"):
-        report.aims.append(Aim("4 labels on 2 × 2 slots: misses", b.misses, "=", 4))
+        report.aims.append(Aim(f"b ({CASES['b'].fleet}): misses", b.misses, "=", 4))
     if quick:
         return
     for name, limit in (("a", 1.05), ("zipf", 1.0), ("churn", 1.05)):
         if found := replayed(folder, name, "label"):
-            text = f"{CASES[name].title}, {CASES[name].fleet}: misses against one LRU cache"
+            text = f"{name} ({CASES[name].fleet}): misses against one LRU cache"
             report.aims.append(Aim(text, found.misses / found.bound, "≤", limit, " ×"))
     for name, limit in (("a", 2.5), ("b", 8.0)):
         label, random = replayed(folder, name, "label"), replayed(folder, name, "random")
         if label and random:
-            text = f"{CASES[name].title}: misses of random dispatch against label routing"
+            text = f"{name} ({CASES[name].fleet}): misses of random dispatch against label routing"
             report.aims.append(Aim(text, random.misses / label.misses, "≥", limit, " ×"))
 
 

@@ -13,7 +13,6 @@ from unittest import mock
 from rich.console import Console
 
 from ..report import Report
-from . import findings
 from .scenario import Outcome, Scenario, simulate
 
 COMMAND = "make bench ARGS=simulate"
@@ -21,10 +20,13 @@ COMMAND = "make bench ARGS=simulate"
 
 def run(quick: bool, plots: Path) -> Report:
     """Simulate all scenarios, each in a process of its own, as many at once as there are processors."""
-    sizes, deaths, silent = _sizes(quick), _deaths(quick), _silent(quick)
-    outcomes = _simulate_all([*sizes, deaths, *silent])
+    # The processes of the scenarios import this package too, and need no plots.
+    from . import findings
+
+    sizes, long, deaths, silent = _sizes(quick), _long(quick), _deaths(quick), _silent(quick)
+    outcomes = _simulate_all([*sizes, *long, deaths, *silent])
     report = Report("simulate", "Simulation of large fleets", COMMAND)
-    findings.sizes(report, [outcomes[one.name] for one in sizes], plots)
+    findings.fleets(report, [outcomes[one.name] for one in sizes], [outcomes[one.name] for one in long], plots)
     findings.deaths(report, outcomes[deaths.name])
     findings.silent(report, [outcomes[one.name] for one in silent], plots)
     report.notes.append(findings.HOW)
@@ -32,13 +34,19 @@ def run(quick: bool, plots: Path) -> Report:
 
 
 def _sizes(quick: bool) -> list[Scenario]:
+    """Fleets that differ in nothing but size, all for the same short time: it is what 1,000 consumers can be given."""
+    seconds, counts = (20, (10, 50)) if quick else (45, (10, 50, 200, 1_000))
+    return [Scenario(f"{count:,} consumers", count, labels=100 * count, seconds=seconds) for count in counts]
+
+
+def _long(quick: bool) -> list[Scenario]:
+    """Small fleets for long: after the first loads of all labels what counts is who is evicted."""
     if quick:
-        return [_size(10, 100, 120), _size(50, 5_000, 20)]
-    return [_size(10, 100, 300), _size(50, 5_000, 60), _size(200, 20_000, 60), _size(1_000, 100_000, 60)]
-
-
-def _size(consumers: int, labels: int, seconds: float) -> Scenario:
-    return Scenario(f"{consumers:,} consumers", consumers, labels, seconds)
+        return [Scenario("10 consumers, 2 minutes", 10, labels=100, seconds=120)]
+    return [
+        Scenario("10 consumers, 5 minutes", 10, labels=100, seconds=300),
+        Scenario("50 consumers, 5 minutes", 50, labels=5_000, seconds=300),
+    ]
 
 
 def _deaths(quick: bool) -> Scenario:

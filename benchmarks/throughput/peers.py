@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference_engine.aws.schema import jobs_table
 from inference_engine.aws.session import ThreadTransport
 from inference_engine.local.errors import LocalStackError
 
@@ -45,7 +46,7 @@ CELERY_THREADS = Setting(
     environments.CELERY,
     (*_CELERY, "--pool", "threads", "--concurrency", str(THREADS), *_CELERY_QUIET),
     "benchmarks.peers.celery_app",
-    {"PREFETCH": "10"},
+    {"BENCH_PREFETCH": "10"},
 )
 SETTINGS = (
     Setting(
@@ -62,7 +63,9 @@ SETTINGS = (
         "benchmarks.peers.dramatiq_app",
     ),
     Setting("taskiq", environments.TASKIQ, _TASKIQ, "benchmarks.peers.taskiq_app"),
-    Setting("taskiq, sends in batches", environments.TASKIQ, _TASKIQ, "benchmarks.peers.taskiq_app", {"BATCHES": "1"}),
+    Setting(
+        "taskiq, sends in batches", environments.TASKIQ, _TASKIQ, "benchmarks.peers.taskiq_app", {"BENCH_BATCHES": "1"}
+    ),
 )
 
 
@@ -74,10 +77,15 @@ def one_by_one(size: Size, report: Report) -> dict[str, Result]:
         try:
             results[setting.name] = _measure(setting, size)
         except (LocalStackError, ContenderError) as problem:
-            report.notes.append(f"{setting.name} was not measured: {problem}")
+            report.notes.append(not_measured(setting.name, problem))
         else:
             report.versions |= setting.peer.versions()
     return results
+
+
+def not_measured(name: str, problem: Exception) -> str:
+    """What a report notes of a peer that does not install or run: the reason, which ends a log, without the log."""
+    return f"{name} was not measured: {str(problem).splitlines()[-1].strip()}"
 
 
 def _measure(setting: Setting, size: Size) -> Result:
@@ -97,7 +105,7 @@ def _measure(setting: Setting, size: Size) -> Result:
 def running(deployed: Deployment, setting: Setting) -> Iterator[Contender]:
     """A consumer and a producer of one setting. Raises LocalStackError where the peer can't be installed."""
     python = str(setting.peer.python(say))
-    asyncio.run(_provision())
+    asyncio.run(provision())
     environment = processes.module_environment({**os.environ, **deployed.environment(), **setting.variables})
     with (
         processes.consumer([python, *setting.consume], environment) as consumer,
@@ -108,15 +116,23 @@ def running(deployed: Deployment, setting: Setting) -> Iterator[Contender]:
         yield Contender(setting.name, producer, lambda: tree_cpu_seconds(pid))
 
 
-async def _provision() -> None:
-    """What the peers do not make themselves; what is there stays."""
+async def provision() -> None:
+    """The queue and tables of the peers: a worker and a producer that both make theirs come into each other's way."""
     transport = ThreadTransport()
-    table: dict[str, Any] = {
-        "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],
-        "BillingMode": "PAY_PER_REQUEST",
+    try:
+        for name, key in (
+            ("celery-results", "id"),
+            ("dramatiq-results", "message_id"),
+            ("taskiq-results", "message_id"),
+        ):
+            await transport.call("dynamodb", "create_table", **(jobs_table(name) | _key(key)))
+        await transport.call("sqs", "create_queue", QueueName="taskiq-bench")
+    finally:
+        await transport.close()
+
+
+def _key(name: str) -> dict[str, Any]:
+    return {
+        "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"}],
     }
-    for name in ("dramatiq-results", "taskiq-results"):
-        await transport.call("dynamodb", "create_table", TableName=name, **table)
-    await transport.call("sqs", "create_queue", QueueName="taskiq-bench")
-    await transport.close()

@@ -107,8 +107,7 @@ class Placer:
         known, now = self._published, self.view()
         if known is None or known.lease_until - time.time() < self._settings.lease_seconds / 2:
             return True
-        told = (known.free_slots, known.coldest_at, known.loading, tuple(known.loaded), known.draining)
-        return told != (now.free_slots, now.coldest_at, now.loading, tuple(now.loaded), now.draining)
+        return _order_of(known) != _order_of(now)
 
     async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
         """The fleet as the registry has it (at most `fresh_seconds` old), with this consumer as it is now."""
@@ -330,3 +329,9 @@ class Placer:
             await self.loader.give_up(turned)
             await self.publish()
         self._someone_waited = waits and not self._someone_waited
+
+
+def _order_of(view: ConsumerView) -> tuple[object, ...]:
+    """What others go by when they rank: the coldest label of a consumer only when it has no free slot."""
+    coldest_at = None if view.free_slots else view.coldest_at
+    return view.free_slots, coldest_at, view.loading, tuple(view.loaded), view.draining
