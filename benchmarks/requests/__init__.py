@@ -27,7 +27,7 @@ def run(quick: bool, plots: Path) -> Report:
     """Count the library's requests in three workloads and at rest, and those of two others."""
     report = Report("requests", "AWS requests and dollars per job", "make bench ARGS=requests")
     size = QUICK if quick else FULL
-    with deployment() as deployed, idle_consumers(deployed) as idle:
+    with deployment() as deployed, idle_consumers(deployed, size.held) as idle:
         workloads = ours(deployed, size)
         others = {"single-queue pattern": single_queue(deployed, size)}
         if not quick:

@@ -17,8 +17,8 @@ from ..deployment import Deployment, consumers
 from .metered import proxied
 from .proxy import Account, BillingProxy, difference
 
-#: Labels that an idle consumer holds; it has room for the most of them.
-HELD = (0, 2, 4)
+#: Labels that an idle consumer has room for.
+ROOM = 4
 
 
 @dataclass(slots=True)
@@ -38,10 +38,10 @@ class Idle:
 
 
 @contextmanager
-def idle_consumers(deployed: Deployment) -> Iterator[Sequence[Idle]]:
-    """One consumer for each number of HELD, on prefixes of their own, idle from now on."""
+def idle_consumers(deployed: Deployment, numbers: Sequence[int]) -> Iterator[Sequence[Idle]]:
+    """A consumer for each of the numbers of labels to hold, on prefixes of their own, idle from now on."""
     with ExitStack() as stack:
-        started = [stack.enter_context(_idle_consumer(deployed, held)) for held in HELD]
+        started = [stack.enter_context(_idle_consumer(deployed, held)) for held in numbers]
         for one in started:
             one.before, one.started = one.proxy.account(), time.monotonic()
         yield started
@@ -54,7 +54,7 @@ def _idle_consumer(deployed: Deployment, held: int) -> Iterator[Idle]:
     own = Deployment(settings, deployed.emulator)
     with (
         proxied(own) as (behind, proxy),
-        consumers(behind, 1, "--function", "benchmarks.functions:echo", "--max-labels", str(max(HELD))),
+        consumers(behind, 1, "--function", "benchmarks.functions:echo", "--max-labels", str(ROOM)),
     ):
         with Producer(settings) as producer:
             for number in range(held):

@@ -17,7 +17,7 @@ from .billing import Bill
 from .proxy import Account, BillingProxy, difference
 
 #: After its last job a consumer still deletes messages: a phase is over when nothing was called for so long.
-QUIET_SECONDS = 0.3
+QUIET_SECONDS = 0.2
 #: With background calls it never gets quiet: this is the limit of patience.
 QUIET_PATIENCE_SECONDS = 3.0
 
@@ -56,14 +56,14 @@ class Metered:
 
     def phase(self, jobs: int, work: Callable[[ProducerProcess], object]) -> Phase:
         """Do `work`, which is `jobs` jobs, and tell what it called."""
-        self._quiet()
         before = self.producer.account(), self.consumer.account()
         work(self.process)
-        self._quiet()
+        self.quiet()
         made = difference(self.producer.account(), before[0]), difference(self.consumer.account(), before[1])
         return Phase(jobs, *made)
 
-    def _quiet(self) -> None:
+    def quiet(self) -> None:
+        """Wait until what was begun is over."""
         deadline = time.monotonic() + QUIET_PATIENCE_SECONDS
         known: tuple[Account, Account] | None = None
         while time.monotonic() < deadline and (now := (self.producer.account(), self.consumer.account())) != known:

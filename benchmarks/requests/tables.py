@@ -11,7 +11,7 @@ from inference_engine.settings import Settings
 
 from ..report import Report
 from .billing import Bill
-from .idle import Idle
+from .idle import ROOM, Idle
 from .metered import Phase
 from .proxy import Account
 
@@ -64,7 +64,7 @@ def comparison(report: Report, ours: Mapping[str, Phase], others: Mapping[str, M
 def at_rest(report: Report, idle: Sequence[Idle]) -> dict[int, float]:
     """Requests a minute of the idle consumers, by the number of labels that they hold."""
     seconds = min(time.monotonic() - one.started for one in idle)
-    title = f"An idle consumer with room for {max(one.held for one in idle)} labels: requests a minute"
+    title = f"An idle consumer with room for {ROOM} labels: requests a minute"
     table = report.table(title, f"over {seconds:.0f} s", *(f"holds {one.held}" for one in idle))
     rates = {one.held: _rates(one) for one in idle}
     for row in sorted({row for found in rates.values() for row in found}):

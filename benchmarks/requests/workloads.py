@@ -28,7 +28,10 @@ LABELS = [f"label-{number}" for number in range(5)]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is counted: jobs in bulk, of the library and of the others; a steady rate; lone posts; seconds of rest."""
+    """How much is counted: jobs in bulk, of the library and of the others; a steady rate; lone posts; rest.
+
+    `held` are the numbers of labels that idle consumers hold.
+    """
 
     bulk: int
     others: int
@@ -36,12 +39,13 @@ class Size:
     lone: int
     others_lone: int
     idle_seconds: float
+    held: tuple[int, ...]
     per_second: float = 10.0
     pause_seconds: float = 0.3
 
 
-FULL = Size(bulk=2_000, others=400, steady_seconds=30.0, lone=50, others_lone=10, idle_seconds=60.0)
-QUICK = Size(bulk=500, others=50, steady_seconds=2.0, lone=5, others_lone=1, idle_seconds=5.0)
+FULL = Size(bulk=2_000, others=400, steady_seconds=30.0, lone=50, others_lone=10, idle_seconds=60.0, held=(0, 2, 4))
+QUICK = Size(bulk=500, others=50, steady_seconds=2.0, lone=5, others_lone=1, idle_seconds=5.0, held=(2,))
 
 
 def ours(deployed: Deployment, size: Size) -> dict[str, Phase]:
@@ -57,6 +61,7 @@ def ours(deployed: Deployment, size: Size) -> dict[str, Phase]:
     with metered(deployed, consume, command) as engine:
         engine.process.do("bulk", jobs=10 * len(LABELS), labels=LABELS)
         engine.process.do("post", label=LABELS[0])
+        engine.quiet()
         say(f"the library: {size.bulk:,} jobs in bulk, {steady} at a steady rate, {size.lone} alone")
         return {
             "bulk": engine.phase(size.bulk, lambda it: it.do("bulk", jobs=size.bulk, labels=LABELS)),
@@ -102,6 +107,7 @@ def celery(deployed: Deployment, size: Size, report: Report) -> dict[str, dict[s
 def _bulk_and_lone(name: str, running: Metered, size: Size) -> dict[str, Phase]:
     say(f"{name}: {size.others} jobs in bulk, {size.others_lone} alone")
     running.process.do("bulk", jobs=10)
+    running.quiet()
     return {
         "bulk": running.phase(size.others, lambda it: it.do("bulk", jobs=size.others)),
         "lone": running.phase(size.others_lone, lambda it: _lone(it, size.others_lone, size.pause_seconds)),

@@ -24,7 +24,8 @@ def run(quick: bool, plots: Path) -> Report:
     from . import findings
 
     sizes, long, deaths, silent = _sizes(quick), _long(quick), _deaths(quick), _silent(quick)
-    outcomes = _simulate_all([*sizes, *long, deaths, *silent])
+    # Twice what is compared by its processor time.
+    outcomes = _simulate_all([*sizes, *long, deaths, *silent, *silent])
     report = Report("simulate", "Simulation of large fleets", COMMAND)
     findings.fleets(report, [outcomes[one.name] for one in sizes], [outcomes[one.name] for one in long], plots)
     findings.deaths(report, outcomes[deaths.name])
@@ -57,13 +58,17 @@ def _deaths(quick: bool) -> Scenario:
 
 def _silent(quick: bool) -> list[Scenario]:
     counts = (0, 1_000) if quick else (0, 1_000, 10_000, 100_000)
-    fleet = Scenario("", consumers=20, labels=200, seconds=60 if quick else 300)
+    fleet = Scenario("", consumers=20, labels=200, seconds=60 if quick else 240)
     return [replace(fleet, name=f"{count:,} silent labels", silent=count) for count in counts]
 
 
 def _simulate_all(scenarios: Sequence[Scenario]) -> dict[str, Outcome]:
-    """Outcomes by name; the costliest begin first, so that no processor is idle at the end."""
-    console, outcomes = Console(stderr=True), {}
+    """Outcomes by name; the costliest begin first, so that no processor is idle at the end.
+
+    Of one that runs more than once, the run that was disturbed least counts: they differ in nothing but processor time.
+    """
+    console = Console(stderr=True)
+    outcomes: dict[str, Outcome] = {}
     # Sets of strings have an order of their own in each process, unless it is told which.
     with mock.patch.dict(os.environ, PYTHONHASHSEED="0"):
         context = multiprocessing.get_context("spawn")
@@ -71,7 +76,8 @@ def _simulate_all(scenarios: Sequence[Scenario]) -> dict[str, Outcome]:
             running = [pool.submit(simulate, one) for one in _costliest_first(scenarios)]
             for done in as_completed(running):
                 outcome = done.result()
-                outcomes[outcome.scenario.name] = outcome
+                earlier = outcomes.get(outcome.scenario.name, outcome)
+                outcomes[outcome.scenario.name] = min(earlier, outcome, key=lambda one: one.cpu_seconds)
                 console.print(
                     f"  {outcome.scenario.name}: {outcome.posts:,} jobs in {outcome.virtual_seconds:.0f} virtual and "
                     f"{outcome.wall_seconds:.0f} real seconds",

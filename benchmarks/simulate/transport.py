@@ -31,7 +31,7 @@ class Account:
     def connect(self, settings: Settings, calls: Counter[tuple[str, str]] | None = None) -> tuple[Aws, Connection]:
         """The library's view of this account through a connection of its own."""
         connection = Connection(self, Counter() if calls is None else calls)
-        return Aws._of(settings, connection, None), connection
+        return Aws.over(settings, connection), connection
 
 
 class Connection:
@@ -61,7 +61,7 @@ class Connection:
                 answer = await answer
         except ClientError as error:
             await self._travel()
-            raise session._translate(service, operation, parameters, error) from error
+            raise session.translate(service, operation, parameters, error) from error
         await self._travel()
         return answer  # type: ignore[no-any-return]
 

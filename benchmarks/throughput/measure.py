@@ -26,7 +26,7 @@ class Size:
 
 
 FULL = Size(jobs=2_000, runs=3, posts=100, peer_jobs=400, peer_posts=20)
-QUICK = Size(jobs=500, runs=1, posts=30)
+QUICK = Size(jobs=500, runs=1, posts=20)
 
 
 @dataclass(frozen=True, slots=True)

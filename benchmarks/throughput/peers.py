@@ -84,8 +84,9 @@ def one_by_one(size: Size, report: Report) -> dict[str, Result]:
 
 
 def not_measured(name: str, problem: Exception) -> str:
-    """What a report notes of a peer that does not install or run: the reason, which ends a log, without the log."""
-    return f"{name} was not measured: {str(problem).splitlines()[-1].strip()}"
+    """What a report notes of a peer that does not install or run here: the reason without the log."""
+    line = -1 if isinstance(problem, ContenderError) else 0
+    return f"{name} was not measured: {str(problem).splitlines()[line].strip()}"
 
 
 def _measure(setting: Setting, size: Size) -> Result:

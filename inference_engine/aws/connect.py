@@ -42,16 +42,17 @@ class Aws:
             transport = ThreadTransport(region=settings.region)
         else:
             transport = AioTransport(region=settings.region)
-        return cls._of(settings, transport, None)
+        return cls.over(settings, transport)
 
     @classmethod
     def for_consumer(cls, settings: Settings) -> Aws:
         """Two transports on the running loop: control, and long polls."""
         polls = AioTransport(region=settings.region, connections=POLL_CONNECTIONS)
-        return cls._of(settings, AioTransport(region=settings.region), polls)
+        return cls.over(settings, AioTransport(region=settings.region), polls)
 
     @classmethod
-    def _of(cls, settings: Settings, transport: Transport, poll_transport: Transport | None) -> Aws:
+    def over(cls, settings: Settings, transport: Transport, poll_transport: Transport | None = None) -> Aws:
+        """Everything over transports of the caller's own; long polls share the first one where there is no second."""
         queues = Queues(transport, settings)
         polls = Queues(poll_transport, settings) if poll_transport else queues
         return cls(

@@ -148,6 +148,8 @@ class Queues:
         task = self._urls.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._urls[name] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
+        if task.done():
+            return task.result()
         # A caller that is cancelled must not take the look-up from the others.
         return await asyncio.shield(task)
 

@@ -74,7 +74,8 @@ def error_code(error: BaseException) -> str:
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
-def _translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
+def translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
+    """The library's error for one of botocore's, with what was asked of which resource."""
     named = ("QueueUrl", "QueueName", "TableName", "Key")
     target = next((f" ({key}={parameters[key]})" for key in named if key in parameters), "")
     if "RequestItems" in parameters:
@@ -122,7 +123,7 @@ class ThreadTransport:
         try:
             return await loop.run_in_executor(self._pool, partial(self._call, service, operation, parameters))
         except (ClientError, BotoCoreError) as error:
-            raise _translate(service, operation, parameters, error) from error
+            raise translate(service, operation, parameters, error) from error
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -162,7 +163,7 @@ class AioTransport:
                     answer["Body"] = await stream.read()
             return answer
         except (ClientError, BotoCoreError) as error:
-            raise _translate(service, operation, parameters, error) from error
+            raise translate(service, operation, parameters, error) from error
 
     async def close(self) -> None:
         self._clients.clear()

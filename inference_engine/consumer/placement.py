@@ -127,10 +127,15 @@ def wanted_hosts(
 
 
 def waits_for_requests(fleet: Fleet, consumer_id: str, now: float) -> bool:
-    """Whether this consumer waits on the placement queue: all with a free slot do, and the best placed of the others."""
+    """Whether this consumer waits on the placement queue: all with a free slot do, and the best placed of the others.
+
+    More of them while others load: where many load, there is more to be loaded.
+    """
     place = rank(fleet, consumer_id, now)
     view = fleet.get(consumer_id)
-    return place is not None and view is not None and (view.free_slots > 0 or place < EVICTING_POLLERS)
+    if place is None or view is None:
+        return False
+    return view.free_slots > 0 or place < EVICTING_POLLERS + _loading_elsewhere(fleet, consumer_id, now)
 
 
 def patience_seconds(
@@ -139,13 +144,18 @@ def patience_seconds(
     """How old a load request must be before this consumer takes it; infinite for one that can take nothing.
 
     Whoever has a free slot takes one at once: all of them wait on the queue, and SQS gives a request to one of them. A
-    consumer that would have to evict leaves it to others that could do better: a moment per better-placed one, and longer
-    while somebody has a free slot, because an eviction there was no need for costs two misses.
+    consumer that would have to evict leaves it to others that could do better: a moment per better-placed one that is not
+    loading already, and longer while somebody has a free slot, because an eviction there was no need for costs two misses.
     """
     order_now = order(fleet, now)
     for place, view in enumerate(order_now):
         if view.consumer_id == consumer_id:
             if view.free_slots:
                 return 0.0
-            return place * interval_seconds + (idle_seconds if order_now[0].free_slots else 0.0)
+            waits = max(0, place - _loading_elsewhere(fleet, consumer_id, now)) * interval_seconds
+            return waits + (idle_seconds if order_now[0].free_slots else 0.0)
     return math.inf
+
+
+def _loading_elsewhere(fleet: Fleet, consumer_id: str, now: float) -> int:
+    return sum(bool(view.loading) and view.consumer_id != consumer_id for view in fleet.live(now))

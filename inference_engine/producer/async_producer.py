@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
+import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -30,7 +30,8 @@ from ..settings import Settings
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 
-log = logging.getLogger(__name__)
+#: Jobs of one `post_many` that are on their way at once: 50 full requests to SQS.
+POST_TOGETHER = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ class AsyncProducer:
 
         Raises InvalidLabelError, UnknownLabelError, EncodeError, PayloadTooLargeError, TransportError.
         """
-        return await self._submit(await self._prepare(body, label, deadline, request_id, dedup_key))
+        message_id = await self._submit(await self._prepare(body, label, deadline, request_id, dedup_key))
+        await self._results.wake(self._label(label))
+        return message_id
 
     async def _prepare(
         self,
@@ -143,9 +146,8 @@ class AsyncProducer:
     async def _submit(self, prepared: _Prepared) -> str:
         """Send a job and write its record; the message id, by which anyone may ask for it from now on."""
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
-        label = prepared.job.label
-        await asyncio.gather(self._aws.jobs.submitted(message_id, prepared.job), self._results.wake(label))
-        self._results.posted(message_id, label)
+        await self._aws.jobs.submitted(message_id, prepared.job)
+        self._results.posted(message_id, prepared.job.label)
         return message_id
 
     async def post_many(
@@ -158,17 +160,21 @@ class AsyncProducer:
     ) -> list[str]:
         """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
 
-        `deadline` and `request_id` hold for all of them. When some cannot be posted, the first one's error is raised after
-        all others were sent.
+        `deadline` and `request_id` hold for all of them. `bodies` may be endless work for a generator: only some of them are
+        held at a time. When some cannot be posted, the first one's error is raised after all others were sent.
         """
-        # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
-        prepared = await asyncio.gather(
-            *(self._prepare(body, label, deadline, request_id, None) for body in bodies), return_exceptions=True
-        )
-        sent = await asyncio.gather(
-            *(self._submit(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
-            return_exceptions=True,
-        )
+        sent: list[str | BaseException] = []
+        waiting = iter(bodies)
+        while chunk := list(itertools.islice(waiting, POST_TOGETHER)):
+            # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
+            prepared = await asyncio.gather(
+                *(self._prepare(body, label, deadline, request_id, None) for body in chunk), return_exceptions=True
+            )
+            sent += await asyncio.gather(
+                *(self._submit(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
+                return_exceptions=True,
+            )
+            await self._results.wake(self._label(label))
         for outcome in sent:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -94,7 +94,7 @@ class Producer:
     def post_many(self, bodies: Iterable[Any], label: str | None = None, **options: Any) -> list[str]:
         """See AsyncProducer.post_many."""
         loop, core = self._started()
-        return loop.call(core.post_many(list(bodies), label, **options))
+        return loop.call(core.post_many(bodies, label, **options))
 
     def post(
         self, body: Any, label: str | None = None, *, timeout_seconds: float | None = None, **options: Any

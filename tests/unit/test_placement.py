@@ -94,7 +94,7 @@ def test_somebody_is_always_ready_to_take_a_request_at_once_if_anyone_can(fleet:
         if view not in able:
             assert patience(view) == math.inf
         elif not view.free_slots and able[0].free_slots:
-            assert patience(view) > 10
+            assert patience(view) >= 10
 
 
 @given(holdings, st.integers(1, 6), st.none() | st.integers(1, 300), st.integers(0, 100))
@@ -165,4 +165,19 @@ def test_who_waits_for_requests(fleet: Fleet) -> None:
     able = order(fleet, NOW)
     assert bool(waiting) == bool(able), "somebody does if anybody can"
     assert all(view in waiting for view in able if view.free_slots)
-    assert len([view for view in waiting if not view.free_slots]) <= EVICTING_POLLERS
+    loading = sum(bool(view.loading) for view in fleet.live(NOW))
+    assert len([view for view in waiting if not view.free_slots]) <= EVICTING_POLLERS + loading
+
+
+def test_more_consumers_take_requests_while_others_load() -> None:
+    rows = [consumer(f"c{number}", coldest=float(number)) for number in range(9)]
+    idle = Fleet(tuple(rows), NOW)
+    busy = Fleet((*(row.model_copy(update={"loading": ("l",)}) for row in rows[:3]), *rows[3:]), NOW)
+
+    def waiting(fleet: Fleet) -> list[str]:
+        return [row.consumer_id for row in rows if waits_for_requests(fleet, row.consumer_id, NOW)]
+
+    assert waiting(idle) == ["c0", "c1", "c2"]
+    assert waiting(busy) == ["c0", "c1", "c2", "c3", "c4", "c5"]
+    assert patience_seconds(idle, "c4", NOW, interval_seconds=1, idle_seconds=10) == 4
+    assert patience_seconds(busy, "c4", NOW, interval_seconds=1, idle_seconds=10) == 1
