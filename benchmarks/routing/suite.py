@@ -22,19 +22,19 @@ Stage = Sequence[Strand]
 #: What a and b wait for is mostly Triton's unloads: they leave room for each other. Throughput is measured alone.
 FULL: Sequence[Stage] = (
     (
-        ("a --mode random --requests 160",),
-        ("a --mode label --requests 160",),
-        ("b --mode random --requests 160",),
-        ("b --mode label --requests 160", "churn --slept --requests 200"),
+        ("a --mode random --requests 200",),
+        ("a --mode label --requests 200",),
+        ("b --mode random --requests 120",),
+        ("b --mode label --requests 120", "churn --slept --requests 200"),
     ),
     (("hot",),),
     (("zipf --mode label --requests 200",), ("bulk --labels 1000",)),
 )
 QUICK: Sequence[Stage] = (
     (
-        ("a --mode random --slept --requests 40",),
-        ("a b --mode label --slept --requests 40",),
-        ("bulk --labels 40 --consumers 2",),
+        ("a --mode random --slept --requests 24 --factor 20",),
+        ("a b --mode label --slept --requests 24 --factor 20",),
+        ("bulk --labels 30 --consumers 1",),
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,5 @@ def _command(plan: FleetPlan, consumer: str, port: int, computes: Sequence[str])
 
 def _stop(started: Sequence[ConsumerProcess]) -> None:
     """Stop all of them at once: each waits for its polls."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(max(len(started), 1)) as pool:
         list(pool.map(lambda one: one.process.stop(STOP_SECONDS), started))

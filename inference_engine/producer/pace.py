@@ -11,8 +11,10 @@ PATIENCE = 0.1
 #: Weight of the newest look in a line's pace.
 PACE_WEIGHT = 0.5
 #: After a first look that came too early the next job's comes so much later; after one in time, so much earlier. They balance
-#: where two looks of three are in time: one read more for every third job, and hardly a result that lay waiting.
-LATER, EARLIER = 1.10, 0.95
+#: where four looks of five are in time: one read more for every fifth job, and hardly a result that lay waiting.
+LATER, EARLIER = 1.10, 0.975
+#: What the first job of a label can teach at most.
+FIRST_GUESS_MAX_SECONDS = 0.2
 #: Labels whose latency is remembered.
 LABELS_MAX = 10_000
 
@@ -48,10 +50,22 @@ class Latencies:
         """How long after the post to look first; 0 for a label of which nothing is known."""
         return self._seconds.get(label, 0.0)
 
-    def looked(self, label: str, seconds: float, *, in_time: bool) -> None:
-        """A first look was `seconds` after the post; `in_time` when the job was over by then."""
+    def looked(self, label: str, *, in_time: bool) -> None:
+        """A first look was made; `in_time` when the job was over by then."""
+        if (known := self._seconds.get(label)) is not None:
+            self._learn(label, known * (EARLIER if in_time else LATER))
+
+    def ended(self, label: str, seconds: float) -> None:
+        """A job that was posted alone took so long, as far as clocks of two machines tell."""
         known = self._seconds.get(label)
-        self._seconds[label] = (known or seconds) * (EARLIER if in_time else LATER)
+        if known is None:
+            # It may have been a label miss: the others must not wait for their first look as long as it took.
+            self._learn(label, min(seconds, FIRST_GUESS_MAX_SECONDS))
+        elif seconds < known / 2:
+            self._learn(label, seconds)
+
+    def _learn(self, label: str, seconds: float) -> None:
+        self._seconds[label] = seconds
         self._seconds.move_to_end(label)
         if len(self._seconds) > LABELS_MAX:
             self._seconds.popitem(last=False)

@@ -188,8 +188,12 @@ class ResultWatcher:
         waiting.seen = record or waiting.seen
         over = record is not None and record.status.finished
         if waiting.alone and waiting.looks == 1:
-            self._latencies.looked(label, time.monotonic() - waiting.since, in_time=over)
+            self._latencies.looked(label, in_time=over)
         if over and record is not None:
+            if waiting.alone:
+                # Clocks may differ: what was waited here is the most that it can have been.
+                took = min(record.finished_at - record.submitted_at, time.monotonic() - waiting.since)
+                self._latencies.ended(label, max(took, 0.0))
             del line.jobs[message_id]
             if not waiting.future.done():
                 waiting.future.set_result(record)

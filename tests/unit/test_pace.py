@@ -7,7 +7,15 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.producer.pace import HEAD_PART, LABELS_MAX, PATIENCE, Latencies, Pace
+from inference_engine.producer.pace import (
+    FIRST_GUESS_MAX_SECONDS,
+    HEAD_PART,
+    LABELS_MAX,
+    LATER,
+    PATIENCE,
+    Latencies,
+    Pace,
+)
 
 
 def test_a_line_that_does_not_move_is_looked_at_less_and_less() -> None:
@@ -45,24 +53,34 @@ def test_first_looks_settle_a_little_later_than_most_results(typical: float, see
     for turn in range(600):
         latency = typical * source.uniform(0.8, 1.2)
         at = latencies.first_look("l") or 0.02
-        latencies.looked("l", at, in_time=latency <= at)
+        latencies.looked("l", in_time=latency <= at)
+        latencies.ended("l", latency)
         if turn >= 200:
             looks, in_time = looks + 1, in_time + (latency <= at)
-    assert 0.55 < in_time / looks < 0.8
+    assert 0.65 < in_time / looks < 0.9
     assert 0.7 * typical < latencies.first_look("l") < 1.5 * typical
 
 
 def test_one_label_miss_hardly_moves_what_is_known() -> None:
     latencies = Latencies()
-    latencies.looked("l", 0.1, in_time=True)
-    before = latencies.first_look("l")
-    latencies.looked("l", before, in_time=False)
-    assert latencies.first_look("l") <= before * 1.1
+    latencies.ended("l", 0.1)
+    latencies.looked("l", in_time=False)
+    latencies.ended("l", 5.0)
+    assert latencies.first_look("l") <= 0.1 * LATER
+
+
+def test_a_label_miss_as_the_first_job_makes_no_later_one_wait() -> None:
+    latencies = Latencies()
+    latencies.ended("l", 5.0)
+    assert latencies.first_look("l") == FIRST_GUESS_MAX_SECONDS
+    latencies.looked("l", in_time=True)
+    latencies.ended("l", 0.05)
+    assert latencies.first_look("l") == 0.05
 
 
 def test_only_so_many_labels_are_remembered() -> None:
     latencies = Latencies()
     for number in range(LABELS_MAX + 1):
-        latencies.looked(str(number), 1.0, in_time=True)
+        latencies.ended(str(number), 1.0)
     assert latencies.first_look("0") == 0.0
     assert latencies.first_look(str(LABELS_MAX)) > 0
