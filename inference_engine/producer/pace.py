@@ -14,7 +14,7 @@ PACE_WEIGHT = 0.5
 #: where four looks of five are in time: one read more for every fifth job, and hardly a result that lay waiting.
 LATER, EARLIER = 1.10, 0.975
 #: What the first job of a label can teach at most.
-FIRST_GUESS_MAX_SECONDS = 0.2
+FIRST_GUESS_MAX_SECONDS = 0.1
 #: Labels whose latency is remembered.
 LABELS_MAX = 10_000
 
@@ -56,13 +56,10 @@ class Latencies:
             self._learn(label, known * (EARLIER if in_time else LATER))
 
     def ended(self, label: str, seconds: float) -> None:
-        """A job that was posted alone took so long, as far as clocks of two machines tell."""
-        known = self._seconds.get(label)
-        if known is None:
+        """A job that was posted alone took so long, as far as clocks of two machines tell; the first one is a first guess."""
+        if label not in self._seconds:
             # It may have been a label miss: the others must not wait for their first look as long as it took.
             self._learn(label, min(seconds, FIRST_GUESS_MAX_SECONDS))
-        elif seconds < known / 2:
-            self._learn(label, seconds)
 
     def _learn(self, label: str, seconds: float) -> None:
         self._seconds[label] = seconds

@@ -73,9 +73,6 @@ def test_a_label_miss_as_the_first_job_makes_no_later_one_wait() -> None:
     latencies = Latencies()
     latencies.ended("l", 5.0)
     assert latencies.first_look("l") == FIRST_GUESS_MAX_SECONDS
-    latencies.looked("l", in_time=True)
-    latencies.ended("l", 0.05)
-    assert latencies.first_look("l") == 0.05
 
 
 def test_only_so_many_labels_are_remembered() -> None:
