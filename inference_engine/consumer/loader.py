@@ -90,6 +90,10 @@ class Loader:
         host.size_bytes = self.sizes[label] = model.size_bytes
         self._metrics.loaded(label, host.load_seconds)
         log.info("loaded in %.2f s", host.load_seconds, extra={"label": label})
+        if host.gone:
+            # Given up while it was loading: nobody else takes it out of memory.
+            await self._backend.unload(label)
+            return False
         self._hosting.serve(host)
         return True
 

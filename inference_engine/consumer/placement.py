@@ -105,12 +105,14 @@ def coldest_at(held: Iterable[Held]) -> float | None:
 def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str | None:
     """The busy label that has had its turn and must make room for a waiting one; the one with the longest turn first.
 
-    A turn lasts at least `turn_min_seconds` and ten times what the load cost.
+    A turn lasts at least `turn_min_seconds` and ten times what the load cost; that of a label that is loading has not begun.
     """
     served = [
         label
         for label in held
-        if not label.idle and now - label.loaded_at >= max(turn_min_seconds, TURN_LOADS * label.load_seconds)
+        if label.loaded_at
+        and not label.idle
+        and now - label.loaded_at >= max(turn_min_seconds, TURN_LOADS * label.load_seconds)
     ]
     return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
 

@@ -123,6 +123,10 @@ def test_a_memory_budget_counts_measured_bytes() -> None:
     assert victims([], capacity, 500) == []
 
 
+def test_a_label_that_is_loading_is_not_given_up() -> None:
+    assert turn_over([held("loading", idle=False, loaded=0.0)], NOW, 30) is None
+
+
 def test_a_busy_label_keeps_its_slot_for_its_turn() -> None:
     busy = [held("short", idle=False, loaded=NOW - 20, load=1), held("dear", idle=False, loaded=NOW - 90, load=10)]
     assert turn_over(busy, NOW, turn_min_seconds=30) is None
