@@ -65,7 +65,7 @@ class LoadRequests:
             except DecodeError as error:
                 # Left on the queue it would come back, and take its neighbours with it, for an hour.
                 log.warning("a message on the placement queue is dropped: %s", error)
-                await self._queues.delete(url, message.receipt_handle)
+                await self._queues.delete(url, [message.receipt_handle])
         return requests
 
     async def waiting(self) -> int:
@@ -74,7 +74,7 @@ class LoadRequests:
 
     async def done(self, request: LoadRequest) -> None:
         """Take the request off the queue."""
-        await self._queues.delete(await self._url(self._settings.cell), request.receipt_handle)
+        await self._queues.delete(await self._url(self._settings.cell), [request.receipt_handle])
 
     async def hand_back(self, request: LoadRequest, seconds: int = 0) -> None:
         """Leave the request to another consumer, after `seconds`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,6 @@ class Queues:
         self._settings = settings
         self._urls: dict[str, asyncio.Task[str]] = {}
         self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
-        self._deleters: dict[str, Batcher[str, None]] = {}
 
     async def of_label(self, label: str, *, create: bool | None = None) -> str:
         """URL of a label's queue, created if the settings allow it. Raises UnknownLabelError if they do not."""
@@ -114,17 +113,16 @@ class Queues:
         )
         return [_received(message) for message in answer.get("Messages", [])]
 
-    async def delete(self, url: str, receipt_handle: str) -> None:
-        """Delete one message, sharing calls. A receipt handle that has lapsed is no error: SQS gives it again."""
-        if url not in self._deleters:
-            self._deleters[url] = Batcher(lambda handles: self._delete_batch(url, handles), max_items=ENTRIES_PER_CALL)
-        await self._deleters[url].submit(receipt_handle)
+    async def delete(self, url: str, handles: Sequence[str]) -> None:
+        """Delete messages, ten in a request. A receipt handle that has lapsed is no error: SQS gives it again."""
+        for chunk in _tens(handles):
+            entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(chunk)]
+            await self._transport.call("sqs", "delete_message_batch", QueueUrl=url, Entries=entries)
 
     async def change_visibility(self, url: str, handles: Sequence[str], seconds: int) -> list[str]:
         """Hide messages for `seconds` from now; the handles for which SQS refused it."""
         refused: list[str] = []
-        for start in range(0, len(handles), ENTRIES_PER_CALL):
-            chunk = handles[start : start + ENTRIES_PER_CALL]
+        for chunk in _tens(handles):
             entries = [
                 {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
                 for index, handle in enumerate(chunk)
@@ -142,7 +140,6 @@ class Queues:
     async def close(self) -> None:
         """Wait for what is on its way."""
         await asyncio.gather(*(sender.close() for sender in self._senders.values()))
-        await asyncio.gather(*(deleter.close() for deleter in self._deleters.values()))
 
     async def _cached(self, name: str, *, create: bool) -> str:
         task = self._urls.get(name)
@@ -202,10 +199,9 @@ class Queues:
                 break
         return outcomes
 
-    async def _delete_batch(self, url: str, handles: list[str]) -> Sequence[None]:
-        entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(handles)]
-        await self._transport.call("sqs", "delete_message_batch", QueueUrl=url, Entries=entries)
-        return [None] * len(handles)
+
+def _tens(handles: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (handles[start : start + ENTRIES_PER_CALL] for start in range(0, len(handles), ENTRIES_PER_CALL))
 
 
 def _received(message: dict[str, Any]) -> ReceivedMessage:

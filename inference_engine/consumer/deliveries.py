@@ -89,22 +89,19 @@ class Deliveries:
     async def flush(self, url: str) -> None:
         """Take the messages of jobs that are over off their queue."""
         done = self._done.pop(url, [])
-        await asyncio.gather(*(self._delete(delivery) for delivery in done))
+        try:
+            await self._queues.delete(url, [delivery.message.receipt_handle for delivery in done])
+        except TransportError as error:
+            # Their records are finished, so the messages are deleted by whoever receives them next.
+            log.warning("%d messages not deleted: %s", len(done), error)
+        finally:
+            self._open.difference_update(done)
 
     def _flush_later(self, first: Delivery) -> None:
         if first in self._done.get(first.url, ()):
             task = asyncio.get_running_loop().create_task(self.flush(first.url))
             self._flushes.add(task)
             task.add_done_callback(self._flushes.discard)
-
-    async def _delete(self, delivery: Delivery) -> None:
-        try:
-            await self._queues.delete(delivery.url, delivery.message.receipt_handle)
-        except TransportError as error:
-            # Its record is finished, so the message is deleted by whoever receives it next.
-            log.warning("message not deleted: %s", error, extra=delivery.log_extra)
-        finally:
-            self._open.discard(delivery)
 
     async def give_back(self, deliveries: list[Delivery], seconds: int = 0) -> None:
         """Let other consumers have the messages, after `seconds`."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..aws.connect import Aws
 from ..errors import TransportError
@@ -80,7 +79,7 @@ class Hosting:
         self.hosts: dict[str, Host] = {}
         self.stopping = False
         self._pollers: set[asyncio.Task[None]] = set()
-        self._jobs: set[asyncio.Task[bool]] = set()
+        self._jobs: dict[asyncio.Task[bool], Delivery] = {}
         self._batch_ended = asyncio.Event()
         self.on_edge: Callable[[bool], None] = lambda busy: None
 
@@ -125,8 +124,9 @@ class Hosting:
             host.ready, host.gone = False, True
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=seconds)
-        for job in self._jobs:
-            job.cancel()
+        for job, delivery in self._jobs.items():
+            if not delivery.computed:
+                job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
     async def polls_ended(self) -> None:
@@ -135,13 +135,15 @@ class Hosting:
 
     def _poll(self, host: Host) -> None:
         host.polls += 1
-        self._spawn(self._pollers, self._poll_loop(host))
+        task = asyncio.get_running_loop().create_task(self._poll_loop(host))
+        self._pollers.add(task)
+        task.add_done_callback(self._pollers.discard)
 
-    def _spawn(self, group: set[Any], coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        group.add(task)
-        task.add_done_callback(group.discard)
-        return task
+    def _start(self, host: Host, delivery: Delivery) -> asyncio.Task[bool]:
+        job = asyncio.get_running_loop().create_task(self._runner.run(delivery, host.limit))
+        self._jobs[job] = delivery
+        job.add_done_callback(self._jobs.pop)
+        return job
 
     async def _poll_loop(self, host: Host) -> None:
         try:
@@ -197,7 +199,7 @@ class Hosting:
             self.on_edge(True)
         host.in_flight += len(deliveries)
         host.last_used = time.time()
-        jobs = [self._spawn(self._jobs, self._runner.run(delivery, host.limit)) for delivery in deliveries]
+        jobs = [self._start(host, delivery) for delivery in deliveries]
         try:
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
             await self._deliveries.flush(host.url)

@@ -54,7 +54,8 @@ class JobRunner:
 
         `limit` bounds the jobs of its label that are computed at once, beside the consumer's own bound.
 
-        Cancelled (a drain whose time is over), the job goes back to the queue before the cancellation goes on.
+        Cancelled (a drain whose time is over), the job goes back to the queue before the cancellation goes on. One that is
+        computed must not be cancelled: its result is being written.
         """
         try:
             ticket = self._ticket(delivery)
@@ -189,8 +190,7 @@ class JobRunner:
         `seconds` is what the computation took.
         """
         try:
-            finish = self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
-            ours = await asyncio.shield(finish)
+            ours = await self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
         except TransportError as error:
             log.error("result not written, the job is run again: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)

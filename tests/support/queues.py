@@ -11,5 +11,5 @@ async def drain(queues: Queues, url: str) -> list[ReceivedMessage]:
     while batch := await queues.receive(url, wait_seconds=0, visibility_seconds=30):
         messages += batch
         for message in batch:
-            await queues.delete(url, message.receipt_handle)
+            await queues.delete(url, [message.receipt_handle])
     return messages
