@@ -46,8 +46,8 @@ class Plan:
 
 #: A label that stands still is rung for every 20 s, and jobs behind the heads of their lines are looked at every 5 s: the waits
 #: have that in them.
-FULL = Plan((1_000, 10_000, 100_000), 22.0, (20, 1_000), 10.0, (1_000, 100_000, 1_000_000, 1_000), 500, 10, 3)
-QUICK = Plan((1_000, 2_000, 4_000), 5.0, (20, 40), 2.5, (1_000, 20_000), 100, 3, 1)
+FULL = Plan((1_000, 10_000, 100_000), 22.0, (40, 1_000), 10.0, (1_000, 100_000, 1_000_000, 1_000), 500, 10, 3)
+QUICK = Plan((1_000, 2_000, 4_000), 5.0, (40, 80), 2.5, (1_000, 20_000), 100, 3, 1)
 
 
 def run(quick: bool, plots: Path) -> Report:

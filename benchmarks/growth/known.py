@@ -20,7 +20,7 @@ from ..deployment import ConsumerProcess, Deployment, consumers
 from ..proc import resident_bytes
 
 #: Labels that either consumer holds; the first jobs of all others have come and gone.
-SLOTS = 20
+SLOTS = 40
 #: The measured jobs are of so many labels, which both consumers hold.
 BUSY_LABELS = 10
 #: Callers that post at once, while labels are served for the first time.
@@ -28,8 +28,10 @@ CALLERS = 64
 TIMEOUT_SECONDS = 300.0
 #: A consumer that stops waits for its polls; short ones keep that short.
 POLL_SECONDS = 2
-#: A label that was given up is looked after until producers no longer believe in its host.
-SETTLE_SECONDS = 1.0
+#: What an idle consumer asks AWS for. Anything else still looks after labels that it gave up.
+IDLE_CALLS = frozenset({"ReceiveMessage", "Query", "PutItem"})
+#: So long without anything else, both are idle; so long at most that takes, in seconds.
+SETTLED_SECONDS, SETTLE_MAX_SECONDS = 2.0, 60.0
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ def measure(
         pairs = [stack.enter_context(_pair(deployed, count)) for count in counts]
         for pair in pairs:
             pair.learn()
-        time.sleep(2 * SETTLE_SECONDS)
+        _settle(pairs)
         for found, pair in zip(_idle(pairs, idle_seconds), pairs, strict=True):
             pair.found.idle_cores, pair.found.idle_requests_per_second = found
         for _ in range(rounds):
@@ -110,7 +112,7 @@ class _Pair:
 
 @contextmanager
 def _pair(deployed: Deployment, labels: int) -> Iterator[_Pair]:
-    settings = Settings(prefix=f"knows-{labels}", wait_time_seconds=POLL_SECONDS, host_cache_seconds=SETTLE_SECONDS)
+    settings = Settings(prefix=f"knows-{labels}", wait_time_seconds=POLL_SECONDS, host_cache_seconds=1.0)
     asyncio.run(_provision(settings))
     own = Deployment(settings, deployed.emulator)
     with FaultProxy(deployed.emulator.endpoint_url, share=0) as proxy:
@@ -128,6 +130,19 @@ async def _provision(settings: Settings) -> None:
         await provision(transport, settings)
     finally:
         await transport.close()
+
+
+def _settle(pairs: Sequence[_Pair]) -> None:
+    """Wait until neither consumer has anything left to do."""
+    until = time.monotonic() + SETTLE_MAX_SECONDS
+    known, since = -1, 0.0
+    while time.monotonic() < until:
+        busy = sum(count for pair in pairs for call, count in pair.proxy.calls.items() if call not in IDLE_CALLS)
+        if busy != known:
+            known, since = busy, time.monotonic()
+        elif time.monotonic() - since >= SETTLED_SECONDS:
+            return
+        time.sleep(SETTLED_SECONDS / 10)
 
 
 def _idle(pairs: Sequence[_Pair], seconds: float) -> list[tuple[float, float]]:

@@ -79,10 +79,10 @@ class Results:
             error=error,
         )
 
-    async def wake(self, label: str) -> None:
-        """See to it that someone loads the label; never raises for AWS's sake."""
+    async def wake(self, label: str, *, again: bool = False) -> None:
+        """See to it that someone loads the label, `again` for jobs that wait long; never raises for AWS's sake."""
         try:
-            await self._routes.wake(label)
+            await (self._routes.remind(label) if again else self._routes.wake(label))
         except TransportError as error:
             # The job is on its queue: who posted it must get its id, and a waiting caller or the next post rings again.
             log.warning("nobody could be asked to load label %r: %s", label, error)
@@ -140,7 +140,7 @@ class Results:
             if now >= nudge_at:
                 nudge_at = now + NUDGE_SECONDS
                 for label in Counter(waiting.values()):
-                    await self.wake(label)
+                    await self.wake(label, again=True)
             try:
                 async with asyncio.timeout(min(until, nudge_at) - now):
                     record = (await ended.get()).result()
@@ -160,7 +160,7 @@ class Results:
             while not waiting.done() and (left := until - time.monotonic()) > 0:
                 await asyncio.wait([waiting], timeout=min(left, NUDGE_SECONDS))
                 if not waiting.done() and left > NUDGE_SECONDS:
-                    await self.wake(label)
+                    await self.wake(label, again=True)
             if waiting.done():
                 return waiting.result()
             seen = self._watcher.seen(message_id, label)

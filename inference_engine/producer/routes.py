@@ -33,6 +33,9 @@ class Routes(Protocol):
     async def wake(self, label: str) -> None:
         """See to it that someone loads the label, if nobody holds it."""
 
+    async def remind(self, label: str) -> None:
+        """The same for a label whose jobs were posted a while ago, and may just have been computed."""
+
     async def close(self) -> None:
         """Stop what goes on in the background."""
 
@@ -68,6 +71,11 @@ class LabelRoutes:
         self._doubted.add(label)
         if self._doubting is None or self._doubting.done():
             self._doubting = asyncio.get_running_loop().create_task(self._confirm())
+
+    async def remind(self, label: str) -> None:
+        hosts = (await self._fleet_of(label).get()).hosts(label, time.time())
+        if not hosts and await self._has_work(label):
+            await self._ring(label)
 
     async def close(self) -> None:
         if self._doubting is not None:
@@ -105,9 +113,7 @@ class LabelRoutes:
             doubted, self._doubted = self._doubted, set()
             try:
                 for label in doubted:
-                    hosts = (await self._fleet_of(label).get()).hosts(label, time.time())
-                    if not hosts and await self._has_work(label):
-                        await self._ring(label)
+                    await self.remind(label)
             except TransportError as error:
                 log.warning("hosts not confirmed: %s", error)
 
@@ -131,6 +137,9 @@ class SingleQueueRoutes:
         return deduplication_id
 
     async def wake(self, label: str) -> None:
+        return
+
+    async def remind(self, label: str) -> None:
         return
 
     async def close(self) -> None:
