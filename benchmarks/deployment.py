@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from inference_engine.aws.provision import provision
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.provision import provision_now
 from inference_engine.local import environments
 from inference_engine.local.emulator import Emulator, http_ok
 from inference_engine.local.processes import ChildProcess, free_port
@@ -60,16 +58,8 @@ def deployment(*, counted: bool = False, **settings: Any) -> Iterator[Deployment
         proxy = stack.enter_context(FaultProxy(emulator.endpoint_url, share=0)) if counted else None
         deployed = Deployment(Settings(**{"prefix": "bench", **settings}), emulator, proxy)
         stack.enter_context(mock.patch.dict(os.environ, deployed.environment()))
-        asyncio.run(_provision(deployed.settings))
+        provision_now(deployed.settings)
         yield deployed
-
-
-async def _provision(settings: Settings) -> None:
-    transport = ThreadTransport()
-    try:
-        await provision(transport, settings)
-    finally:
-        await transport.close()
 
 
 @dataclass(slots=True)

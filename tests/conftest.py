@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.provision import provision
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.provision import provision_now
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
 
@@ -54,16 +52,8 @@ def settings(aws_environment: str) -> Settings:
         poll_max_seconds=0.2,
         timeout_seconds=30,
     )
-    asyncio.run(_provision(settings))
+    provision_now(settings)
     return settings
-
-
-async def _provision(settings: Settings) -> None:
-    transport = ThreadTransport()
-    try:
-        await provision(transport, settings)
-    finally:
-        await transport.close()
 
 
 @pytest.fixture

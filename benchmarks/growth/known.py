@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from inference_engine import Producer
-from inference_engine.aws.provision import provision
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy
 
@@ -113,7 +111,7 @@ class _Pair:
 @contextmanager
 def _pair(deployed: Deployment, labels: int) -> Iterator[_Pair]:
     settings = Settings(prefix=f"knows-{labels}", wait_time_seconds=POLL_SECONDS, host_cache_seconds=1.0)
-    asyncio.run(_provision(settings))
+    provision_now(settings)
     own = Deployment(settings, deployed.emulator)
     with FaultProxy(deployed.emulator.endpoint_url, share=0) as proxy:
         arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(SLOTS))
@@ -122,14 +120,6 @@ def _pair(deployed: Deployment, labels: int) -> Iterator[_Pair]:
             Producer(settings) as producer,
         ):
             yield _Pair(consumer, producer, proxy, Knowing(labels))
-
-
-async def _provision(settings: Settings) -> None:
-    transport = ThreadTransport()
-    try:
-        await provision(transport, settings)
-    finally:
-        await transport.close()
 
 
 def _settle(pairs: Sequence[_Pair]) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from inference_engine import Producer
-from inference_engine.aws.provision import provision
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 
 from ..deployment import Deployment, consumers
@@ -50,7 +48,7 @@ def idle_consumers(deployed: Deployment, numbers: Sequence[int]) -> Iterator[Seq
 @contextmanager
 def _idle_consumer(deployed: Deployment, held: int) -> Iterator[Idle]:
     settings = Settings(prefix=f"idle-{held}")
-    asyncio.run(_provision(settings))
+    provision_now(settings)
     own = Deployment(settings, deployed.emulator)
     with (
         proxied(own) as (behind, proxy),
@@ -60,11 +58,3 @@ def _idle_consumer(deployed: Deployment, held: int) -> Iterator[Idle]:
             for number in range(held):
                 producer.post(number, f"label-{number}")
         yield Idle(held, settings, proxy, {}, 0.0)
-
-
-async def _provision(settings: Settings) -> None:
-    transport = ThreadTransport()
-    try:
-        await provision(transport, settings)
-    finally:
-        await transport.close()

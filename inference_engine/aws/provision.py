@@ -8,7 +8,7 @@ from ..errors import TransportError
 from ..labels import dead_letter_queue_name, placement_queue_name
 from ..settings import Settings
 from . import schema
-from .session import Transport, error_code
+from .session import ThreadTransport, Transport, error_code
 
 #: A table of an empty account is ACTIVE within seconds; this is the limit of patience.
 TABLE_WAIT_SECONDS = 120
@@ -31,6 +31,19 @@ async def provision(transport: Transport, settings: Settings) -> None:
         ),
         *([_bucket(transport, settings.bucket)] if settings.bucket else []),
     )
+
+
+def provision_now(settings: Settings) -> None:
+    """The same for programs that have no event loop, over a transport of its own."""
+
+    async def run() -> None:
+        transport = ThreadTransport(region=settings.region)
+        try:
+            await provision(transport, settings)
+        finally:
+            await transport.close()
+
+    asyncio.run(run())
 
 
 async def _queue(transport: Transport, name: str, attributes: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -16,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.provision import provision
+from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 
 from . import environments
@@ -133,7 +131,7 @@ class LocalStack:
                 self._emulator.start()
             self._cleanup.enter_context(_Environment(variables))
             self.progress("creating queues, tables and a bucket")
-            asyncio.run(_provision(Settings()))
+            provision_now(Settings())
             self._start_consumers()
         except BaseException:
             self.stop()
@@ -217,14 +215,6 @@ class _Environment:
 def _without_aws(variables: Mapping[str, str]) -> dict[str, str]:
     """Variables without AWS's: a profile, a session token or a service's own endpoint would lead to the real AWS."""
     return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
-
-
-async def _provision(settings: Settings) -> None:
-    aws = Aws.for_producer(settings, threads=True)
-    try:
-        await provision(aws.transport, settings)
-    finally:
-        await aws.close()
 
 
 def _wait_until_ready(consumer: LocalConsumer) -> None:
