@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,8 @@ from .table import Step
 COMMAND = "make bench ARGS=growth"
 #: What counts as flat: the cost with the most of them against the cost with the fewest.
 FLAT = 1.25
+#: What is exact in a short run as well.
+COUNTED = "requests per job"
 #: A consumer that stops waits for its polls; short ones keep that short.
 POLL_SECONDS = 1
 
@@ -47,26 +50,35 @@ class Plan:
 #: A label that stands still is rung for every 20 s, and jobs behind the heads of their lines are looked at every 5 s: the waits
 #: have that in them.
 FULL = Plan((1_000, 10_000, 100_000), 22.0, (40, 1_000), 10.0, (1_000, 100_000, 1_000_000, 1_000), 500, 10, 3)
-QUICK = Plan((1_000, 2_000, 4_000), 5.0, (40, 80), 2.5, (1_000, 20_000), 100, 3, 1)
+QUICK = Plan((1_000, 2_000, 4_000), 5.0, (5, 15), 2.5, (1_000, 20_000), 100, 3, 1)
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Measure all three, one after the other."""
+    """Measure all three, one after the other; in a quick run the first one beside the others, as most of it is waiting."""
     plan, console = QUICK if quick else FULL, Console(stderr=True, style="dim", highlight=False)
     report = Report("growth", "Memory and growth", COMMAND)
-    with deployment(counted=True, bucket=BUCKET, wait_time_seconds=POLL_SECONDS) as deployed:
+    with (
+        deployment(counted=True, bucket=BUCKET, wait_time_seconds=POLL_SECONDS) as deployed,
+        ThreadPoolExecutor(1) as pool,
+    ):
         console.print(f"  a producer with up to {max(plan.pending):,} pending jobs")
-        waiters = pending.measure(deployed, plan.pending, plan.wait_seconds)
+        waiting = pool.submit(pending.measure, deployed, plan.pending, plan.wait_seconds)
+        if not quick:
+            waiting.result()
         console.print(f"  a consumer that knows {plan.labels[1]:,} labels")
         few, many = known.measure(
             deployed, plan.labels, idle_seconds=plan.idle_seconds, jobs=plan.jobs, rounds=plan.rounds
         )
         steps = list(_steps(plan, deployed, console))
+        waiters = waiting.result()
     if max(plan.visits()) < max(plan.records):
         report.notes.append(f"This machine's memory holds {max(plan.visits()):,} records, not {max(plan.records):,}.")
     _tell_pending(report, waiters, plots)
     _tell_known(report, few, many)
     _tell_table(report, steps, plots)
+    if quick:
+        report.notes.append("Times, memory and idling are not judged in a quick run: it is too short for them.")
+        report.aims = [aim for aim in report.aims if aim.text.startswith(COUNTED)]
     return report
 
 
@@ -102,8 +114,7 @@ def _tell_pending(report: Report, found: list[Waiter], plots: Path) -> None:
         "requests, waiting": [one.requests_per_second for one in found],
     }
     against = f"{counts[-1]:,} pending jobs against {counts[0]:,}"
-    for name, values in (further | whole).items():
-        report.aims.append(Aim(f"{name}: {against}", values[-1] / values[0], "≤", FLAT))
+    _aim(report, {name: values[-1] / values[0] for name, values in (further | whole).items()}, against)
     series = {name: (counts[1:], values) for name, values in further.items()}
     series |= {name: (counts, values) for name, values in whole.items()}
     report.plots.append(_plot(plots / "growth-pending.svg", series, "jobs that a producer waits for"))
@@ -120,7 +131,7 @@ def _further(costs: Sequence[tuple[int, float]]) -> list[float]:
 def _tell_known(report: Report, few: Knowing, many: Knowing) -> None:
     columns = ("labels served so far", "resident MB", "cores, idle", "requests/s, idle", "requests per job")
     made = report.table(
-        f"A consumer that holds {known.SLOTS} labels", *columns, "ms of its processor per job", "jobs/s", "/metrics, kB"
+        f"A consumer that holds {few.labels} labels", *columns, "ms of its processor per job", "jobs/s", "/metrics, kB"
     )
     for one in (few, many):
         made.add(
@@ -134,9 +145,9 @@ def _tell_known(report: Report, few: Knowing, many: Knowing) -> None:
     ratios = {
         "requests per job": median(many.requests_per_job) / median(few.requests_per_job),
         "processor time per job": median(many.cpu_seconds_per_job) / median(few.cpu_seconds_per_job),
-        "requests, idle": many.idle_requests_per_second / few.idle_requests_per_second,
+        "requests of an idle consumer": many.idle_requests_per_second / few.idle_requests_per_second,
     }
-    report.aims += [Aim(f"{name}: {against}", value, "≤", FLAT) for name, value in ratios.items()]
+    _aim(report, ratios, against)
 
 
 def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
@@ -162,7 +173,7 @@ def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
         "time per job in bulk": grown[-1].seconds_per_job / after.seconds_per_job,
         "time of a blocking post": grown[-1].post_seconds / after.post_seconds,
     }
-    report.aims += [Aim(f"{name}: {against}", value, "≤", FLAT) for name, value in ratios.items()]
+    _aim(report, ratios, against)
     series = {
         "requests per job": [step.requests_per_job for step in grown],
         "processor time of the consumer per job": [step.consumer_cpu_seconds_per_job for step in grown],
@@ -172,6 +183,10 @@ def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
     counts = [step.records for step in grown]
     alike = {name: (counts, values) for name, values in series.items()}
     report.plots.append(_plot(plots / "growth-table.svg", alike, "jobs in the table"))
+
+
+def _aim(report: Report, ratios: Mapping[str, float], against: str) -> None:
+    report.aims += [Aim(f"{name}: {against}", ratio, "≤", FLAT) for name, ratio in ratios.items()]
 
 
 def _plot(path: Path, series: Mapping[str, tuple[Sequence[int], Sequence[float]]], what: str) -> str:

@@ -17,15 +17,13 @@ from tests.support.fault_proxy import FaultProxy
 from ..deployment import ConsumerProcess, Deployment, consumers
 from ..proc import resident_bytes
 
-#: Labels that either consumer holds; the first jobs of all others have come and gone.
-SLOTS = 40
-#: The measured jobs are of so many labels, which both consumers hold.
+#: The measured jobs are of at most so many labels, which both consumers hold.
 BUSY_LABELS = 10
 #: Callers that post at once, while labels are served for the first time.
 CALLERS = 64
 TIMEOUT_SECONDS = 300.0
 #: A consumer that stops waits for its polls; short ones keep that short.
-POLL_SECONDS = 2
+POLL_SECONDS = 1
 #: What an idle consumer asks AWS for. Anything else still looks after labels that it gave up.
 IDLE_CALLS = frozenset({"ReceiveMessage", "Query", "PutItem"})
 #: So long without anything else, both are idle; so long at most that takes, in seconds.
@@ -49,9 +47,10 @@ class Knowing:
 def measure(
     deployed: Deployment, counts: Sequence[int], *, idle_seconds: float, jobs: int, rounds: int
 ) -> list[Knowing]:
-    """Both consumers in one run, idle at the same time, busy in turn."""
+    """Both consumers in one run, idle at the same time, busy in turn. Both hold as many labels as the first one knows."""
+    slots = counts[0]
     with ExitStack() as stack:
-        pairs = [stack.enter_context(_pair(deployed, count)) for count in counts]
+        pairs = [stack.enter_context(_pair(deployed, count, slots)) for count in counts]
         for pair in pairs:
             pair.learn()
         _settle(pairs)
@@ -72,13 +71,14 @@ class _Pair:
     consumer: ConsumerProcess
     producer: Producer
     proxy: FaultProxy
+    busy_labels: int
     found: Knowing
 
     def learn(self) -> None:
         """Have the consumer serve each label once, and hold the busy ones at the end."""
         with ThreadPoolExecutor(CALLERS) as pool:
             list(pool.map(self._serve, range(self.found.labels)))
-        for number in range(BUSY_LABELS):
+        for number in range(self.busy_labels):
             self._serve(number)
 
     def _serve(self, number: int) -> None:
@@ -89,9 +89,9 @@ class _Pair:
     def work(self, jobs: int) -> None:
         """A round of jobs over the busy labels."""
         cpu, calls, started = self.consumer.cpu_seconds, self.proxy.calls.total(), time.monotonic()
-        bodies = range(jobs // BUSY_LABELS)
-        with ThreadPoolExecutor(BUSY_LABELS) as pool:
-            posted = pool.map(lambda label: self.producer.post_many(bodies, f"label-{label}"), range(BUSY_LABELS))
+        bodies, labels = range(jobs // self.busy_labels), range(self.busy_labels)
+        with ThreadPoolExecutor(self.busy_labels) as pool:
+            posted = pool.map(lambda label: self.producer.post_many(bodies, f"label-{label}"), labels)
             ids = [message_id for of_label in posted for message_id in of_label]
         if failed := [one for one in self.producer.as_completed(ids, timeout_seconds=TIMEOUT_SECONDS) if not one.ok]:
             raise RuntimeError(f"{len(failed)} of {len(ids)} jobs failed, the first with {failed[0].error}")
@@ -109,17 +109,20 @@ class _Pair:
 
 
 @contextmanager
-def _pair(deployed: Deployment, labels: int) -> Iterator[_Pair]:
-    settings = Settings(prefix=f"knows-{labels}", wait_time_seconds=POLL_SECONDS, host_cache_seconds=1.0)
+def _pair(deployed: Deployment, labels: int, slots: int) -> Iterator[_Pair]:
+    prefix = f"knows-{labels}"
+    # Tables of its own, named: the environment names those of `deployed`.
+    tables = {"jobs_table": f"{prefix}-jobs", "registry_table": f"{prefix}-registry"}
+    settings = Settings(prefix=prefix, wait_time_seconds=POLL_SECONDS, **tables)
     provision_now(settings)
     own = Deployment(settings, deployed.emulator)
     with FaultProxy(deployed.emulator.endpoint_url, share=0) as proxy:
-        arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(SLOTS))
+        arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(slots))
         with (
             consumers(own, 1, *arguments, environment={"AWS_ENDPOINT_URL": proxy.url}) as (consumer,),
             Producer(settings) as producer,
         ):
-            yield _Pair(consumer, producer, proxy, Knowing(labels))
+            yield _Pair(consumer, producer, proxy, min(slots, BUSY_LABELS), Knowing(labels))
 
 
 def _settle(pairs: Sequence[_Pair]) -> None:
