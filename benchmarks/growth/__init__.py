@@ -12,7 +12,7 @@ from statistics import median
 from rich.console import Console
 
 from ..deployment import Deployment, deployment
-from ..plots import lines
+from ..plots import bars, lines
 from ..report import Aim, Report
 from . import known, pending, table
 from .known import Knowing
@@ -74,7 +74,7 @@ def run(quick: bool, plots: Path) -> Report:
     if max(plan.visits()) < max(plan.records):
         report.notes.append(f"This machine's memory holds {max(plan.visits()):,} records, not {max(plan.records):,}.")
     _tell_pending(report, waiters, plots)
-    _tell_known(report, few, many)
+    _tell_known(report, few, many, plots)
     _tell_table(report, steps, plots)
     if quick:
         report.notes.append("Times, memory and idling are not judged in a quick run: it is too short for them.")
@@ -128,7 +128,7 @@ def _further(costs: Sequence[tuple[int, float]]) -> list[float]:
     ]
 
 
-def _tell_known(report: Report, few: Knowing, many: Knowing) -> None:
+def _tell_known(report: Report, few: Knowing, many: Knowing, plots: Path) -> None:
     columns = ("labels served so far", "resident MB", "cores, idle", "requests/s, idle", "requests per job")
     made = report.table(
         f"A consumer that holds {few.labels} labels", *columns, "ms of its processor per job", "jobs/s", "/metrics, kB"
@@ -148,6 +148,8 @@ def _tell_known(report: Report, few: Knowing, many: Knowing) -> None:
         "requests of an idle consumer": many.idle_requests_per_second / few.idle_requests_per_second,
     }
     _aim(report, ratios, against)
+    drawn = ratios | {"memory": many.resident_bytes / few.resident_bytes}
+    report.plots.append(bars(plots / "growth-labels.svg", drawn, x="ratio", title=against))
 
 
 def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
@@ -191,4 +193,6 @@ def _aim(report: Report, ratios: Mapping[str, float], against: str) -> None:
 
 def _plot(path: Path, series: Mapping[str, tuple[Sequence[int], Sequence[float]]], what: str) -> str:
     relative = {name: (xs, [value / values[0] for value in values]) for name, (xs, values) in series.items()}
-    return lines(path, relative, x=what, y="cost, relative to the fewest", title=f"Cost by {what}", log_x=True)
+    return lines(
+        path, relative, x=what, y="cost, relative to the fewest", title=f"Cost, by the number of {what}", log_x=True
+    )
