@@ -40,10 +40,10 @@ format: $(STAMP) ## write the code in the project's style
 test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(STAMP) ## all benchmarks, about ten minutes; ARGS='throughput' for some
+bench: $(STAMP) ## all benchmarks, about twenty minutes; ARGS='throughput' for some
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(STAMP) ## the same with small sizes, a minute
+bench-quick: $(STAMP) ## the same with small sizes, about three minutes
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 docs: $(DOCS_STAMP) ## the documentation, in docs/_build/html
