@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; 1 when an aim was not met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help=f"which: {', '.join(NAMES)} (all)")
-    parser.add_argument("--quick", action="store_true", help="small sizes: about three minutes for all, for a first impression")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: about three minutes for all, for a first impression"
+    )
     parser.add_argument("--output", type=Path, help="folder for JSON and plots (a whole run's: the repository's own)")
     chosen = parser.parse_args(arguments)
     names = chosen.names or list(NAMES)
