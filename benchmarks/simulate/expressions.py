@@ -1,6 +1,6 @@
 """The parts of DynamoDB's languages that the library writes: conditions, updates, and PartiQL statements.
 
-Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` and `ADD`. Texts are parsed once: there
+Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` (with `if_not_exists`) and `ADD`. Texts are parsed once: there
 are few of them, and many calls.
 """
 
@@ -27,6 +27,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 _COMPARISON = re.compile(r"(\S+) (=|<>|<=|>=|<|>) (\S+)")
 _EXISTENCE = re.compile(r"attribute_(not_)?exists\((\S+)\)")
+_ASSIGNMENT = re.compile(r"([\w#]+)(?: = | )(?:(if_not_exists)\([\w#]+, )?(:\w+)")
+#: A change by `if_not_exists`, which stands only where there is nothing.
+_ONCE = "SET ONCE"
 _INSERT = re.compile(r'INSERT INTO "([^"]+)" VALUE \{(.*)\}')
 _UPDATE = re.compile(r'UPDATE "([^"]+)" SET (.*) WHERE (.*)')
 
@@ -80,9 +83,8 @@ def _changes(text: str) -> tuple[tuple[str, str, str], ...]:
     parts = re.split(r"\b(SET|ADD) ", text)[1:]
     changes = []
     for verb, assignments in zip(parts[::2], parts[1::2], strict=True):
-        for assignment in assignments.split(","):
-            name, value = assignment.replace("=", " ").split()
-            changes.append((verb, name, value))
+        for name, once, value in _ASSIGNMENT.findall(assignments):
+            changes.append((_ONCE if once else verb, name, value))
     return tuple(changes)
 
 
@@ -91,6 +93,8 @@ def updated(text: str, item: Item, names: _Names, values: _Values) -> Item:
     result = dict(item)
     for verb, name, value in _changes(text):
         name, change = names.get(name, name), values[value]
+        if verb == _ONCE and name in result:
+            continue
         if verb == "ADD":
             change = {"N": repr(float(result.get(name, {}).get("N", 0)) + float(change["N"])).removesuffix(".0")}
         result[name] = change

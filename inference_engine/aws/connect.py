@@ -11,6 +11,7 @@ from .load_requests import LoadRequests
 from .queues import Queues
 from .registry import Registry
 from .session import AioTransport, ThreadTransport, Transport, aio_available
+from .waiting import WaitingLabels
 
 #: Connections for long polls: one for each label that a consumer holds or has just given up, and the placement queue.
 POLL_CONNECTIONS = 256
@@ -30,6 +31,7 @@ class Aws:
     jobs: JobRecords
     registry: Registry
     blobs: Blobs
+    waiting: WaitingLabels
     load_requests: LoadRequests
     load_polls: LoadRequests
     _poll_transport: Transport | None = None
@@ -55,6 +57,7 @@ class Aws:
         """Everything over transports of the caller's own; long polls share the first one where there is no second."""
         queues = Queues(transport, settings)
         polls = Queues(poll_transport, settings) if poll_transport else queues
+        waiting = WaitingLabels(transport, settings.registry_table)
         return cls(
             settings=settings,
             transport=transport,
@@ -63,8 +66,9 @@ class Aws:
             jobs=JobRecords(transport, settings.jobs_table, settings.result_ttl_seconds),
             registry=Registry(transport, settings.registry_table, settings.cell),
             blobs=Blobs(transport, settings.bucket, settings.payload_max_bytes),
-            load_requests=LoadRequests(queues, settings),
-            load_polls=LoadRequests(polls, settings),
+            waiting=waiting,
+            load_requests=LoadRequests(queues, waiting, settings),
+            load_polls=LoadRequests(polls, waiting, settings),
             _poll_transport=poll_transport,
         )
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 import uuid
 from dataclasses import dataclass
 
-from ..errors import DecodeError
+from ..errors import DecodeError, TransportError
 from ..labels import cell_of, placement_queue_name, slug
 from ..settings import Settings
 from .queues import OutgoingMessage, Queues, ReceivedMessage
+from .waiting import WaitingLabels
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ class LoadRequest:
 class LoadRequests:
     """The bell that rings for labels without a host, and the queue of who rang."""
 
-    def __init__(self, queues: Queues, settings: Settings) -> None:
+    def __init__(self, queues: Queues, waiting: WaitingLabels, settings: Settings) -> None:
         self._queues = queues
+        self._waiting = waiting
         self._settings = settings
 
     async def _url(self, cell: int) -> str:
@@ -47,7 +50,15 @@ class LoadRequests:
         name = slug(label, 80)
         body = json.dumps({"label": label, "hosts": hosts})
         url = await self._url(cell_of(label, self._settings.cells))
-        await self._queues.send(url, OutgoingMessage(body, name, f"{name}-{window}"))
+        ring = self._queues.send(url, OutgoingMessage(body, name, f"{name}-{window}"))
+        await asyncio.gather(ring, *([self._note(label)] if hosts == 1 else []))
+
+    async def _note(self, label: str) -> None:
+        """Leave word for the backlog metrics; the request itself is what matters to consumers."""
+        try:
+            await self._waiting.note(label)
+        except TransportError as error:
+            log.warning("not noted as waiting: %s", error, extra={"label": label})
 
     async def take(self, wait_seconds: int, most: int) -> list[LoadRequest]:
         """Up to `most` requests of this consumer's cell, at most ten."""

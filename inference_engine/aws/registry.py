@@ -5,6 +5,8 @@ cell#N        consumer id      a consumer's row, alive until its lease ends
 claim#LABEL   host number      which consumer has the right to be that host of the label
 labels        label            label settings
 failures      label            loads of its model that failed lately
+waiting       label            labels that were rung for (waiting.py)
+dead-letters  message id       jobs that no consumer could finish (dead_letters.py)
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import TransportError
 from ..fleet import ConsumerView, Fleet, LabelSettings
-from .session import Transport, error_code, pages
+from .rows import Rows
+from .session import Transport
 
 #: A claim of a consumer whose row does not show the label yet is believed for so long.
 CLAIM_GRACE_SECONDS = 15.0
@@ -39,8 +41,7 @@ class Registry:
     """Who holds which label."""
 
     def __init__(self, transport: Transport, table: str, cell: int = 0) -> None:
-        self._transport = transport
-        self._table = table
+        self._rows = Rows(transport, table)
         self._parsed: dict[int, dict[str, ConsumerView]] = {}
         self._cell = cell
         self._row_key = f"cell#{cell}"
@@ -48,7 +49,7 @@ class Registry:
     async def fleet(self, cell: int | None = None) -> Fleet:
         """All consumers of a cell (by default of this one), as of now."""
         cell = self._cell if cell is None else cell
-        rows = await self._rows(f"cell#{cell}", consistent=True)
+        rows = [item["row"]["S"] async for item in self._rows.of(f"cell#{cell}", consistent=True)]
         # Most rows are what they were at the last reading, and parsing is most of a reading's cost.
         known = self._parsed.get(cell, {})
         views = {row: known.get(row) or ConsumerView.model_validate_json(row) for row in rows}
@@ -57,15 +58,13 @@ class Registry:
 
     async def publish(self, view: ConsumerView) -> None:
         """Write a consumer's own row, which renews its lease."""
-        await self._put(
+        await self._rows.put(
             self._row_key, view.consumer_id, {"row": {"S": view.model_dump_json()}}, view.lease_until + ROW_TTL_SECONDS
         )
 
     async def leave(self, consumer_id: str) -> None:
         """Delete a consumer's row."""
-        await self._transport.call(
-            "dynamodb", "delete_item", TableName=self._table, Key=_key(self._row_key, consumer_id)
-        )
+        await self._rows.delete(self._row_key, consumer_id)
 
     async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
         """Take one of the label's `hosts` places; False when live consumers have them all.
@@ -80,88 +79,71 @@ class Registry:
     async def unclaim(self, label: str, consumer_id: str, hosts: int) -> None:
         """Give the label's place back."""
         for host in range(hosts):
-            try:
-                await self._transport.call(
-                    "dynamodb",
-                    "delete_item",
-                    TableName=self._table,
-                    Key=_key(f"claim#{label}", str(host)),
-                    ConditionExpression="#owner = :me",
-                    ExpressionAttributeNames={"#owner": "owner"},
-                    ExpressionAttributeValues={":me": {"S": consumer_id}},
-                )
-            except TransportError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+            await self._rows.delete(
+                f"claim#{label}",
+                str(host),
+                ConditionExpression="#owner = :me",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":me": {"S": consumer_id}},
+            )
 
     async def label(self, label: str) -> LabelSettings:
         """Settings of a label; the defaults where nothing was set."""
-        item = await self._get("labels", label)
+        item = await self._rows.get("labels", label)
         return LabelSettings.model_validate_json(item["row"]["S"]) if item else LabelSettings(label=label)
 
     async def set_label(self, settings: LabelSettings) -> None:
         """Write the settings of a label."""
-        await self._put("labels", settings.label, {"row": {"S": settings.model_dump_json()}})
+        await self._rows.put("labels", settings.label, {"row": {"S": settings.model_dump_json()}})
 
     async def labels(self) -> list[LabelSettings]:
         """Settings of all labels that have some, by name."""
-        return [LabelSettings.model_validate_json(row) for row in await self._rows("labels", consistent=False)]
+        return [LabelSettings.model_validate_json(item["row"]["S"]) async for item in self._rows.of("labels")]
 
     async def failure(self, label: str) -> LoadFailure | None:
         """The failure to load that still counts, if there is one."""
-        item = await self._get("failures", label)
-        if not item or float(item["until"]["N"]) <= time.time():
-            return None
-        return LoadFailure(label, int(item["tries"]["N"]), item["reason"]["S"], float(item["until"]["N"]))
+        item = await self._rows.get("failures", label)
+        failure = _failure(item) if item else None
+        return failure if failure and failure.until > time.time() else None
+
+    async def failures(self) -> list[LoadFailure]:
+        """All failures to load that still count, by label."""
+        now = time.time()
+        return [failure async for item in self._rows.of("failures") if (failure := _failure(item)).until > now]
 
     async def failed(self, label: str, reason: str, cooling_seconds: float) -> None:
         """Count one more failure to load, or the first one when earlier ones have cooled off."""
         now = time.time()
         until = now + cooling_seconds
-        change: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": _key("failures", label),
-            "ExpressionAttributeNames": {"#until": "until"},
-        }
+        names = {"#until": "until"}
         values = {
             ":reason": {"S": reason[:REASON_MAX_CHARACTERS]},
             ":until": {"N": repr(until)},
             ":expires": {"N": str(int(until))},
-            ":now": {"N": repr(now)},
             ":one": {"N": "1"},
         }
         fields = "reason = :reason, #until = :until, expires_at = :expires"
-        try:
-            await self._transport.call(
-                "dynamodb",
-                "update_item",
-                **change,
-                UpdateExpression=f"SET {fields} ADD tries :one",
-                ConditionExpression="#until > :now",
-                ExpressionAttributeValues=values,
-            )
-        except TransportError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise
-            del values[":now"]
-            await self._transport.call(
-                "dynamodb",
-                "update_item",
-                **change,
-                UpdateExpression=f"SET {fields}, tries = :one",
-                ExpressionAttributeValues=values,
-            )
+        again = await self._rows.update(
+            "failures",
+            label,
+            f"SET {fields} ADD tries :one",
+            values | {":now": {"N": repr(now)}},
+            ConditionExpression="#until > :now",
+            ExpressionAttributeNames=names,
+        )
+        if not again:
+            first = f"SET {fields}, tries = :one"
+            await self._rows.update("failures", label, first, values, ExpressionAttributeNames=names)
 
     async def succeeded(self, label: str) -> None:
         """Forget failures to load."""
-        await self._transport.call("dynamodb", "delete_item", TableName=self._table, Key=_key("failures", label))
+        await self._rows.delete("failures", label)
 
     async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
         now = time.time()
-        item = _key(f"claim#{label}", str(host)) | {"owner": {"S": consumer_id}, "claimed_at": {"N": repr(now)}}
-        taken = await self._conditional_put(
-            item, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}}
-        )
+        mine = {"owner": {"S": consumer_id}, "claimed_at": {"N": repr(now)}}
+        place = (f"claim#{label}", str(host))
+        taken = await self._take(place, mine, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}})
         if taken is None:
             return True
         owner, claimed_at = taken["owner"]["S"], float(taken["claimed_at"]["N"])
@@ -172,65 +154,27 @@ class Registry:
         if view is None and claimed_at > fleet.read_at:
             return False
         expected = {":owner": taken["owner"], ":at": taken["claimed_at"]}
-        taken = await self._conditional_put(item, "#owner = :owner AND claimed_at = :at", expected)
+        taken = await self._take(place, mine, "#owner = :owner AND claimed_at = :at", expected)
         # After a lost answer the repeated write finds its own first one.
         return taken is None or taken["owner"]["S"] == consumer_id
 
-    async def _conditional_put(
-        self, item: dict[str, Any], condition: str, values: dict[str, Any]
+    async def _take(
+        self, place: tuple[str, str], mine: dict[str, Any], condition: str, values: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """None when the item was written, else what stands there."""
-        try:
-            await self._transport.call(
-                "dynamodb",
-                "put_item",
-                TableName=self._table,
-                Item=item,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues=values,
-            )
-        except TransportError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise
-        else:
-            return None
-        answer = await self._transport.call(
-            "dynamodb",
-            "get_item",
-            TableName=self._table,
-            Key={"pk": item["pk"], "sk": item["sk"]},
-            ConsistentRead=True,
+        """None when the claim was written, else the one that stands there."""
+        written = await self._rows.put(
+            *place,
+            mine,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues=values,
         )
+        if written:
+            return None
         # Deleted in between: the caller sees a place whose owner is nobody, and asks again with its next request.
-        return answer.get("Item") or {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
-
-    async def _rows(self, pk: str, *, consistent: bool) -> list[str]:
-        rows: list[str] = []
-        async for answer in pages(
-            self._transport,
-            "dynamodb",
-            "query",
-            token="LastEvaluatedKey",  # noqa: S106 - a field's name
-            start="ExclusiveStartKey",
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": pk}},
-            ConsistentRead=consistent,
-        ):
-            rows += [item["row"]["S"] for item in answer["Items"]]
-        return rows
-
-    async def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        answer = await self._transport.call("dynamodb", "get_item", TableName=self._table, Key=_key(pk, sk))
-        return answer.get("Item")
-
-    async def _put(self, pk: str, sk: str, fields: dict[str, Any], expires_at: float | None = None) -> None:
-        item = _key(pk, sk) | fields
-        if expires_at is not None:
-            item["expires_at"] = {"N": str(int(expires_at))}
-        await self._transport.call("dynamodb", "put_item", TableName=self._table, Item=item)
+        nobody = {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
+        return await self._rows.get(*place, consistent=True) or nobody
 
 
-def _key(pk: str, sk: str) -> dict[str, Any]:
-    return {"pk": {"S": pk}, "sk": {"S": sk}}
+def _failure(item: dict[str, Any]) -> LoadFailure:
+    return LoadFailure(item["sk"]["S"], int(item["tries"]["N"]), item["reason"]["S"], float(item["until"]["N"]))
