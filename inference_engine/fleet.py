@@ -23,12 +23,18 @@ class LabelSettings(BaseModel):
 
 
 class LabelStatistics(BaseModel):
-    """What a consumer measured of a label it holds; seconds and bytes."""
+    """What a consumer measured of a label it holds; seconds and bytes.
+
+    `service_seconds` is how long one of its jobs takes, `task_seconds` how much of the consumer's time that is, where jobs are
+    computed together. `oldest_sent_at` is when the oldest of its jobs in hand was sent (Unix seconds), None when there is none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     load_seconds: float = 0.0
     service_seconds: float = 0.0
+    task_seconds: float = 0.0
+    oldest_sent_at: float | None = None
     size_bytes: int = 0
     jobs: int = 0
 
@@ -49,6 +55,11 @@ class ConsumerView(BaseModel):
     loaded: dict[str, LabelStatistics] = Field(default_factory=dict)
     in_flight: int = 0
     draining: bool = False
+
+    @property
+    def slots(self) -> int:
+        """Labels that it holds, and could hold besides."""
+        return self.free_slots + len(self.loaded) + len(self.loading)
 
     def holds(self, label: str) -> bool:
         """Whether the label is loaded here, or will be in a moment."""

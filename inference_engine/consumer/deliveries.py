@@ -36,6 +36,8 @@ class Delivery:
     batch: Batch
     lost: bool = False
     computed: bool = False
+    #: The id under which the job's result is kept: another than the message's for a job that was redriven.
+    job_id: str = ""
 
     def settle(self) -> bool:
         """Its job is computed, or given back; whether others of its batch are still to come."""
@@ -47,7 +49,7 @@ class Delivery:
     @property
     def log_extra(self) -> dict[str, str]:
         """What every log record of this job carries."""
-        return {"message_id": self.message.message_id, "label": self.label}
+        return {"message_id": self.job_id or self.message.message_id, "label": self.label}
 
 
 class Deliveries:

@@ -105,6 +105,14 @@ class Hosting:
         """Jobs that are here now."""
         return sum(host.in_flight for host in self.hosts.values())
 
+    def oldest_sent_at(self) -> dict[str, float]:
+        """When the oldest job in hand of each label was sent (Unix seconds)."""
+        oldest: dict[str, float] = {}
+        for delivery in self._jobs.values():
+            sent_at = delivery.message.sent_at
+            oldest[delivery.label] = min(sent_at, oldest.get(delivery.label, sent_at))
+        return oldest
+
     def serve(self, host: Host) -> None:
         """Begin to poll a label whose model is ready."""
         host.ready = True

@@ -9,11 +9,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..fleet import LabelStatistics
+from .occupancy import Occupancy, Spell
 
 #: Durations that are kept per label for percentiles.
 DURATIONS_KEPT = 1000
 #: Weight of the newest job in a label's mean service time.
 SERVICE_WEIGHT = 0.1
+#: The same for its mean share of the consumer's time: the number of consumers follows it, and that is to be calm.
+SHARE_WEIGHT = 0.02
 
 
 @dataclass(slots=True)
@@ -21,10 +24,12 @@ class LabelCounts:
     """One label's numbers since the consumer started; seconds."""
 
     jobs: int = 0
+    computed: int = 0
     misses: int = 0
     load_seconds: float = 0.0
     last_load_seconds: float = 0.0
     service_mean: float = 0.0
+    share_mean: float = 0.0
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
 
 
@@ -34,6 +39,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.labels: dict[str, LabelCounts] = {}
+        self.occupancy = Occupancy()
         self._jobs = Counter("inference_engine_jobs", "Jobs that ended", ["label", "status"], registry=self.registry)
         self._misses = Counter(
             "inference_engine_label_misses", "Loads that a job had to wait for", ["label"], registry=self.registry
@@ -54,13 +60,18 @@ class Metrics:
             counts = self.labels[label] = LabelCounts()
         return counts
 
-    def job_ended(self, label: str, status: str, seconds: float) -> None:
-        """Count a job and the seconds that its computation took."""
+    def job_ended(self, label: str, status: str, spell: Spell | None = None) -> None:
+        """Count a job and what its computation took, if it was computed."""
+        self._jobs.labels(label, status).inc()
         counts = self.of(label)
         counts.jobs += 1
+        if spell is None:
+            return
+        counts.computed += 1
+        seconds = spell.seconds
         counts.durations.append(seconds)
-        counts.service_mean += (seconds - counts.service_mean) * (SERVICE_WEIGHT if counts.jobs > 1 else 1)
-        self._jobs.labels(label, status).inc()
+        counts.service_mean += (seconds - counts.service_mean) * (SERVICE_WEIGHT if counts.computed > 1 else 1)
+        counts.share_mean += (spell.share - counts.share_mean) * max(SHARE_WEIGHT, 1 / counts.computed)
         self._seconds.labels(label).observe(seconds)
 
     def loaded(self, label: str, seconds: float) -> None:
@@ -77,12 +88,14 @@ class Metrics:
         self._in_flight.set(in_flight)
         self._loaded.set(loaded)
 
-    def statistics(self, label: str, size_bytes: int) -> LabelStatistics:
+    def statistics(self, label: str, size_bytes: int, oldest_sent_at: float | None) -> LabelStatistics:
         """A label's numbers for the registry."""
         counts = self.of(label)
         return LabelStatistics(
             load_seconds=round(counts.last_load_seconds, 4),
             service_seconds=round(counts.service_mean, 6),
+            task_seconds=round(counts.share_mean, 6),
+            oldest_sent_at=oldest_sent_at,
             size_bytes=size_bytes,
             jobs=counts.jobs,
         )

@@ -75,6 +75,7 @@ class Placer:
         """This consumer as it is now."""
         hosts = self._hosting.hosts.values()
         held = self._hosting.held()
+        oldest = self._hosting.oldest_sent_at()
         open_to_more = self.available and not self.draining
         return ConsumerView(
             consumer_id=self._consumer_id,
@@ -82,7 +83,11 @@ class Placer:
             free_slots=self._capacity.free_slots(held) if open_to_more else 0,
             coldest_at=placement.coldest_at(held) if open_to_more else None,
             loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
-            loaded={host.label: self._metrics.statistics(host.label, host.size_bytes) for host in hosts if host.ready},
+            loaded={
+                host.label: self._metrics.statistics(host.label, host.size_bytes, oldest.get(host.label))
+                for host in hosts
+                if host.ready
+            },
             in_flight=self._hosting.in_flight,
             draining=self.draining,
         )

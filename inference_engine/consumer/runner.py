@@ -16,6 +16,7 @@ from ..errors import BackendLostError, DecodeError, EncodeError, PayloadTooLarge
 from ..job import Job, JobFailure, ResultStatus
 from .deliveries import Deliveries, Delivery
 from .metrics import Metrics
+from .occupancy import Spell
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class JobRunner:
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return True
         try:
-            if not await self._start(delivery, ticket, note=self._is_noted_at_once(delivery)):
+            if not await self._start(delivery, ticket, note=self._is_noted_at_once(delivery, ticket)):
                 return True
             async with limit or contextlib.nullcontext(), self._limit:
                 return await self._run_started(delivery, ticket)
@@ -89,16 +90,18 @@ class JobRunner:
 
     def _ticket(self, delivery: Delivery) -> Ticket:
         message = delivery.message
-        return Ticket(message.message_id, Job.decode(message.body), message.receive_count, self._consumer_id)
+        ticket = Ticket.of(message.message_id, Job.decode(message.body), message.receive_count, self._consumer_id)
+        delivery.job_id = ticket.message_id
+        return ticket
 
-    def _is_noted_at_once(self, delivery: Delivery) -> bool:
+    def _is_noted_at_once(self, delivery: Delivery, ticket: Ticket) -> bool:
         """Whether the start is written before the computation.
 
-        Left out only where it would be overtaken at once. A job that came before may have killed its consumer: its starts
-        are counted.
+        Left out only where it would be overtaken at once. A job that came before, or was dead-lettered, may have killed its
+        consumer: its starts are counted.
         """
         usual = self._metrics.of(delivery.label).service_mean
-        return delivery.message.receive_count > 1 or not 0 < usual < NOTE_AFTER_SECONDS
+        return delivery.message.receive_count > 1 or ticket.job.redrive is not None or not 0 < usual < NOTE_AFTER_SECONDS
 
     async def _start(self, delivery: Delivery, ticket: Ticket, *, note: bool) -> bool:
         """Whether the job may be computed; when not, its delivery is dealt with."""
@@ -112,7 +115,7 @@ class JobRunner:
                 message=f"the job was started {self._settings.max_attempts} times and its consumer died each time",
             )
             await self._finish(delivery, ticket, ResultStatus.ERROR, error=failure)
-        elif start is Start.FINISHED:
+        elif start in (Start.FINISHED, Start.SUPERSEDED):
             self._deliveries.done(delivery)
         elif start is Start.STALE:
             log.info("a later attempt has the job", extra=delivery.log_extra)
@@ -124,21 +127,22 @@ class JobRunner:
             failure = JobFailure(type="DeadlineExpired", message="the deadline passed before the job was computed")
             await self._finish(delivery, ticket, ResultStatus.EXPIRED, error=failure)
             return True
-        started_at, began = time.time(), time.monotonic()
+        started_at = time.time()
         noting = asyncio.get_running_loop().call_later(NOTE_AFTER_SECONDS, self._note, delivery, ticket)
         try:
-            text, reference = await self._compute(delivery, ticket.job)
+            with self._metrics.occupancy.spell() as spell:
+                text, reference = await self._compute(ticket)
         except BackendLostError as error:
             log.warning("backend lost, the job goes back: %s", error, extra=delivery.log_extra)
             await self._release(delivery, ticket)
             return False
         except Exception as error:
-            await self._failed(delivery, ticket, error, time.monotonic() - began)
+            await self._failed(delivery, ticket, error, spell)
             return True
         finally:
             noting.cancel()
         outcome = {"started_at": started_at, "result": text, "result_ref": reference}
-        await self._finish(delivery, ticket, ResultStatus.SUCCESS, time.monotonic() - began, **outcome)
+        await self._finish(delivery, ticket, ResultStatus.SUCCESS, spell, **outcome)
         return True
 
     def _note(self, delivery: Delivery, ticket: Ticket) -> None:
@@ -155,12 +159,12 @@ class JobRunner:
             # The result's own write finds out who may write it.
             log.warning("start not noted: %s", error, extra=delivery.log_extra)
 
-    async def _compute(self, delivery: Delivery, job: Job) -> tuple[str | None, str | None]:
-        body = await payloads.unpack(self._aws.blobs, job.body, job.body_ref)
-        result = await self._backend.infer(Work(delivery.message.message_id, job.label, body))
+    async def _compute(self, ticket: Ticket) -> tuple[str | None, str | None]:
+        body = await payloads.unpack(self._aws.blobs, ticket.job.body, ticket.job.body_ref)
+        result = await self._backend.infer(Work(ticket.message_id, ticket.job.label, body))
         return await payloads.pack(self._aws.blobs, "result", result, self._settings.result_inline_max_bytes)
 
-    async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, seconds: float) -> None:
+    async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, spell: Spell) -> None:
         final = isinstance(error, self._unretryable)
         if not final:
             # Only noted starts are counted, and this one counts.
@@ -169,7 +173,7 @@ class JobRunner:
             final = ticket.starts >= self._settings.max_attempts
         log.warning(
             "receive %d failed%s: %s: %s",
-            ticket.attempt,
+            delivery.message.receive_count,
             "" if final else ", will be retried",
             type(error).__name__,
             error,
@@ -177,17 +181,17 @@ class JobRunner:
         )
         if final:
             failure = JobFailure(type=type(error).__name__, message=str(error))
-            await self._finish(delivery, ticket, ResultStatus.ERROR, seconds, error=failure)
+            await self._finish(delivery, ticket, ResultStatus.ERROR, spell, error=failure)
             return
         wait = min(self._settings.retry_backoff_seconds * 2 ** (ticket.starts - 1), RETRY_MAX_SECONDS)
         await self._deliveries.give_back([delivery], max(1, round(wait)))
 
     async def _finish(
-        self, delivery: Delivery, ticket: Ticket, status: ResultStatus, seconds: float = 0.0, **outcome: Any
+        self, delivery: Delivery, ticket: Ticket, status: ResultStatus, spell: Spell | None = None, **outcome: Any
     ) -> None:
         """The result first, the message second: a crash in between leaves a finished job that is only deleted later.
 
-        `seconds` is what the computation took.
+        `spell` is what the computation took, None where there was none.
         """
         try:
             ours = await self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
@@ -196,7 +200,7 @@ class JobRunner:
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return
         if ours:
-            self._metrics.job_ended(delivery.label, status.value, seconds)
+            self._metrics.job_ended(delivery.label, status.value, spell)
         self._deliveries.done(delivery)
 
     async def _release(self, delivery: Delivery, ticket: Ticket) -> None:

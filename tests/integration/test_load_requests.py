@@ -64,7 +64,10 @@ async def test_each_cell_takes_its_own_labels(aws: Aws) -> None:
         attributes = {"FifoQueue": "true"}
         name = placement_queue_name(aws.settings.prefix, cell, 2)
         await aws.transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes)
-    cells = [LoadRequests(aws.queues, aws.waiting, aws.settings.model_copy(update={"cells": 2, "cell": cell})) for cell in (0, 1)]
+    cells = [
+        LoadRequests(aws.queues, aws.waiting, aws.settings.model_copy(update={"cells": 2, "cell": cell}))
+        for cell in (0, 1)
+    ]
     labels = {f"label-{index}" for index in range(8)}
     for label in labels:
         await cells[0].ring(label)

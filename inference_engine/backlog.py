@@ -1,0 +1,157 @@
+"""How much work waits, and how many tasks it is worth. Arithmetic without I/O.
+
+The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count like
+waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
+can use: its further jobs wait for their message group, not for a task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from .fleet import ConsumerView, Fleet
+
+#: A label with work counts as at least so much: nothing that waits may round to nothing, and let the fleet fall to zero.
+LABEL_MIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWork:
+    """One label's queue and what is known of its jobs.
+
+    `hosts` are live consumers that hold it, `loaded` whether one has it ready; `task_seconds` (a job's cost) and `load_seconds`
+    are None where nobody has measured them; `oldest_at` is the Unix time since which its oldest job waits, as far as known.
+    """
+
+    label: str
+    visible: int = 0
+    in_flight: int = 0
+    lanes: int = 1
+    hosts: int = 0
+    loaded: bool = False
+    task_seconds: float | None = None
+    load_seconds: float | None = None
+    oldest_at: float | None = None
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that are not finished."""
+        return self.visible + self.in_flight
+
+    @property
+    def unserved(self) -> bool:
+        """Whether jobs wait and nobody will take them."""
+        return self.visible > 0 and not self.hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The fleet's size: tasks that live, their slots, and tasks that are asked for (None where nobody knows)."""
+
+    running: int
+    slots: int
+    desired: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is published each minute. Seconds of a task, but for `oldest_job_age_seconds`, which are seconds of the clock."""
+
+    backlog_seconds: float
+    runnable_backlog_seconds: float
+    backlog_seconds_per_task: float
+    backlog_seconds_per_desired_task: float
+    jobs_visible: int
+    jobs_in_flight: int
+    oldest_job_age_seconds: float
+    active_labels: int
+    unserved_labels: int
+    failing_labels: int
+    running_tasks: int
+    slots: int
+    wanted_tasks: int
+    requires_consumer: int
+
+
+def label_work(
+    label: str, visible: int, in_flight: int, *, lanes: int, fleet: Fleet, waits_since: float | None, now: float
+) -> LabelWork:
+    """One label's work by its queue and by what the consumers that hold it tell."""
+    hosts = fleet.hosts(label, now)
+    told = [view.loaded[label] for view in hosts if label in view.loaded]
+    in_hand = [one.oldest_sent_at for one in told if one.oldest_sent_at is not None]
+    return LabelWork(
+        label=label,
+        visible=visible,
+        in_flight=in_flight,
+        lanes=lanes,
+        hosts=len(hosts),
+        loaded=bool(told),
+        task_seconds=_mean(one.task_seconds for one in told if one.jobs),
+        load_seconds=_mean(one.load_seconds for one in told if one.load_seconds),
+        oldest_at=min([*in_hand, *([waits_since] if waits_since is not None else [])], default=None),
+    )
+
+
+def tasks(fleets: Iterable[Fleet], now: float, desired: int | None = None) -> Tasks:
+    """The size of a fleet, over its cells."""
+    live: list[ConsumerView] = [view for fleet in fleets for view in fleet.live(now)]
+    return Tasks(len(live), sum(view.slots for view in live), desired)
+
+
+def measure(
+    labels: Sequence[LabelWork], tasks: Tasks, *, target_seconds: float, failing_labels: int = 0, now: float
+) -> Measures:
+    """All measures of one moment. `target_seconds` is the backlog that one task is to have.
+
+    What nobody has measured of a label is taken to be what its neighbours have on average.
+    """
+    active = [work for work in labels if work.jobs]
+    seconds = label_seconds(active)
+    runnable = [min(cost, work.lanes * target_seconds) for work, cost in zip(active, seconds, strict=True)]
+    total, backlog = sum(runnable), sum(seconds)
+    desired = tasks.running if tasks.desired is None else tasks.desired
+    oldest = min((work.oldest_at for work in active if work.oldest_at is not None), default=now)
+    return Measures(
+        backlog_seconds=backlog,
+        runnable_backlog_seconds=total,
+        backlog_seconds_per_task=total / max(1, tasks.running),
+        backlog_seconds_per_desired_task=total / max(1, desired),
+        jobs_visible=sum(work.visible for work in active),
+        jobs_in_flight=sum(work.in_flight for work in active),
+        oldest_job_age_seconds=max(0.0, now - oldest),
+        active_labels=len(active),
+        unserved_labels=sum(work.unserved for work in active),
+        failing_labels=failing_labels,
+        running_tasks=tasks.running,
+        slots=tasks.slots,
+        wanted_tasks=wanted_tasks(active, seconds, target_seconds),
+        requires_consumer=int(bool(active) and not tasks.running and not desired),
+    )
+
+
+def label_seconds(active: Sequence[LabelWork]) -> list[float]:
+    """What the work of each label costs, in its order."""
+    usual = _mean(work.task_seconds for work in active if work.task_seconds is not None) or 0.0
+    usual_load = _mean(work.load_seconds for work in active if work.load_seconds is not None) or 0.0
+    costs = []
+    for work in active:
+        jobs = work.jobs * (usual if work.task_seconds is None else work.task_seconds)
+        load = 0.0 if work.loaded else usual_load if work.load_seconds is None else work.load_seconds
+        costs.append(max(LABEL_MIN_SECONDS, jobs + load))
+    return costs
+
+
+def wanted_tasks(active: Sequence[LabelWork], seconds: Sequence[float], target_seconds: float) -> int:
+    """As many tasks as work the backlog off within the target; never more than the lanes of its labels."""
+    runnable = sum(min(cost / target_seconds, float(work.lanes)) for work, cost in zip(active, seconds, strict=True))
+    # Sums of fractions miss a whole number by their last digits.
+    return min(math.ceil(runnable - 1e-9), sum(work.lanes for work in active))
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return fmean(known) if known else None

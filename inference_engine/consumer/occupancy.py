@@ -1,0 +1,51 @@
+"""Divides a consumer's time among the jobs that it computes at the same time.
+
+Twenty jobs that Triton computes together in a second take a second each, and a twentieth of a second of the consumer. Only the
+second number says how much work a backlog is. It is the job's share of time: while n jobs are computed, each is charged 1/n.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Spell:
+    """The computation of one job: how long it took, and its share of the consumer's time; seconds, 0 until it is over."""
+
+    seconds: float = 0.0
+    share: float = 0.0
+
+
+class Occupancy:
+    """All computations of one consumer, by a clock of seconds."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
+        self._clock = clock
+        self._computing = 0
+        self._at = 0.0
+        # What a job would have been charged that had been computed all along, with whatever others there were.
+        self._charged = 0.0
+
+    @contextmanager
+    def spell(self) -> Iterator[Spell]:
+        """A job that is computed inside the block."""
+        spell = Spell()
+        began = self._advance(+1)
+        charged = self._charged
+        try:
+            yield spell
+        finally:
+            spell.seconds = self._advance(-1) - began
+            spell.share = self._charged - charged
+
+    def _advance(self, change: int) -> float:
+        now = self._clock()
+        if self._computing:
+            self._charged += (now - self._at) / self._computing
+        self._at = now
+        self._computing += change
+        return now

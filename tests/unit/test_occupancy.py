@@ -1,0 +1,94 @@
+"""A consumer's time, divided among the jobs that it computes at once."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_engine.consumer.metrics import Metrics
+from inference_engine.consumer.occupancy import Occupancy, Spell
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_lone_job_is_charged_all_its_time() -> None:
+    clock = Clock()
+    with Occupancy(clock).spell() as spell:
+        clock.now += 2
+    assert (spell.seconds, spell.share) == (2, 2)
+
+
+def test_jobs_computed_together_share_their_time() -> None:
+    clock = Clock()
+    occupancy = Occupancy(clock)
+    with occupancy.spell() as long:
+        clock.now += 1
+        with occupancy.spell() as short:
+            clock.now += 4
+        clock.now += 1
+    assert (short.seconds, short.share) == (4, 2)
+    assert (long.seconds, long.share) == (6, 4)
+
+
+def test_idle_time_is_charged_to_nobody() -> None:
+    clock = Clock()
+    occupancy = Occupancy(clock)
+    with occupancy.spell():
+        clock.now += 1
+    clock.now += 1000
+    with occupancy.spell() as later:
+        clock.now += 1
+    assert later.share == 1
+
+
+def test_a_job_that_fails_is_charged_as_well() -> None:
+    clock = Clock()
+    occupancy = Occupancy(clock)
+    with pytest.raises(ValueError, match="bad"), occupancy.spell() as failed:
+        clock.now += 3
+        raise ValueError("bad")
+    with occupancy.spell() as after:
+        clock.now += 1
+    assert (failed.share, after.share) == (3, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.001, 10)), min_size=1, max_size=60))
+def test_all_shares_together_are_the_time_in_which_anything_was_computed(steps: list[tuple[int, float]]) -> None:
+    """Each step lets job number n begin, or end if it runs, and time pass."""
+    clock = Clock()
+    occupancy = Occupancy(clock)
+    running: dict[int, AbstractContextManager[Spell]] = {}
+    spells: list[Spell] = []
+    busy = 0.0
+    for number, seconds in steps:
+        if number in running:
+            running.pop(number).__exit__(None, None, None)
+        else:
+            running[number] = occupancy.spell()
+            spells.append(running[number].__enter__())
+        busy += seconds if running else 0
+        clock.now += seconds
+    for spell in running.values():
+        spell.__exit__(None, None, None)
+    assert math.isclose(sum(spell.share for spell in spells), busy, rel_tol=1e-6, abs_tol=1e-6)
+    assert all(spell.share <= spell.seconds + 1e-9 for spell in spells)
+
+
+def test_a_job_that_was_not_computed_leaves_the_means_alone() -> None:
+    metrics = Metrics()
+    metrics.job_ended("resnet50", "SUCCESS", Spell(seconds=2, share=1))
+    metrics.job_ended("resnet50", "ERROR")
+    statistics = metrics.statistics("resnet50", 0, None)
+    assert (statistics.jobs, statistics.service_seconds, statistics.task_seconds) == (2, 2, 1)
