@@ -1,7 +1,7 @@
 """How much work waits, and how many tasks it is worth. Arithmetic without I/O.
 
-The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count like
-waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
+The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count
+like waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
 can use: its further jobs wait for their message group, not for a task.
 """
 
@@ -91,8 +91,9 @@ def label_work(
         hosts=len(hosts),
         loaded=bool(told),
         task_seconds=_mean(one.task_seconds for one in told if one.jobs),
-        load_seconds=_mean(one.load_seconds for one in told if one.load_seconds),
-        oldest_at=min([*in_hand, *([waits_since] if waits_since is not None else [])], default=None),
+        load_seconds=_mean(one.load_seconds for one in told),
+        # What waits is younger than what is in hand.
+        oldest_at=min(in_hand) if in_hand else waits_since,
     )
 
 

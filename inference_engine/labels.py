@@ -20,7 +20,8 @@ SINGLE_QUEUE_LABEL = "default"
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _HASH_CHARACTERS = 10
 #: Names that the deployment's own queues and hashed labels take; a label of such a name gets a hash like any unusual one.
-_RESERVED = re.compile(rf"placement(--[0-9]+)?|dead-letters|.*--[0-9a-f]{{{_HASH_CHARACTERS}}}")
+_HASHED = re.compile(rf".*--[0-9a-f]{{{_HASH_CHARACTERS}}}")
+_RESERVED = re.compile(rf"placement(--[0-9]+)?|dead-letters|{_HASHED.pattern}")
 
 
 def check_label(label: str) -> str:
@@ -52,6 +53,14 @@ def queue_name(prefix: str, label: str) -> str:
     """The FIFO queue of a label: `{prefix}-{label}.fifo`, within SQS's 80 characters."""
     room = QUEUE_NAME_MAX_CHARACTERS - len(FIFO_SUFFIX) - len(prefix) - 1
     return f"{prefix}-{slug(check_label(label), room)}{FIFO_SUFFIX}"
+
+
+def label_of_queue(prefix: str, name: str) -> str | None:
+    """The label of a queue by its name: '' for queues that belong to none, None where the name only has a label's hash."""
+    inner = name.removeprefix(f"{prefix}-").removesuffix(FIFO_SUFFIX)
+    if _HASHED.fullmatch(inner):
+        return None
+    return "" if _RESERVED.fullmatch(inner) or f"{prefix}-{inner}{FIFO_SUFFIX}" != name else inner
 
 
 def placement_queue_name(prefix: str, cell: int, cells: int) -> str:

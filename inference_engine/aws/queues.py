@@ -137,6 +137,17 @@ class Queues:
         answer = await self._transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=names)
         return Backlog(*(int(answer["Attributes"][name]) for name in names))
 
+    async def listed(self, begin: str, most: int, token: str | None) -> tuple[list[str], str | None]:
+        """URLs of up to `most` (1,000) queues whose names begin so, and where the next ones begin; None after the last."""
+        page = {"NextToken": token} if token else {}
+        answer = await self._transport.call("sqs", "list_queues", QueueNamePrefix=begin, MaxResults=most, **page)
+        return answer.get("QueueUrls", []), answer.get("NextToken")
+
+    async def peek(self, url: str) -> str | None:
+        """The body of a message that may be received next, which stays where it is; it counts as received once more."""
+        messages = await self.receive(url, wait_seconds=0, visibility_seconds=0, max_messages=1)
+        return messages[0].body if messages else None
+
     async def close(self) -> None:
         """Wait for what is on its way."""
         await asyncio.gather(*(sender.close() for sender in self._senders.values()))

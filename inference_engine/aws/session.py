@@ -22,7 +22,7 @@ from ..errors import NotProvisionedError, TransportError
 
 log = logging.getLogger(__name__)
 
-Service = Literal["sqs", "dynamodb", "s3"]
+Service = Literal["sqs", "dynamodb", "s3", "cloudwatch", "ecs", "ssm"]
 
 #: Tries of one call before it fails; with backoff of up to 20 s each this outlasts a minute of throttling.
 MAX_TRIES = 10

@@ -53,13 +53,16 @@ class WaitingLabels:
         ]
 
     async def served(self, waiting: Waiting) -> None:
-        """Take a row away, unless it was rung for again in between, or only a moment ago."""
+        """Take a row away; one that was rung for only a moment ago stays, and its wait begins anew.
+
+        Nothing happens when it was rung for again in between.
+        """
+        row, seen = (_PARTITION, waiting.label), {":seen": {"N": repr(waiting.rung_at)}}
+        unchanged = "rung_at = :seen"
         if time.time() - waiting.rung_at < FRESH_SECONDS:
-            return
-        seen = {":seen": {"N": repr(waiting.rung_at)}}
-        await self._rows.delete(
-            _PARTITION, waiting.label, ConditionExpression="rung_at = :seen", ExpressionAttributeValues=seen
-        )
+            await self._rows.update(*row, "SET since = :seen", seen, ConditionExpression=unchanged)
+        else:
+            await self._rows.delete(*row, ConditionExpression=unchanged, ExpressionAttributeValues=seen)
 
     async def cursor(self) -> str | None:
         """Where the search through all queues goes on; None at the beginning."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from ..errors import BackendError, ModelLoadError
+from ..errors import BackendError, ModelLoadError, SettingsError
 from .base import LoadedModel, Work
 
 DEFAULT_THREADS = 8
@@ -33,7 +33,7 @@ class FunctionBackend:
         self._compute = compute_result
         self._load = load
         self._unload = unload
-        self._wants_label = "label" in _parameters(compute_result)
+        self._wants_label = _wants_label(compute_result)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference-engine-job")
 
     async def start(self) -> None:
@@ -75,9 +75,19 @@ class FunctionBackend:
         return await result if inspect.isawaitable(result) else result
 
 
-def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+def _wants_label(function: Callable[..., Any]) -> bool:
+    """Whether it takes a label. Raises SettingsError for a function that cannot be called for a job."""
     try:
-        return frozenset(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
         # Builtins have no signature that Python could tell.
-        return frozenset()
+        return False
+    wants = "label" in signature.parameters
+    try:
+        signature.bind(None, "message-id", **({"label": "label"} if wants else {}))
+    except TypeError as error:
+        raise SettingsError(
+            f"compute_result has the parameters {signature}; it is called as compute_result(body, message_id), "
+            f"or with label=… besides: {error}"
+        ) from None
+    return wants

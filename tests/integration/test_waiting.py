@@ -41,11 +41,13 @@ async def test_a_ring_in_between_keeps_the_row(aws: Aws, monkeypatch: pytest.Mon
     assert row.rung_at > before.rung_at
 
 
-async def test_a_fresh_ring_stays_whatever_the_queue_says(aws: Aws) -> None:
+async def test_a_fresh_ring_stays_whatever_the_queue_says_but_its_wait_begins_anew(aws: Aws) -> None:
+    await aws.waiting.note("resnet50")
     await aws.waiting.note("resnet50")
     [row] = await aws.waiting.all()
     await aws.waiting.served(row)
-    assert await aws.waiting.all() == [row]
+    [after] = await aws.waiting.all()
+    assert after.rung_at == after.since == row.rung_at > row.since
 
 
 async def test_the_search_through_all_queues_goes_on_where_it_was(aws: Aws) -> None:

@@ -56,12 +56,19 @@ def test_idle_time_is_charged_to_nobody() -> None:
 def test_a_job_that_fails_is_charged_as_well() -> None:
     clock = Clock()
     occupancy = Occupancy(clock)
-    with pytest.raises(ValueError, match="bad"), occupancy.spell() as failed:
-        clock.now += 3
-        raise ValueError("bad")
+    failed: list[Spell] = []
+
+    def fail() -> None:
+        with occupancy.spell() as spell:
+            failed.append(spell)
+            clock.now += 3
+            raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        run()
     with occupancy.spell() as after:
         clock.now += 1
-    assert (failed.share, after.share) == (3, 1)
+    assert (failed[0].share, after.share) == (3, 1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.001, 10)), min_size=1, max_size=60))

@@ -1,0 +1,107 @@
+"""Each minute: how much work waits, published for autoscaling; and a ring for every label that has work and no host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from inference_engine.aws.activity import Activity, read_activity
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.scaling import Scaling
+from inference_engine.backlog import LabelWork, Measures, label_seconds, measure, tasks
+from inference_engine.settings import Settings
+
+#: Labels whose numbers are written to the log, those with most work first; metrics by label would cost more than the jobs.
+LABELS_LOGGED = 50
+
+
+class BacklogSettings(BaseSettings):
+    """What only this function needs to know; environment variables INFERENCE_ENGINE_BACKLOG_…"""
+
+    model_config = SettingsConfigDict(env_prefix="INFERENCE_ENGINE_BACKLOG_", env_ignore_empty=True, frozen=True)
+
+    namespace: str = "InferenceEngine"
+    target_seconds: float = Field(60.0, gt=0, description="the backlog that one task is to have")
+    sweep_queues: int = Field(100, ge=0, le=1000, description="queues of all that are looked at besides, each time")
+    ecs_cluster: str | None = None
+    ecs_service: str | None = None
+
+
+class BacklogMetrics:
+    """The function's state between invocations: connections, and queue URLs."""
+
+    def __init__(self, aws: Aws, settings: BacklogSettings) -> None:
+        self._aws = aws
+        self._settings = settings
+        self._scaling = Scaling(aws.transport)
+
+    async def run(self) -> dict[str, Any]:
+        """Read, publish, ring, tidy up; the measures."""
+        began = time.monotonic()
+        activity, desired = await asyncio.gather(
+            read_activity(self._aws, sweep_queues=self._settings.sweep_queues), self._desired_tasks()
+        )
+        measures = measure(
+            activity.labels,
+            tasks(activity.fleets, activity.at, desired),
+            target_seconds=self._settings.target_seconds,
+            failing_labels=len(activity.failures),
+            now=activity.at,
+        )
+        await asyncio.gather(
+            self._scaling.publish(self._settings.namespace, self._aws.settings.prefix, measures),
+            *(self._aws.load_requests.ring(label) for label in activity.to_ring()),
+            *(self._aws.waiting.served(row) for row in activity.served()),
+        )
+        print(json.dumps(_log_record(activity, measures, time.monotonic() - began)))
+        return asdict(measures)
+
+    async def _desired_tasks(self) -> int | None:
+        if not (self._settings.ecs_cluster and self._settings.ecs_service):
+            return None
+        return await self._scaling.desired_tasks(self._settings.ecs_cluster, self._settings.ecs_service)
+
+
+def _log_record(activity: Activity, measures: Measures, seconds: float) -> dict[str, Any]:
+    active = [work for work in activity.labels if work.jobs]
+    costs = sorted(zip(label_seconds(active), active, strict=True), key=lambda pair: -pair[0])
+    return {
+        "message": "backlog",
+        **asdict(measures),
+        "labels": [_label_record(work, cost, activity.at) for cost, work in costs[:LABELS_LOGGED]],
+        "failures": [asdict(failure) for failure in activity.failures[:LABELS_LOGGED]],
+        "asked": len(activity.labels),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _label_record(work: LabelWork, cost: float, now: float) -> dict[str, Any]:
+    age = round(now - work.oldest_at, 1) if work.oldest_at is not None else None
+    return {
+        "label": work.label,
+        "visible": work.visible,
+        "in_flight": work.in_flight,
+        "hosts": work.hosts,
+        "lanes": work.lanes,
+        "backlog_seconds": round(cost, 3),
+        "oldest_job_age_seconds": age,
+    }
+
+
+_loop: asyncio.AbstractEventLoop | None = None
+_function: BacklogMetrics | None = None
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """The Lambda's entry. A warm one keeps its connections, and with them its event loop."""
+    global _loop, _function
+    if _loop is None or _function is None:
+        _loop = asyncio.new_event_loop()
+        _function = BacklogMetrics(Aws.for_producer(Settings(), threads=True), BacklogSettings())
+    return _loop.run_until_complete(_function.run())
