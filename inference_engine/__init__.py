@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .aws.client import DynamoDBClient
+from .aws.parameters import deployed_settings
 from .errors import InferenceEngineError, UnretryableError
 from .job import JobFailure, Response, ResultStatus
 from .producer import AsyncProducer, Producer
@@ -28,6 +29,7 @@ __all__ = [
     "ResultStatus",
     "Settings",
     "UnretryableError",
+    "deployed_settings",
     "errors",
 ]
 

@@ -49,6 +49,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings (each is also an environment variable INFERENCE_ENGINE_…)")
     for name, text in _SETTING_OPTIONS.items():
         group.add_argument(f"--{name}", metavar=name.upper(), help=text)
+    group.add_argument(
+        "--environment", metavar="NAME", help="an environment that Terraform deployed: its settings are read from SSM"
+    )
 
 
 def add_single_queue(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +73,12 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     given = {name: getattr(arguments, name, None) for name in _SETTING_OPTIONS}
     if table := getattr(arguments, "table", None):
         given["jobs_table"] = table
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    if environment := getattr(arguments, "environment", None):
+        from ..aws.parameters import deployed_settings
+
+        return deployed_settings(environment, region=given.pop("region", None), **given)
+    return Settings(**given)
 
 
 def positive(text: str) -> float:
