@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench bench-quick docs clean
+.PHONY: help venv demo test lint format lambdas e2e bench bench-quick docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -40,6 +40,12 @@ format: $(STAMP) ## write the code in the project's style
 test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
 	$(BIN)/python -m pytest $(ARGS)
 
+lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x86_64'
+	$(BIN)/python -m lambdas.package $(ARGS)
+
+e2e: $(STAMP) ## a deployed environment; ENVIRONMENT=prod
+	$(BIN)/python -m pytest e2e_test --environment '$(ENVIRONMENT)' $(ARGS)
+
 bench: $(STAMP) ## all benchmarks, about twenty minutes; ARGS='throughput' for some
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -50,5 +56,5 @@ docs: $(DOCS_STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean: ## remove everything that the targets above made here
-	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) lambdas/dist docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

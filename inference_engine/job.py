@@ -25,6 +25,8 @@ class ResultStatus(StrEnum):
         │  └───────────┘  ├──────► CANCELLED
         │   (released)    └──────► EXPIRED
         └────────────────────────► CANCELLED | EXPIRED | ERROR
+
+    Only a dead-lettered job's ERROR may become SUBMITTED again: when an operator redrives it.
     """
 
     SUBMITTED = "SUBMITTED"
@@ -36,7 +38,7 @@ class ResultStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether a job in this state never changes again."""
+        """Whether a job in this state never changes again, unless somebody redrives it."""
         return self not in (ResultStatus.SUBMITTED, ResultStatus.IN_PROGRESS)
 
 
@@ -97,6 +99,12 @@ class Job(BaseModel):
     )
     recorded: Literal[False] | None = Field(
         None, description="False where the producer writes no record, because only its waiting caller knows of the job"
+    )
+    message_id: str | None = Field(
+        None, description="the id under which its result is kept, where this message is not its first: it was redriven"
+    )
+    redrive: int | None = Field(
+        None, ge=1, description="how often it was redriven, where it was; its messages are told apart by this"
     )
 
     def encode(self) -> str:

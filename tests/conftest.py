@@ -12,6 +12,9 @@ from inference_engine.aws.connect import Aws
 from inference_engine.aws.provision import provision_now
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
+from tests.support.lambdas import lambda_zips
+
+__all__ = ["lambda_zips"]
 
 DEFAULTS = {
     "AWS_ACCESS_KEY_ID": "test",

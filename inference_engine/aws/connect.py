@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..settings import Settings
 from .blobs import Blobs
+from .dead_letters import DeadLetters
 from .jobs import JobRecords
 from .load_requests import LoadRequests
 from .queues import Queues
@@ -34,6 +35,7 @@ class Aws:
     waiting: WaitingLabels
     load_requests: LoadRequests
     load_polls: LoadRequests
+    dead_letters: DeadLetters
     _poll_transport: Transport | None = None
 
     @classmethod
@@ -58,17 +60,20 @@ class Aws:
         queues = Queues(transport, settings)
         polls = Queues(poll_transport, settings) if poll_transport else queues
         waiting = WaitingLabels(transport, settings.registry_table)
+        jobs = JobRecords(transport, settings.jobs_table, settings.result_ttl_seconds)
+        blobs = Blobs(transport, settings.bucket, settings.payload_max_bytes)
         return cls(
             settings=settings,
             transport=transport,
             queues=queues,
             polls=polls,
-            jobs=JobRecords(transport, settings.jobs_table, settings.result_ttl_seconds),
+            jobs=jobs,
             registry=Registry(transport, settings.registry_table, settings.cell),
-            blobs=Blobs(transport, settings.bucket, settings.payload_max_bytes),
+            blobs=blobs,
             waiting=waiting,
             load_requests=LoadRequests(queues, waiting, settings),
             load_polls=LoadRequests(polls, waiting, settings),
+            dead_letters=DeadLetters(transport, settings, queues, jobs, blobs),
             _poll_transport=poll_transport,
         )
 

@@ -48,10 +48,14 @@ class JobRecord:
         return {name: value for name, value in fields.items() if value is not None}
 
     def changes(self, before: JobRecord) -> dict[str, Any]:
-        """The attributes to set so that the record `before` becomes this one."""
-        known = before.fields()
-        changed = {name: value for name, value in self.fields().items() if known.get(name) != value}
-        return changed | ({"starts": 0} if before.starts and not self.starts else {})
+        """The attributes to set so that the record `before` becomes this one.
+
+        What says nothing any more is set to its empty value: that reads as if it were not there.
+        """
+        known, new = before.fields(), self.fields()
+        changed = {name: value for name, value in new.items() if known.get(name) != value}
+        emptied = {name: "" if isinstance(known[name], str) else 0 for name in known if name not in new}
+        return changed | emptied
 
     def guard(self) -> dict[str, Any]:
         """What a writer that saw this record expects to stand there still."""
@@ -75,9 +79,9 @@ class JobRecord:
             attempt=int(number("attempt")),
             starts=int(number("starts")),
             consumer=text("consumer"),
-            result=item["result"]["S"] if "result" in item else None,
-            result_ref=item["result_ref"]["S"] if "result_ref" in item else None,
-            error=JobFailure(type=text("error_type"), message=text("error_message")) if "error_type" in item else None,
+            result=text("result") or None,
+            result_ref=text("result_ref") or None,
+            error=JobFailure(type=text("error_type"), message=text("error_message")) if text("error_type") else None,
             submitted_at=number("submitted_at"),
             started_at=number("started_at"),
             finished_at=number("finished_at"),

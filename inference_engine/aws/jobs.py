@@ -5,10 +5,16 @@
                         start (n-th receive) ──► IN_PROGRESS  ┐
                         release ───────────────► SUBMITTED    │ only if status and attempt are what the writer last
                         finish ────────────────► SUCCESS | …  │ saw or wrote, not finished, and of no later attempt
-    cancel ────────────────────────────────────► CANCELLED    ┘
+    cancel ────────────────────────────────────► CANCELLED    │
+              dead letters
+              bury ────────────────────────────► ERROR        ┘ DeadLettered; makes the record where there is none
+    operator
+    redrive ───────────────────────────────────► SUBMITTED    only if ERROR by bury, or a redrive that got no further
 
-`attempt` is the fencing token: SQS's receive count, which only grows. Each write may be repeated after a lost answer: the
-second time it finds its own mark and agrees.
+`attempt` is the fencing token, and only grows: SQS's receive count of the message, which begins at 1 again with the new message
+of a redriven job, so each redrive raises it by ATTEMPTS_PER_MESSAGE. Of all messages that a job ever had, only the one
+that its record counts by can still change it: what consumers or the dead-letter queue bring of earlier ones is void.
+Each write may be repeated after a lost answer: the second time it finds its own mark and agrees.
 
 Two of these writes are left out where nobody could tell. A job that is over within a moment is never noted as IN_PROGRESS:
 `look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
@@ -21,10 +27,11 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
+from typing import Any
 
 from ..job import Job, JobFailure, ResultStatus
+from .attempts import ATTEMPTS_PER_MESSAGE, Start, Ticket, attempts_before, redrives_of
 from .batching import Batcher
 from .job_record import JobRecord
 from .session import Transport
@@ -34,52 +41,10 @@ from .statements import BUSY_WAIT_SECONDS, Statements
 KEYS_PER_CALL = 100
 #: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
 MESSAGE_ID_MAX_CHARACTERS = 100
+#: The error's type of a job whose message was dead-lettered. Only such a job can be redriven.
+DEAD_LETTERED = "DeadLettered"
 #: Expiries are rounded up, so that a quick job's last write need not tell another one. DynamoDB deletes within days.
 EXPIRY_STEP_SECONDS = 60
-
-
-class Start(Enum):
-    """What came of the wish to start a job."""
-
-    STARTED = "started"
-    FINISHED = "the job has its result already"
-    STALE = "a later attempt has it"
-    EXHAUSTED = "it was started too often without an end"
-
-
-@dataclass(slots=True)
-class Ticket:
-    """One attempt of one job by one consumer; `known` is the record as this attempt last saw or wrote it."""
-
-    message_id: str
-    job: Job
-    attempt: int
-    consumer: str
-    known: JobRecord | None = None
-
-    @property
-    def noted(self) -> bool:
-        """Whether the record tells of this attempt."""
-        return self.known is not None and (self.known.attempt, self.known.consumer) == (self.attempt, self.consumer)
-
-    @property
-    def starts(self) -> int:
-        """Starts of the job that count, this one included once it is noted."""
-        return self.known.starts if self.known else 0
-
-    def submitted(self) -> JobRecord:
-        """The record as a producer writes it."""
-        job = self.job
-        return JobRecord(
-            self.message_id, job.label, job.request_id, ResultStatus.SUBMITTED, submitted_at=job.submitted_at
-        )
-
-    def forbidden_by(self, record: JobRecord) -> Start | None:
-        """Why this attempt may not go on, by what stands in the table."""
-        if record.status.finished:
-            return Start.FINISHED
-        others = record.attempt == self.attempt and record.consumer != self.consumer
-        return Start.STALE if others or record.attempt > self.attempt else None
 
 
 class JobRecords:
@@ -194,12 +159,52 @@ class JobRecords:
             known = refused.record
         return known is not None and known.status is ResultStatus.CANCELLED
 
+    async def bury(self, message_id: str, job: Job, failure: JobFailure) -> bool:
+        """End a job whose message was dead-lettered; False when it had ended otherwise, or was redriven since."""
+        ticket = Ticket(message_id, job, attempts_before(job) + ATTEMPTS_PER_MESSAGE - 1, "")
+        ticket.known = await self.current(message_id)
+
+        def buried(known: JobRecord) -> JobRecord:
+            return replace(known, status=ResultStatus.ERROR, finished_at=time.time(), error=failure)
+
+        if ticket.known is not None and ticket.forbidden_by(ticket.known):
+            obstacle: JobRecord | None = ticket.known
+        else:
+            obstacle = await self._advance(ticket, buried)
+        return obstacle is None or (_is_dead(obstacle) and redrives_of(obstacle) == (job.redrive or 0))
+
+    async def redrive(self, message_id: str, job: Job) -> Job | None:
+        """Make a dead-lettered job SUBMITTED again: the job to send, in a new message, under its old id.
+
+        None when there is nothing to redrive: it ended otherwise, or is on its way again. When nothing was sent after this
+        (a crash), the next call gives a job that supersedes this one, so that two messages never make two jobs.
+        """
+        known = await self.current(message_id)
+        while known is None or _may_be_redriven(known):
+            number = max(redrives_of(known) if known else 0, job.redrive or 0) + 1
+            again = job.model_copy(update={"message_id": message_id, "redrive": number, "recorded": None})
+            new = self._with_expiry(Ticket(message_id, again, 0, "").submitted(), again)
+            if known is None:
+                refused = await self._statements.insert(message_id, new.fields())
+            else:
+                refused = await self._statements.update(message_id, new.changes(known), known.guard())
+            if refused is None:
+                return again
+            # What an insert found, DynamoDB does not tell: the update that comes next is refused with it.
+            found = refused.record
+            known = found or (Ticket(message_id, job, 0, "").submitted() if known is None else None)
+        return None
+
     async def get(self, message_id: str) -> JobRecord | None:
         """The record of a job, eventually consistent; None when there is none or it has expired."""
         if not _possible(message_id):
             # DynamoDB would refuse the whole batch for it, and other callers' reads with it.
             return None
         return await self._reads.submit(message_id)
+
+    async def current(self, message_id: str) -> JobRecord | None:
+        """The record as it stands now: a consistent read, in a request of its own."""
+        return (await self._get_batch([message_id], consistent=True))[0] if _possible(message_id) else None
 
     async def close(self) -> None:
         """Wait for the writes under way."""
@@ -238,9 +243,10 @@ class JobRecords:
         expiry = max(time.time(), waits_until) + self._ttl_seconds
         return replace(record, expires_at=math.ceil(expiry / EXPIRY_STEP_SECONDS) * EXPIRY_STEP_SECONDS)
 
-    async def _get_batch(self, message_ids: list[str]) -> Sequence[JobRecord | None]:
+    async def _get_batch(self, message_ids: list[str], *, consistent: bool = False) -> Sequence[JobRecord | None]:
         found: dict[str, JobRecord] = {}
-        request = {self._table: {"Keys": [{"message_id": {"S": message_id}} for message_id in message_ids]}}
+        keys = [{"message_id": {"S": message_id}} for message_id in message_ids]
+        request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
         turn = 0
         while request:
             answer = await self._transport.call("dynamodb", "batch_get_item", RequestItems=request)
@@ -254,6 +260,16 @@ class JobRecords:
         now = time.time()
         records = (found.get(message_id) for message_id in message_ids)
         return [record if record and record.expires_at > now else None for record in records]
+
+
+def _is_dead(record: JobRecord) -> bool:
+    return record.status is ResultStatus.ERROR and record.error is not None and record.error.type == DEAD_LETTERED
+
+
+def _may_be_redriven(record: JobRecord) -> bool:
+    """Whether a job was buried, or is as a redrive left it, whose message may never have been sent."""
+    unsent = record.status is ResultStatus.SUBMITTED and record.attempt % ATTEMPTS_PER_MESSAGE == 0
+    return _is_dead(record) or unsent
 
 
 def _possible(message_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,17 +23,17 @@ class Scaling:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def desired_tasks(self, cluster: str, service: str) -> int | None:
-        """The service's desired count; None, with a warning, where ECS does not tell."""
+    async def desired_tasks(self, cluster: str, services: Sequence[str]) -> int | None:
+        """What up to ten services are asked for in all; None, with a warning, where ECS does not tell."""
         try:
-            answer = await self._transport.call("ecs", "describe_services", cluster=cluster, services=[service])
+            answer = await self._transport.call("ecs", "describe_services", cluster=cluster, services=list(services))
         except TransportError as error:
             log.warning("desired count unknown: %s", error)
             return None
-        if not answer["services"]:
-            log.warning("desired count unknown: no service %s in cluster %s", service, cluster)
+        if len(answer["services"]) < len(services):
+            log.warning("desired count unknown: cluster %s lacks one of the services %s", cluster, services)
             return None
-        return int(answer["services"][0]["desiredCount"])
+        return sum(int(service["desiredCount"]) for service in answer["services"])
 
     async def publish(self, namespace: str, deployment: str, measures: Measures) -> None:
         """All measures in one request (API Reference, PutMetricData: up to 1,000 metrics)."""

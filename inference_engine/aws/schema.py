@@ -9,6 +9,9 @@ from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
 RETENTION_SECONDS = 14 * 24 * 3600
+#: Six times the timeout of the Lambda that reads the dead-letter queue, 30 s, so that a throttled function may try again
+#: (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
 #: SQS takes 1 MiB; some providers still create queues with 256 KiB.
 MESSAGE_MAX_BYTES = 1_048_576
 
@@ -33,8 +36,8 @@ def label_queue_attributes(settings: Settings, dead_letter_arn: str) -> dict[str
 
 
 def dead_letter_queue_attributes(settings: Settings) -> dict[str, str]:
-    """Attributes of the dead-letter queue."""
-    return _FIFO | {"VisibilityTimeout": str(settings.visibility_timeout_seconds)}
+    """Attributes of the dead-letter queue; the same in every deployment."""
+    return _FIFO | {"VisibilityTimeout": str(DEAD_LETTER_VISIBILITY_SECONDS)}
 
 
 def placement_queue_attributes(settings: Settings) -> dict[str, str]:

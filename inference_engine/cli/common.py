@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from ..aws.connect import Aws
     from ..settings import Settings
+
+Result = TypeVar("Result")
 
 Commands = Any  # argparse's own type of what add_subparsers returns has no public name
 
@@ -79,6 +83,22 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
         return deployed_settings(environment, region=given.pop("region", None), **given)
     return Settings(**given)
+
+
+def with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Result]]) -> Result:
+    """What `use` returns, with AWS as a producer sees it: boto3 is enough."""
+    settings = settings_of(arguments)
+
+    async def run() -> Result:
+        from ..aws.connect import Aws
+
+        aws = Aws.for_producer(settings, threads=True)
+        try:
+            return await use(aws)
+        finally:
+            await aws.close()
+
+    return asyncio.run(run())
 
 
 def positive(text: str) -> float:

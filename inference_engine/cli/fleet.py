@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from .common import Commands, UsageError, add_json, add_settings, command, count, print_json, print_table, settings_of
+from .common import Commands, UsageError, add_json, add_settings, command, count, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
     from ..aws.connect import Aws
     from ..fleet import ConsumerView, Fleet, LabelSettings
-
-Result = TypeVar("Result")
 
 
 def add(commands: Commands) -> None:
@@ -76,28 +73,12 @@ def _add_labels(commands: Commands) -> None:
         action.set_defaults(run=run)
 
 
-def _with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Result]]) -> Result:
-    """What `use` returns, with AWS as a producer sees it: boto3 is enough."""
-    settings = settings_of(arguments)
-
-    async def run() -> Result:
-        from ..aws.connect import Aws
-
-        aws = Aws.for_producer(settings, threads=True)
-        try:
-            return await use(aws)
-        finally:
-            await aws.close()
-
-    return asyncio.run(run())
-
-
 def _list(arguments: argparse.Namespace) -> int:
     async def read(aws: Aws) -> tuple[list[LabelSettings], Fleet]:
         labels, fleet = await asyncio.gather(aws.registry.labels(), aws.registry.fleet())
         return labels, fleet
 
-    labels, fleet = _with_aws(arguments, read)
+    labels, fleet = with_aws(arguments, read)
     rows = label_rows(labels, fleet, time.time())
     if arguments.json:
         print_json(rows)
@@ -137,7 +118,7 @@ def _set(arguments: argparse.Namespace) -> int:
         await aws.registry.set_label(settings)
         return settings
 
-    settings = _with_aws(arguments, write)
+    settings = with_aws(arguments, write)
     if arguments.json:
         print_json(settings.model_dump())
     else:
@@ -159,7 +140,7 @@ def changed(settings: LabelSettings, changes: dict[str, Any]) -> LabelSettings:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    url = _with_aws(arguments, lambda aws: aws.queues.of_label(arguments.label, create=True))
+    url = with_aws(arguments, lambda aws: aws.queues.of_label(arguments.label, create=True))
     if arguments.json:
         print_json({"label": arguments.label, "queue_url": url})
     else:
@@ -168,7 +149,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _consumers(arguments: argparse.Namespace) -> int:
-    fleet = _with_aws(arguments, lambda aws: aws.registry.fleet())
+    fleet = with_aws(arguments, lambda aws: aws.registry.fleet())
     now = time.time()
     views = sorted(fleet.consumers, key=lambda view: view.consumer_id)
     if arguments.json:

@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from .. import payloads
+from ..aws.attempts import Start, Ticket
 from ..aws.connect import Aws
-from ..aws.jobs import Start, Ticket
 from ..backends.base import Backend, Work
 from ..errors import BackendLostError, DecodeError, EncodeError, PayloadTooLargeError, TransportError, UnretryableError
 from ..job import Job, JobFailure, ResultStatus

@@ -30,7 +30,7 @@ class BacklogSettings(BaseSettings):
     target_seconds: float = Field(60.0, gt=0, description="the backlog that one task is to have")
     sweep_queues: int = Field(100, ge=0, le=1000, description="queues of all that are looked at besides, each time")
     ecs_cluster: str | None = None
-    ecs_service: str | None = None
+    ecs_service: str | None = Field(None, description="the service, or one for each cell with commas between them")
 
 
 class BacklogMetrics:
@@ -65,7 +65,7 @@ class BacklogMetrics:
     async def _desired_tasks(self) -> int | None:
         if not (self._settings.ecs_cluster and self._settings.ecs_service):
             return None
-        return await self._scaling.desired_tasks(self._settings.ecs_cluster, self._settings.ecs_service)
+        return await self._scaling.desired_tasks(self._settings.ecs_cluster, self._settings.ecs_service.split(","))
 
 
 def _log_record(activity: Activity, measures: Measures, seconds: float) -> dict[str, Any]:

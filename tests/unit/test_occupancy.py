@@ -65,7 +65,7 @@ def test_a_job_that_fails_is_charged_as_well() -> None:
             raise ValueError("bad")
 
     with pytest.raises(ValueError, match="bad"):
-        run()
+        fail()
     with occupancy.spell() as after:
         clock.now += 1
     assert (failed[0].share, after.share) == (3, 1)

@@ -1,0 +1,206 @@
+"""dlq: the dead letters of a deployment, and what to do about them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .common import Commands, UsageError, add_json, add_settings, command, note, print_json, print_table, with_aws
+
+if TYPE_CHECKING:
+    from ..aws.connect import Aws
+    from ..aws.dead_letters import Buried
+    from ..aws.letters import Letter
+    from ..aws.queues import Backlog
+    from ..aws.redrive import Outcome
+
+#: Of a reason, in a table for people; --json has all of it.
+REASON_MAX_CHARACTERS = 70
+
+
+def add(commands: Commands) -> None:
+    """Declare the commands."""
+    parser = command(
+        commands,
+        "dlq",
+        "list dead letters, put them back, throw them away",
+        "A message that was received too often without an end is dead-lettered: its job ends as ERROR (DeadLettered), and\n"
+        "the message is kept as a letter for 14 days, under the id that posting returned.",
+        "  inference-engine dlq list --label resnet50\n"
+        "  inference-engine dlq redrive 7b2c…\n"
+        "  inference-engine dlq redrive --all --label resnet50\n"
+        "  inference-engine dlq purge --all --yes",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add_list(actions)
+    _add_redrive(actions)
+    _add_purge(actions)
+    collector = command(
+        actions,
+        "collect",
+        "do once what the dead-letter Lambda does",
+        "Take everything off the dead-letter queue: end the jobs as ERROR, keep the letters.\n"
+        "For deployments and local stacks without the Lambda. The exit code is 1 when something had to be left.",
+        "  inference-engine dlq collect && inference-engine dlq list",
+    )
+    _finish(collector, _collect)
+
+
+def _add_list(actions: Commands) -> None:
+    lister = command(
+        actions,
+        "list",
+        "print the letters that are kept",
+        "Print the letters that are kept, and how many messages still lie in the dead-letter queue.",
+        "  inference-engine dlq list --label resnet50\n  inference-engine dlq list --json | jq -r '.letters[].message_id'",
+    )
+    lister.add_argument("--label", metavar="LABEL", help="only letters of this label")
+    _finish(lister, _list)
+
+
+def _add_redrive(actions: Commands) -> None:
+    redriver = command(
+        actions,
+        "redrive",
+        "put jobs back on their queues",
+        "Put jobs back on their queues; whoever polls for them finds them under the same message id.\n"
+        "Remove the cause first. The exit code is 1 when a job could not be redriven.",
+        "  inference-engine dlq redrive 7b2c…\n  inference-engine dlq redrive --all --label resnet50 --ignore-deadline",
+    )
+    _add_choice(redriver)
+    redriver.add_argument(
+        "--ignore-deadline", action="store_true", help="drop deadlines that have passed instead of skipping such jobs"
+    )
+    _finish(redriver, _redrive)
+
+
+def _add_purge(actions: Commands) -> None:
+    purger = command(
+        actions,
+        "purge",
+        "throw letters away",
+        "Throw letters away for good. The records of their jobs stay ERROR until they expire.",
+        "  inference-engine dlq purge 7b2c…\n  inference-engine dlq purge --all --label resnet50 --yes",
+    )
+    _add_choice(purger)
+    purger.add_argument("--yes", action="store_true", help="do not ask")
+    _finish(purger, _purge)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("message_ids", metavar="MESSAGE_ID", nargs="*", help="the ids that `dlq list` prints")
+    parser.add_argument("--all", action="store_true", help="all letters, or with --label all of a label")
+    parser.add_argument("--label", metavar="LABEL", help="with --all: only letters of this label")
+
+
+def _finish(parser: argparse.ArgumentParser, run: Any) -> None:
+    add_json(parser)
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    async def read(aws: Aws) -> tuple[list[Letter], Backlog]:
+        return await aws.dead_letters.letters.all(arguments.label), await aws.dead_letters.waiting()
+
+    letters, waiting = with_aws(arguments, read)
+    if arguments.json:
+        rows = [letter.model_dump() | {"redrivable": letter.redrivable} for letter in letters]
+        print_json({"letters": rows, "queue": {"visible": waiting.visible, "in_flight": waiting.in_flight}})
+        return 0
+    if letters:
+        print_table(("MESSAGE ID", "LABEL", "DEAD SINCE", "REDRIVABLE", "REASON"), [_line(one) for one in letters])
+    else:
+        print("no dead letters" + (f" of label {arguments.label!r}" if arguments.label else ""))
+    if waiting.total:
+        note(f"inference-engine: {waiting.total} messages lie in the dead-letter queue; `dlq collect` takes them")
+    return 0
+
+
+def _line(letter: Letter) -> tuple[Any, ...]:
+    since = datetime.fromtimestamp(letter.dead_at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    reason = letter.reason
+    if len(reason) > REASON_MAX_CHARACTERS:
+        reason = reason[: REASON_MAX_CHARACTERS - 1] + "…"
+    return letter.message_id, letter.label, f"{since} UTC", "yes" if letter.redrivable else "no", reason
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    _check_choice(arguments)
+
+    async def redrive(aws: Aws) -> list[Outcome]:
+        from ..aws.redrive import Redriver
+
+        chosen = await _chosen(aws, arguments)
+        return await Redriver(aws).redrive(chosen, ignore_deadline=arguments.ignore_deadline)
+
+    return _show(with_aws(arguments, redrive), arguments)
+
+
+def _purge(arguments: argparse.Namespace) -> int:
+    _check_choice(arguments)
+    if not (arguments.yes or sys.stdin.isatty()):
+        raise UsageError("nobody to ask whether to throw letters away; give --yes")
+
+    async def purge(aws: Aws) -> list[Outcome]:
+        from ..aws.redrive import Redriver
+
+        chosen = await _chosen(aws, arguments)
+        if not chosen or not (arguments.yes or _confirmed(len(chosen))):
+            return []
+        return await Redriver(aws).purge(chosen)
+
+    return _show(with_aws(arguments, purge), arguments)
+
+
+def _check_choice(arguments: argparse.Namespace) -> None:
+    if bool(arguments.message_ids) == arguments.all:
+        raise UsageError("give message ids, or --all")
+    if arguments.label and not arguments.all:
+        raise UsageError("--label goes with --all")
+
+
+async def _chosen(aws: Aws, arguments: argparse.Namespace) -> list[str]:
+    if not arguments.all:
+        return list(arguments.message_ids)
+    return [letter.message_id for letter in await aws.dead_letters.letters.all(arguments.label)]
+
+
+def _confirmed(count: int) -> bool:
+    answer = input(f"Throw away {count} dead letter{'s' * (count != 1)} for good? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _show(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print_json([_fields(outcome) for outcome in outcomes])
+    elif outcomes:
+        rows = [(one.message_id, one.label, one.detail or one.verdict.value) for one in outcomes]
+        print_table(("MESSAGE ID", "LABEL", "OUTCOME"), rows)
+    else:
+        note("inference-engine: nothing done")
+    return 0 if all(outcome.ok for outcome in outcomes) else 1
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    fields = {"message_id": outcome.message_id, "label": outcome.label, "outcome": verdict.name.lower()}
+    return fields | {"detail": outcome.detail or verdict.value}
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    buried: Buried = with_aws(arguments, lambda aws: aws.dead_letters.collect())
+    if arguments.json:
+        print_json(
+            {
+                "letters": [letter.model_dump() for letter in buried.letters],
+                "failed": [message.sent_id for message in buried.failed],
+            }
+        )
+    else:
+        print(f"{len(buried.letters)} dead letters collected")
+    if buried.failed:
+        note(f"inference-engine: {len(buried.failed)} messages could not be dealt with and stay in the queue")
+    return 1 if buried.failed else 0

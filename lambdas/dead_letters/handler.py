@@ -1,0 +1,64 @@
+"""As messages come to the dead-letter queue: their jobs end as ERROR, and they are kept for redrive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.dead_letters import Buried
+from inference_engine.aws.letters import DeadMessage
+from inference_engine.settings import Settings
+
+#: The namespace of all metrics of a deployment, and the variable that renames it.
+NAMESPACE = "InferenceEngine"
+NAMESPACE_VARIABLE = "INFERENCE_ENGINE_BACKLOG_NAMESPACE"
+
+_loop: asyncio.AbstractEventLoop | None = None
+_aws: Aws | None = None
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """The Lambda's entry; a warm one keeps its connections, and with them its event loop.
+
+    Needs an event source mapping with ReportBatchItemFailures: what could not be dealt with is named in the answer, comes
+    again, and may have been dealt with in part.
+    """
+    global _loop, _aws
+    if _loop is None or _aws is None:
+        _loop = asyncio.new_event_loop()
+        _aws = Aws.for_producer(Settings(), threads=True)
+    messages = [DeadMessage.of_event(record) for record in event["Records"]]
+    buried = _loop.run_until_complete(_aws.dead_letters.bury(messages))
+    namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
+    print(json.dumps(metric_record(buried, namespace, _aws.settings.prefix, time.time())))
+    return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in buried.failed]}
+
+
+def metric_record(buried: Buried, namespace: str, deployment: str, now: float) -> dict[str, Any]:
+    """A log record that CloudWatch reads a metric from (User Guide, "Embedded metric format specification").
+
+    The letters are properties: to be searched for in the log, not to be paid for as dimensions.
+    """
+    return {
+        "_aws": {
+            "Timestamp": int(now * 1000),
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [["Deployment"]],
+                    "Metrics": [{"Name": "DeadLetters", "Unit": "Count"}],
+                }
+            ],
+        },
+        "Deployment": deployment,
+        "DeadLetters": len(buried.letters),
+        "letters": [
+            {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason}
+            for letter in buried.letters
+        ],
+        "failed": [message.sent_id for message in buried.failed],
+    }

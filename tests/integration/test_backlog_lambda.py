@@ -1,0 +1,31 @@
+"""The backlog function as it is uploaded, with a thousand labels that have work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.queues import OutgoingMessage
+from inference_engine.job import Job
+from tests.support.lambdas import function
+
+LABELS = 1000
+
+
+async def send_one(aws: Aws, label: str) -> None:
+    """A job whose producer has rung."""
+    job = Job(label=label, request_id="r", body="1", submitted_at=0.0)
+    await aws.queues.send(await aws.queues.of_label(label), OutgoingMessage(job.encode(), label, label))
+    await aws.waiting.note(label)
+
+
+async def test_a_thousand_labels_with_work(aws: Aws, lambda_zips: dict[str, Path]) -> None:
+    await asyncio.gather(*(send_one(aws, f"label-{number}") for number in range(LABELS)))
+    with function("backlog-metrics", lambda_zips["backlog_metrics"], aws.settings) as client:
+        answer = await asyncio.to_thread(client.invoke, FunctionName=f"{aws.settings.prefix}-backlog-metrics")
+        measures = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, measures
+    assert measures["active_labels"] == measures["unserved_labels"] == measures["jobs_visible"] == LABELS
+    assert measures["requires_consumer"] == 1
