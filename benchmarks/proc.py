@@ -12,19 +12,28 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def tree_cpu_seconds(pid: int) -> float:
     """Processor time (user and system) of a process and all that descend from it and still run."""
+    # proc(5), after the name: fields 14 and 15 are user and system time.
+    found = (_stat(one) for one in (pid, *descendants(pid)))
+    return sum(int(fields[11]) + int(fields[12]) for fields in found if fields) / _TICKS_PER_SECOND
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process started, that those started, and so on, which still run."""
     children: defaultdict[int, list[int]] = defaultdict(list)
-    ticks: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
-            # proc(5), after the name: field 4 is the parent, 14 and 15 are user and system time.
+            # proc(5), after the name: field 4 is the parent.
             children[int(fields[1])].append(int(entry.name))
-            ticks[int(entry.name)] = int(fields[11]) + int(fields[12])
-    total, waiting = 0, [pid]
-    while waiting:
-        one = waiting.pop()
-        total += ticks.get(one, 0)
-        waiting += children[one]
-    return total / _TICKS_PER_SECOND
+    found = list(children[pid])
+    for one in found:
+        found += children[one]
+    return found
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had in RAM (proc(5), status: VmHWM)."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 def resident_bytes(pid: int) -> int:
