@@ -1,0 +1,111 @@
+################################################################################
+# For clients
+################################################################################
+
+output "prefix" {
+  description = "What all names begin with."
+  value       = local.prefix
+}
+
+output "parameter_path" {
+  description = "Path of the SSM parameters that clients read."
+  value       = local.parameter_path
+}
+
+output "settings" {
+  description = "Settings of the library by name; each is also an SSM parameter and an environment variable INFERENCE_ENGINE_NAME of the consumers."
+  value       = local.settings
+}
+
+output "policy_arns" {
+  description = "ARNs of the policies to attach by role: producer, consumer, operator, backlog-metrics, dead-letters."
+  value       = module.policies.arns
+}
+
+output "policy_json" {
+  description = "Documents of those policies by role, for roles of other accounts or tools."
+  value       = module.policies.json
+}
+
+################################################################################
+# What was made
+################################################################################
+
+output "queues" {
+  description = "Queues: dead_letters, placement by cell, labels by label, each with name, arn and url."
+  value = {
+    dead_letters = module.queues.dead_letters
+    placement    = module.queues.placement
+    labels       = module.queues.labels
+  }
+}
+
+output "tables" {
+  description = "DynamoDB tables: jobs and registry, each with name and arn."
+  value       = { jobs = module.tables.jobs, registry = module.tables.registry }
+}
+
+output "buckets" {
+  description = "S3 buckets: payloads and models."
+  value       = { payloads = module.payloads.name, models = module.models.name }
+}
+
+output "repository_urls" {
+  description = "ECR repositories: consumer, and triton for a mirror of NVIDIA's image."
+  value       = module.repositories.urls
+}
+
+output "functions" {
+  description = "Lambda functions: backlog_metrics and dead_letters."
+  value       = { backlog_metrics = module.backlog_metrics.name, dead_letters = module.dead_letters.name }
+}
+
+output "cluster_name" {
+  description = "ECS cluster."
+  value       = module.cluster.name
+}
+
+output "service_names" {
+  description = "ECS services by cell."
+  value       = { for cell, service in module.consumer_service : cell => service.name }
+}
+
+output "task_definition_arns" {
+  description = "Task definitions with their revision, by cell."
+  value       = { for cell, task in module.consumer_task : cell => task.task_definition_arn }
+}
+
+output "containers" {
+  description = "Container definitions by cell and name."
+  value       = { for cell, task in module.consumer_task : cell => task.containers }
+}
+
+output "task_role_arns" {
+  description = "Roles of the tasks by cell."
+  value       = { for cell, task in module.consumer_task : cell => task.task_role_arn }
+}
+
+output "execution_policy_json" {
+  description = "Documents of the execution roles' policies by cell."
+  value       = { for cell, task in module.consumer_task : cell => task.execution_policy_json }
+}
+
+output "task_security_group_ids" {
+  description = "Security groups of the tasks by cell."
+  value       = { for cell, service in module.consumer_service : cell => service.security_group_id }
+}
+
+output "scaling" {
+  description = "Scalable targets by cell: resource_id, min_capacity, max_capacity."
+  value       = { for cell, scaling in module.autoscaling : cell => scaling.target }
+}
+
+output "alarm_arns" {
+  description = "ARNs of the alarms by name."
+  value       = module.alarms.arns
+}
+
+output "dashboard_name" {
+  description = "CloudWatch dashboard."
+  value       = module.dashboard.name
+}

@@ -1,0 +1,203 @@
+# Wrong inputs end in a sentence that says what is wrong, before anything is made.
+
+mock_provider "aws" {
+  source = "../mocks"
+}
+
+variables {
+  environment                 = "prod"
+  vpc_id                      = "vpc-0123456789abcdef0"
+  subnet_ids                  = ["subnet-0a"]
+  endpoint_security_group_ids = ["sg-0a"]
+  prefix_list_ids             = { s3 = "pl-0a", dynamodb = "pl-0b" }
+  lambda_zips_dir             = "../mocks/zips"
+  message_max_bytes           = 262144
+}
+
+run "names" {
+  command = plan
+
+  variables {
+    # The rights of "prod" would reach the queues of "prod-eu".
+    environment      = "prod-eu"
+    prefix           = "team a"
+    vpc_id           = "prod"
+    subnet_ids       = []
+    alarm_topic_arns = ["alarms"]
+    kms_key_arn      = "alias/mine"
+  }
+
+  expect_failures = [
+    var.environment, var.prefix, var.vpc_id, var.subnet_ids, var.alarm_topic_arns, var.kms_key_arn,
+  ]
+}
+
+run "limits_of_services" {
+  command = plan
+
+  variables {
+    message_max_bytes                    = 2097152
+    visibility_timeout_seconds           = 43201
+    wait_time_seconds                    = 21
+    max_receive_count                    = 4
+    payload_retention_days               = 14
+    log_retention_days                   = 31
+    oldest_job_age_seconds               = 0
+    lambda_runtime                       = "nodejs22.x"
+    lambda_architecture                  = "ARM64"
+    backlog_metrics_reserved_concurrency = 0
+  }
+
+  expect_failures = [
+    var.message_max_bytes, var.visibility_timeout_seconds, var.wait_time_seconds, var.max_receive_count,
+    var.payload_retention_days, var.log_retention_days, var.oldest_job_age_seconds, var.lambda_runtime,
+    var.lambda_architecture, var.backlog_metrics_reserved_concurrency,
+  ]
+}
+
+run "tasks_without_a_way_to_aws" {
+  command = plan
+
+  variables {
+    endpoint_security_group_ids = []
+    prefix_list_ids             = {}
+  }
+
+  expect_failures = [var.egress_cidr_blocks]
+}
+
+run "a_task_size_that_fargate_does_not_have" {
+  command = plan
+
+  variables {
+    compute = { cpu = 1024, memory_mib = 16384 }
+  }
+
+  expect_failures = [var.compute]
+}
+
+run "a_gpu_on_fargate" {
+  command = plan
+
+  variables {
+    compute = { gpu_capacity_provider = "FARGATE" }
+  }
+
+  expect_failures = [var.compute]
+}
+
+run "no_capacity_provider_with_a_share" {
+  command = plan
+
+  variables {
+    compute = { fargate_weight = 0, fargate_spot_weight = 0 }
+  }
+
+  expect_failures = [var.compute]
+}
+
+run "a_drain_that_ecs_would_cut_off" {
+  command = plan
+
+  variables {
+    consumer = { drain_seconds = 120 }
+  }
+
+  expect_failures = [var.consumer]
+}
+
+run "an_exit_of_triton_that_ecs_would_cut_off" {
+  command = plan
+
+  variables {
+    triton = { exit_timeout_seconds = 115 }
+  }
+
+  expect_failures = [var.triton]
+}
+
+run "nothing_that_computes" {
+  command = plan
+
+  variables {
+    triton = { enabled = false }
+  }
+
+  expect_failures = [var.consumer]
+}
+
+run "fewer_tasks_at_most_than_at_least" {
+  command = plan
+
+  variables {
+    scaling = { min_capacity = 5, max_capacity = 4 }
+  }
+
+  expect_failures = [var.scaling]
+}
+
+run "cells_that_nothing_would_wake" {
+  command = plan
+
+  variables {
+    cells   = 2
+    scaling = { min_capacity = 0 }
+  }
+
+  expect_failures = [var.scaling]
+}
+
+run "a_schedule_that_is_none" {
+  command = plan
+
+  variables {
+    scaling = { schedules = { morning = { schedule = "at eight", min_capacity = 1, max_capacity = 2 } } }
+  }
+
+  expect_failures = [var.scaling]
+}
+
+run "labels_whose_queues_the_library_names_otherwise" {
+  command = plan
+
+  module {
+    source = "../modules/queues"
+  }
+
+  variables {
+    prefix = "prod"
+    labels = ["my model", "dead-letters"]
+  }
+
+  expect_failures = [var.labels]
+}
+
+run "labels_of_reserved_names" {
+  command = plan
+
+  module {
+    source = "../modules/queues"
+  }
+
+  variables {
+    prefix = "prod"
+    labels = ["placement--0"]
+  }
+
+  expect_failures = [var.labels]
+}
+
+run "a_label_too_long_for_a_queue" {
+  command = plan
+
+  module {
+    source = "../modules/queues"
+  }
+
+  variables {
+    prefix = "inference-engine-production"
+    labels = ["a-label-of-so-many-characters-that-the-name-of-its-queue-is-over-the-limit"]
+  }
+
+  expect_failures = [aws_sqs_queue.label]
+}

@@ -1,0 +1,143 @@
+mock_provider "aws" {
+  source = "../mocks"
+}
+
+variables {
+  prefix                 = "prod"
+  metric_namespace       = "InferenceEngine"
+  dead_letter_queue_name = "prod-dead-letters.fifo"
+  table_names            = ["prod-jobs", "prod-registry"]
+  function_names         = ["prod-backlog-metrics", "prod-dead-letters"]
+  oldest_job_age_seconds = 900
+  max_tasks              = 8
+  target_backlog_seconds = 60
+}
+
+run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    topic_arns  = ["arn:aws:sns:eu-central-1:123456789012:alarms"]
+    runbook_url = "https://example.org/runbook.html"
+  }
+
+  assert {
+    condition     = alltrue([for text in values(output.descriptions) : can(regex("Runbook: https://example.org/runbook.html#[a-z-]+$", text))])
+    error_message = "An alarm does not say where its section of the runbook is."
+  }
+
+  assert {
+    condition = toset([for text in values(output.descriptions) : regex("#([a-z-]+)$", text)[0]]) == toset([
+      "dead-letters", "dead-letter-queue-not-drained", "oldest-job-age", "unserved-labels", "failing-labels", "no-consumer",
+      "backlog-metrics-missing", "lambda-errors", "throttled-tables", "at-maximum-capacity",
+    ])
+    error_message = "The runbook has a section for each of these, and for no other."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(
+        values(aws_cloudwatch_metric_alarm.single), values(aws_cloudwatch_metric_alarm.combined), values(aws_cloudwatch_metric_alarm.lambda_errors),
+        values(aws_cloudwatch_metric_alarm.throttles), [aws_cloudwatch_metric_alarm.metrics_missing],
+      ) : tolist(alarm.alarm_actions) == tolist(["arn:aws:sns:eu-central-1:123456789012:alarms"])
+    ])
+    error_message = "An alarm tells nobody."
+  }
+}
+
+run "silence_of_the_metrics_is_an_alarm" {
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    runbook_url = "runbook"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.metrics_missing.treat_missing_data == "breaching"
+    error_message = "Missing data must raise the alarm that is about missing data."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in values(aws_cloudwatch_metric_alarm.single) : contains(["ignore", "notBreaching"], alarm.treat_missing_data)])
+    error_message = "Missing data has one alarm, not all of them."
+  }
+}
+
+run "thresholds" {
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    runbook_url = "runbook"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.single["oldest-job-age"].threshold == 900 && aws_cloudwatch_metric_alarm.single["dead-letters"].threshold == 0
+    error_message = "Thresholds are other than asked for."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.single["dead-letter-queue-not-drained"].evaluation_periods == 15 && aws_cloudwatch_metric_alarm.single["unserved-labels"].evaluation_periods == 10
+    error_message = "Alarms have other patience than they say."
+  }
+
+  assert {
+    condition = one([
+      for query in aws_cloudwatch_metric_alarm.combined["at-maximum-capacity"].metric_query : query.expression if query.id == "wrong"
+    ]) == "IF(running >= 8 AND backlog > 60, 1, 0)"
+    error_message = "All tasks run and the backlog is over its target."
+  }
+
+  assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.throttles) == ["prod-jobs-ReadThrottleEvents", "prod-jobs-WriteThrottleEvents", "prod-registry-ReadThrottleEvents", "prod-registry-WriteThrottleEvents"]
+    error_message = "Reads and writes of both tables are watched."
+  }
+}
+
+run "a_topic_that_is_none" {
+  command = plan
+
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    topic_arns  = ["me@example.org"]
+    runbook_url = "runbook"
+  }
+
+  expect_failures = [var.topic_arns]
+}
+
+run "the_dashboard_shows_each_chart_in_a_place_of_its_own" {
+  module {
+    source = "../modules/dashboard"
+  }
+
+  variables {
+    region                = "eu-central-1"
+    placement_queue_names = ["prod-placement.fifo"]
+    cluster_name          = "prod"
+    service_names         = ["prod-consumer"]
+  }
+
+  assert {
+    condition     = alltrue([for widget in jsondecode(output.body).widgets : length(widget.properties.metrics) > 0 && widget.properties.region == "eu-central-1"])
+    error_message = "A chart shows nothing."
+  }
+
+  assert {
+    condition     = length(distinct([for widget in jsondecode(output.body).widgets : "${widget.x} ${widget.y}"])) == length(jsondecode(output.body).widgets)
+    error_message = "Charts lie upon each other."
+  }
+
+  assert {
+    condition     = contains(jsondecode(output.body).widgets[0].properties.metrics, ["InferenceEngine", "BacklogSecondsPerTask", "Deployment", "prod"])
+    error_message = "The first chart is the backlog per task."
+  }
+}

@@ -1,0 +1,532 @@
+################################################################################
+# Names
+################################################################################
+
+variable "environment" {
+  description = "Name of this environment, for example prod. It is in the path of its SSM parameters and, unless prefix says otherwise, in all names."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{0,19}$", var.environment))
+    error_message = "environment must be 1 to 20 small letters and digits, beginning with a letter. No '-': the rights of 'prod' would reach the queues of 'prod-eu'."
+  }
+}
+
+variable "prefix" {
+  description = "What all names begin with; null for inference-engine-ENVIRONMENT. In one account and Region no prefix may be another one followed by '-'."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.prefix == null || can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
+    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+  }
+}
+
+variable "tags" {
+  description = "More tags of all resources."
+  type        = map(string)
+  default     = {}
+}
+
+################################################################################
+# Network: outputs of the endpoints stack
+################################################################################
+
+variable "vpc_id" {
+  description = "The VPC that tasks run in."
+  type        = string
+
+  validation {
+    condition     = can(regex("^vpc-[0-9a-f]+$", var.vpc_id))
+    error_message = "vpc_id must be the id of a VPC (vpc-...)."
+  }
+}
+
+variable "subnet_ids" {
+  description = "The private subnets that tasks run in."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.subnet_ids) > 0 && alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "subnet_ids must be ids of subnets (subnet-...), at least one."
+  }
+}
+
+variable "endpoint_security_group_ids" {
+  description = "Security groups of the VPC's interface endpoints (security_group_id of the endpoints stack), which tasks may reach."
+  type        = list(string)
+  default     = []
+}
+
+variable "prefix_list_ids" {
+  description = "Prefix lists of the VPC's gateway endpoints by service (prefix_list_ids of the endpoints stack), which tasks may reach."
+  type        = map(string)
+  default     = {}
+}
+
+variable "egress_cidr_blocks" {
+  description = "Other addresses that tasks may reach by HTTPS, for example 0.0.0.0/0 behind a NAT gateway."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for block in var.egress_cidr_blocks : can(cidrhost(block, 0))])
+    error_message = "egress_cidr_blocks must be CIDR blocks, for example 0.0.0.0/0."
+  }
+
+  validation {
+    condition     = length(var.egress_cidr_blocks) > 0 || (length(var.endpoint_security_group_ids) > 0 && length(var.prefix_list_ids) > 0)
+    error_message = "Tasks could not reach AWS: give endpoint_security_group_ids and prefix_list_ids (outputs of the endpoints stack), or egress_cidr_blocks."
+  }
+}
+
+################################################################################
+# Queues and jobs: settings of the library
+################################################################################
+
+variable "cells" {
+  description = "Parts that a large fleet is split into; each has a placement queue and a service of its own."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.cells >= 1 && var.cells <= 10 && floor(var.cells) == var.cells
+    error_message = "cells must be a whole number from 1 to 10."
+  }
+}
+
+variable "labels" {
+  description = "Labels whose queues exist before their first job. Other labels get theirs on their first post."
+  type        = set(string)
+  default     = []
+}
+
+variable "auto_create_queues" {
+  description = "Whether a label's queue is created on its first post. If not, only labels and `inference-engine labels create` make some."
+  type        = bool
+  default     = true
+}
+
+variable "message_max_bytes" {
+  description = "Largest message of the queues made here, in bytes; larger bodies travel through S3. Versions 5 of the AWS provider refuse more than 262144."
+  type        = number
+  default     = 1048576
+
+  validation {
+    condition     = var.message_max_bytes >= 131072 && var.message_max_bytes <= 1048576
+    error_message = "message_max_bytes must be 131072 to 1048576 (SQS's limit of 1 MiB; versions 5 of the AWS provider stop at 262144)."
+  }
+}
+
+variable "visibility_timeout_seconds" {
+  description = "How long a job of a consumer that died stays hidden from the others, in seconds."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.visibility_timeout_seconds >= 3 && var.visibility_timeout_seconds <= 43200
+    error_message = "visibility_timeout_seconds must be 3 to 43200 (12 hours)."
+  }
+}
+
+variable "wait_time_seconds" {
+  description = "How long a receive waits for a message, in seconds."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.wait_time_seconds >= 0 && var.wait_time_seconds <= 20
+    error_message = "wait_time_seconds must be 0 to 20."
+  }
+}
+
+variable "max_receive_count" {
+  description = "Receives before a message is dead-lettered."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_receive_count >= 5 && var.max_receive_count <= 1000
+    error_message = "max_receive_count must be 5 to 1000: messages that are given back count as received, so a low number dead-letters healthy jobs."
+  }
+}
+
+variable "payload_retention_days" {
+  description = "Days that bodies and results in S3 are kept. A message may wait for 14 days, and its body with it."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.payload_retention_days >= 15
+    error_message = "payload_retention_days must be at least 15: SQS keeps a message for 14 days, and it refers to its body."
+  }
+}
+
+################################################################################
+# Consumers
+################################################################################
+
+variable "compute" {
+  description = <<-EOT
+    What a task of the fleet gets, and where it runs.
+
+    cpu                      units; 1024 is a processor
+    memory_mib               for consumer, Triton and all loaded models together
+    architecture             X86_64 or ARM64, as the images
+    ephemeral_storage_gib    disk for models (Fargate)
+    fargate_base             tasks that run on FARGATE before any runs on FARGATE_SPOT
+    fargate_weight           share of the others on FARGATE …
+    fargate_spot_weight      … and on FARGATE_SPOT
+    gpu_capacity_provider    an ECS capacity provider of GPU instances, which exists already; null for Fargate
+    gpus                     GPUs of a task, with gpu_capacity_provider
+    minimum_healthy_percent  tasks that a deployment keeps at least …
+    maximum_percent          … and at most; 0 and 100 where there are no spare GPUs
+  EOT
+  type = object({
+    cpu                     = optional(number, 2048)
+    memory_mib              = optional(number, 8192)
+    architecture            = optional(string, "X86_64")
+    ephemeral_storage_gib   = optional(number, 50)
+    fargate_base            = optional(number, 1)
+    fargate_weight          = optional(number, 1)
+    fargate_spot_weight     = optional(number, 3)
+    gpu_capacity_provider   = optional(string)
+    gpus                    = optional(number, 1)
+    minimum_healthy_percent = optional(number, 100)
+    maximum_percent         = optional(number, 200)
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.compute.architecture)
+    error_message = "compute.architecture must be X86_64 or ARM64."
+  }
+
+  validation {
+    condition = var.compute.gpu_capacity_provider != null || contains(lookup({
+      256   = [512, 1024, 2048]
+      512   = range(1024, 4097, 1024)
+      1024  = range(2048, 8193, 1024)
+      2048  = range(4096, 16385, 1024)
+      4096  = range(8192, 30721, 1024)
+      8192  = range(16384, 61441, 4096)
+      16384 = range(32768, 122881, 8192)
+    }, tostring(var.compute.cpu), []), var.compute.memory_mib)
+    error_message = "Fargate has no task of that size. compute.cpu and compute.memory_mib go together: 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024), 8192 with 16384 to 61440 (4096), 16384 with 32768 to 122880 (8192)."
+  }
+
+  validation {
+    condition     = var.compute.ephemeral_storage_gib >= 21 && var.compute.ephemeral_storage_gib <= 200
+    error_message = "compute.ephemeral_storage_gib must be 21 to 200."
+  }
+
+  validation {
+    condition     = var.compute.gpu_capacity_provider != null || var.compute.fargate_weight + var.compute.fargate_spot_weight > 0
+    error_message = "compute.fargate_weight and compute.fargate_spot_weight must not both be 0: tasks would run nowhere."
+  }
+
+  validation {
+    condition     = min(var.compute.fargate_base, var.compute.fargate_weight, var.compute.fargate_spot_weight) >= 0
+    error_message = "compute.fargate_base and the weights must be at least 0."
+  }
+
+  validation {
+    condition     = var.compute.gpu_capacity_provider == null || !contains(["FARGATE", "FARGATE_SPOT"], coalesce(var.compute.gpu_capacity_provider, "none"))
+    error_message = "compute.gpu_capacity_provider must be a capacity provider of GPU instances: Fargate has no GPUs. Leave it null for Fargate."
+  }
+
+  validation {
+    condition     = var.compute.gpus >= 1 && floor(var.compute.gpus) == var.compute.gpus
+    error_message = "compute.gpus must be a whole number of at least 1; without GPUs leave gpu_capacity_provider null."
+  }
+
+  validation {
+    condition = (
+      var.compute.minimum_healthy_percent >= 0 && var.compute.minimum_healthy_percent <= 100
+      && var.compute.maximum_percent >= 100 && var.compute.maximum_percent > var.compute.minimum_healthy_percent
+    )
+    error_message = "compute.minimum_healthy_percent must be 0 to 100, maximum_percent at least 100 and above it: else a deployment could neither start nor stop a task."
+  }
+}
+
+variable "consumer" {
+  description = <<-EOT
+    The consumer.
+
+    image          null for image_tag of the repository made here
+    image_tag      tag in that repository; tags there cannot be overwritten
+    user           user or uid of the container; null for the image's own
+    command        arguments of `inference-engine consume`; null for Triton with models from the models bucket
+    models_prefix  folder of the models bucket that holds a folder per label
+    max_labels     labels that a task may hold at once
+    memory_budget  memory for models instead of max_labels, for example 12GiB
+    model_disk     disk that models may take, for example 40GiB; null for no limit
+    drain_seconds  how long a stopping consumer lets its jobs run on
+    environment    more environment variables, no secrets
+    policy_arns    more policies of the tasks' role, by a name of one's choice
+  EOT
+  type = object({
+    image         = optional(string)
+    image_tag     = optional(string, "1")
+    user          = optional(string, "10001")
+    command       = optional(list(string))
+    models_prefix = optional(string, "")
+    max_labels    = optional(number, 4)
+    memory_budget = optional(string)
+    model_disk    = optional(string)
+    drain_seconds = optional(number, 90)
+    environment   = optional(map(string), {})
+    policy_arns   = optional(map(string), {})
+  })
+  default = {}
+
+  validation {
+    condition     = var.triton.enabled || var.consumer.command != null
+    error_message = "Without Triton consumer.command must say what computes, for example [\"--function\", \"my_app:compute\"], and consumer.image hold it."
+  }
+
+  validation {
+    condition     = var.consumer.max_labels >= 1 && floor(var.consumer.max_labels) == var.consumer.max_labels
+    error_message = "consumer.max_labels must be a whole number of at least 1."
+  }
+
+  validation {
+    condition = alltrue([
+      for size in [var.consumer.memory_budget, var.consumer.model_disk] :
+      size == null || can(regex("^[0-9]+(\\.[0-9]+)?([kKmMgGtT]i?[bB]?)?$", size))
+    ])
+    error_message = "consumer.memory_budget and consumer.model_disk must be sizes such as 500MB or 12GiB."
+  }
+
+  validation {
+    condition     = var.consumer.drain_seconds > 0 && var.consumer.drain_seconds <= 110
+    error_message = "consumer.drain_seconds must be above 0 and at most 110: ECS kills the container 120 seconds after SIGTERM, and what was drained still has to be written."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.consumer.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))])
+    error_message = "consumer.environment must have names of letters, digits and '_'."
+  }
+}
+
+variable "triton" {
+  description = <<-EOT
+    The Triton server beside each consumer.
+
+    enabled               false for consumers that compute by themselves
+    image                 null for image_tag of the mirror repository made here
+    image_tag             tag in that repository
+    user                  user or uid of the container; NVIDIA's image has 1000; null for the image's own
+    exit_timeout_seconds  what a stopping server gives its models to finish
+    arguments             more options of tritonserver
+    shared_memory_mib     for Python models, on GPU instances; Fargate lets nobody choose
+  EOT
+  type = object({
+    enabled              = optional(bool, true)
+    image                = optional(string)
+    image_tag            = optional(string, "24.12-py3")
+    user                 = optional(string, "1000")
+    exit_timeout_seconds = optional(number, 20)
+    arguments            = optional(list(string), [])
+    shared_memory_mib    = optional(number, 1024)
+  })
+  default = {}
+
+  validation {
+    condition     = var.triton.exit_timeout_seconds >= 1 && var.triton.exit_timeout_seconds <= 110
+    error_message = "triton.exit_timeout_seconds must be 1 to 110: the container is killed ten seconds later, and 120 is ECS's limit."
+  }
+
+  validation {
+    condition     = var.triton.shared_memory_mib >= 64
+    error_message = "triton.shared_memory_mib must be at least 64."
+  }
+}
+
+variable "other_repository_arns" {
+  description = "ARNs of ECR repositories besides those made here that images are pulled from."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.other_repository_arns : can(regex("^arn:[^:]+:ecr:[^:]+:[0-9]{12}:repository/.+$", arn))])
+    error_message = "other_repository_arns must be ARNs of ECR repositories (arn:aws:ecr:REGION:ACCOUNT:repository/NAME)."
+  }
+}
+
+variable "scaling" {
+  description = <<-EOT
+    How many tasks run; per cell.
+
+    min_capacity                0 lets the fleet go when there is no work
+    max_capacity                the most tasks
+    target_backlog_seconds      seconds of work that each task may have before it
+    scale_in_cooldown_seconds   time between two steps down
+    scale_out_cooldown_seconds  time between two steps up
+    wake_tasks                  tasks that the step from zero starts
+    schedules                   other limits from a time on, by name: schedule as cron(...), rate(...) or at(...), timezone,
+                                min_capacity, max_capacity
+  EOT
+  type = object({
+    min_capacity               = optional(number, 0)
+    max_capacity               = optional(number, 4)
+    target_backlog_seconds     = optional(number, 60)
+    scale_in_cooldown_seconds  = optional(number, 300)
+    scale_out_cooldown_seconds = optional(number, 60)
+    wake_tasks                 = optional(number, 1)
+    schedules = optional(map(object({
+      schedule     = string
+      timezone     = optional(string, "UTC")
+      min_capacity = number
+      max_capacity = number
+    })), {})
+  })
+  default = {}
+
+  validation {
+    condition     = var.scaling.min_capacity >= 0 && var.scaling.max_capacity >= max(1, var.scaling.min_capacity)
+    error_message = "scaling.min_capacity must be at least 0, and max_capacity at least 1 and not below min_capacity."
+  }
+
+  validation {
+    condition     = var.cells == 1 || var.scaling.min_capacity >= 1
+    error_message = "With several cells scaling.min_capacity must be at least 1: what wakes a fleet from zero looks at the whole fleet, not at a cell."
+  }
+
+  validation {
+    condition     = var.scaling.wake_tasks >= 1 && var.scaling.wake_tasks <= var.scaling.max_capacity
+    error_message = "scaling.wake_tasks must be at least 1 and at most max_capacity."
+  }
+
+  validation {
+    condition     = var.scaling.target_backlog_seconds > 0
+    error_message = "scaling.target_backlog_seconds must be above 0."
+  }
+
+  validation {
+    condition     = min(var.scaling.scale_in_cooldown_seconds, var.scaling.scale_out_cooldown_seconds) >= 0
+    error_message = "The cooldowns of scaling must be at least 0 seconds."
+  }
+
+  validation {
+    condition = alltrue([
+      for action in values(var.scaling.schedules) :
+      can(regex("^(cron|rate|at)\\(.+\\)$", action.schedule)) && action.min_capacity >= 0 && action.max_capacity >= action.min_capacity
+    ])
+    error_message = "Each of scaling.schedules needs a schedule such as cron(0 8 ? * MON-FRI *), and a max_capacity not below its min_capacity."
+  }
+}
+
+################################################################################
+# Lambdas
+################################################################################
+
+variable "lambda_zips_dir" {
+  description = "Folder of backlog_metrics.zip and dead_letters.zip; null for lambdas/dist of this repository, where `make lambdas` puts them."
+  type        = string
+  default     = null
+}
+
+variable "lambda_runtime" {
+  description = "Lambda runtime, the same Python that the zips were made for."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
+    error_message = "lambda_runtime must be a Python runtime of Lambda, for example python3.13."
+  }
+}
+
+variable "lambda_architecture" {
+  description = "Processor architecture of the Lambdas, the same that the zips were made for."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
+  }
+}
+
+variable "backlog_metrics_reserved_concurrency" {
+  description = "Runs of backlog_metrics at the same time; null for no limit, in accounts whose quota of concurrent runs (10) allows no reservation."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.backlog_metrics_reserved_concurrency == null ? true : var.backlog_metrics_reserved_concurrency >= 1
+    error_message = "backlog_metrics_reserved_concurrency must be at least 1, or null."
+  }
+}
+
+################################################################################
+# Watching
+################################################################################
+
+variable "alarm_topic_arns" {
+  description = "SNS topics that are told of alarms."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$", arn))])
+    error_message = "alarm_topic_arns must be ARNs of SNS topics (arn:aws:sns:REGION:ACCOUNT:NAME)."
+  }
+}
+
+variable "oldest_job_age_seconds" {
+  description = "Age of the oldest waiting job that raises an alarm, in seconds."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.oldest_job_age_seconds > 0
+    error_message = "oldest_job_age_seconds must be above 0."
+  }
+}
+
+variable "runbook_url" {
+  description = "Address of the runbook; each alarm names its section there."
+  type        = string
+  default     = "docs/howto/runbook.md"
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept, one of the periods that CloudWatch Logs knows."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 or more years as CloudWatch Logs lists them."
+  }
+}
+
+################################################################################
+# Keeping and deleting
+################################################################################
+
+variable "kms_key_arn" {
+  description = "KMS key for tables, payloads, images and logs; null for AWS's own keys. Its policy must let CloudWatch Logs use it. Models stay under S3's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias or an id."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether DynamoDB refuses to delete the tables; false before a destroy."
+  type        = bool
+  default     = true
+}
+
+variable "force_destroy" {
+  description = "Whether buckets and repositories may be destroyed with what is in them."
+  type        = bool
+  default     = false
+}

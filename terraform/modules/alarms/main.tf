@@ -1,0 +1,210 @@
+locals {
+  dimensions = { Deployment = var.prefix }
+
+  # Alarms on one metric. Each is named after its section in the runbook.
+  #
+  # About missing data: `ignore` where the metric is published every minute, so that the alarm keeps its state while
+  # nothing is known (that nothing is known has an alarm of its own); `notBreaching` where there is a data point only
+  # when something happened.
+  single = {
+    dead-letters = {
+      text        = "Messages ended in the dead-letter queue; their jobs were given an error as result."
+      namespace   = var.metric_namespace
+      metric      = "DeadLetters"
+      dimensions  = local.dimensions
+      statistic   = "Sum"
+      over        = 0
+      minutes     = 1
+      when_absent = "notBreaching"
+    }
+    dead-letter-queue-not-drained = {
+      text        = "Messages stay in the dead-letter queue: the dead-letters function does not take them, and callers wait for nothing."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = var.dead_letter_queue_name }
+      statistic   = "Minimum"
+      over        = 0
+      minutes     = 15
+      when_absent = "notBreaching"
+    }
+    oldest-job-age = {
+      text        = "The oldest job has waited for more than ${var.oldest_job_age_seconds} seconds."
+      namespace   = var.metric_namespace
+      metric      = "OldestJobAgeSeconds"
+      dimensions  = local.dimensions
+      statistic   = "Maximum"
+      over        = var.oldest_job_age_seconds
+      minutes     = 5
+      when_absent = "ignore"
+    }
+    unserved-labels = {
+      text        = "For 10 minutes there have been labels with work that no consumer holds."
+      namespace   = var.metric_namespace
+      metric      = "UnservedLabels"
+      dimensions  = local.dimensions
+      statistic   = "Minimum"
+      over        = 0
+      minutes     = 10
+      when_absent = "ignore"
+    }
+    failing-labels = {
+      text        = "Models of some labels cannot be loaded; the labels' jobs fail."
+      namespace   = var.metric_namespace
+      metric      = "FailingLabels"
+      dimensions  = local.dimensions
+      statistic   = "Maximum"
+      over        = 0
+      minutes     = 5
+      when_absent = "ignore"
+    }
+  }
+
+  # Alarms on an expression of several metrics, which is 1 while something is wrong.
+  combined = {
+    no-consumer = {
+      text       = "For 10 minutes there has been work and no running consumer: tasks do not start, or die at once."
+      expression = "IF(visible > 0 AND running < 1, 1, 0)"
+      metrics    = { visible = "JobsVisible", running = "RunningTasks" }
+      minutes    = 10
+    }
+    at-maximum-capacity = {
+      text       = "For 15 minutes all ${var.max_tasks} tasks have run and the backlog is over its target: more capacity is needed than allowed."
+      expression = "IF(running >= ${var.max_tasks} AND backlog > ${var.target_backlog_seconds}, 1, 0)"
+      metrics    = { running = "RunningTasks", backlog = "BacklogSecondsPerTask" }
+      minutes    = 15
+    }
+  }
+
+  throttles = {
+    for pair in setproduct(var.table_names, ["ReadThrottleEvents", "WriteThrottleEvents"]) :
+    "${pair[0]}-${pair[1]}" => { table = pair[0], metric = pair[1] }
+  }
+}
+
+################################################################################
+# Backlog
+################################################################################
+
+resource "aws_cloudwatch_metric_alarm" "single" {
+  for_each = local.single
+
+  alarm_name          = "${var.prefix}-${each.key}"
+  alarm_description   = "${each.value.text} Runbook: ${var.runbook_url}#${each.key}"
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  period              = 60
+  evaluation_periods  = each.value.minutes
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.over
+  treat_missing_data  = each.value.when_absent
+  alarm_actions       = var.topic_arns
+  ok_actions          = var.topic_arns
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "combined" {
+  for_each = local.combined
+
+  alarm_name          = "${var.prefix}-${each.key}"
+  alarm_description   = "${each.value.text} Runbook: ${var.runbook_url}#${each.key}"
+  evaluation_periods  = each.value.minutes
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "ignore"
+  alarm_actions       = var.topic_arns
+  ok_actions          = var.topic_arns
+
+  metric_query {
+    id          = "wrong"
+    expression  = each.value.expression
+    label       = each.key
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value.metrics
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = var.metric_namespace
+        metric_name = metric_query.value
+        dimensions  = local.dimensions
+        stat        = "Maximum"
+        period      = 60
+      }
+    }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "metrics_missing" {
+  alarm_name          = "${var.prefix}-backlog-metrics-missing"
+  alarm_description   = "The backlog has not been measured for 5 minutes: nothing scales, and the other alarms are blind. Runbook: ${var.runbook_url}#backlog-metrics-missing"
+  namespace           = var.metric_namespace
+  metric_name         = "BacklogSeconds"
+  dimensions          = local.dimensions
+  statistic           = "SampleCount"
+  period              = 60
+  evaluation_periods  = 5
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  # Missing data is what this alarm is about.
+  treat_missing_data = "breaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}
+
+################################################################################
+# Lambdas and tables
+################################################################################
+
+resource "aws_cloudwatch_metric_alarm" "lambda_errors" {
+  for_each = var.function_names
+
+  alarm_name          = "${each.value}-errors"
+  alarm_description   = "The function ${each.value} fails. Runbook: ${var.runbook_url}#lambda-errors"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 5
+  datapoints_to_alarm = 2
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  # A function that does not run does not fail.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "throttles" {
+  for_each = local.throttles
+
+  alarm_name          = "${var.prefix}-throttled-tables-${each.key}"
+  alarm_description   = "DynamoDB throttles requests to ${each.value.table} (${each.value.metric}). Runbook: ${var.runbook_url}#throttled-tables"
+  namespace           = "AWS/DynamoDB"
+  metric_name         = each.value.metric
+  dimensions          = { TableName = each.value.table }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  # DynamoDB tells only of throttles that happened.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}

@@ -1,0 +1,19 @@
+locals {
+  all = concat(
+    values(aws_cloudwatch_metric_alarm.single),
+    values(aws_cloudwatch_metric_alarm.combined),
+    [aws_cloudwatch_metric_alarm.metrics_missing],
+    values(aws_cloudwatch_metric_alarm.lambda_errors),
+    values(aws_cloudwatch_metric_alarm.throttles),
+  )
+}
+
+output "arns" {
+  description = "ARNs of the alarms by name."
+  value       = { for alarm in local.all : alarm.alarm_name => alarm.arn }
+}
+
+output "descriptions" {
+  description = "What the alarms say, by name; each names its section of the runbook."
+  value       = { for alarm in local.all : alarm.alarm_name => alarm.alarm_description }
+}

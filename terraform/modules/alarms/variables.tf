@@ -1,0 +1,78 @@
+################################################################################
+# What is watched
+################################################################################
+
+variable "prefix" {
+  description = "What the alarms' names begin with; also the value of the backlog metrics' dimension Deployment."
+  type        = string
+}
+
+variable "metric_namespace" {
+  description = "CloudWatch namespace of the backlog metrics."
+  type        = string
+}
+
+variable "dead_letter_queue_name" {
+  description = "Name of the dead-letter queue."
+  type        = string
+}
+
+variable "table_names" {
+  description = "Names of the DynamoDB tables."
+  type        = set(string)
+}
+
+variable "function_names" {
+  description = "Names of the Lambda functions."
+  type        = set(string)
+}
+
+################################################################################
+# Thresholds
+################################################################################
+
+variable "oldest_job_age_seconds" {
+  description = "Age of the oldest waiting job that is too much, in seconds."
+  type        = number
+
+  validation {
+    condition     = var.oldest_job_age_seconds > 0
+    error_message = "oldest_job_age_seconds must be above 0."
+  }
+}
+
+variable "max_tasks" {
+  description = "The most tasks that autoscaling may run."
+  type        = number
+}
+
+variable "target_backlog_seconds" {
+  description = "The backlog per task that autoscaling aims at, in seconds."
+  type        = number
+}
+
+################################################################################
+# Who is told what
+################################################################################
+
+variable "topic_arns" {
+  description = "SNS topics that are told of an alarm and of its end."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.topic_arns : can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$", arn))])
+    error_message = "topic_arns must be ARNs of SNS topics (arn:aws:sns:REGION:ACCOUNT:NAME)."
+  }
+}
+
+variable "runbook_url" {
+  description = "Address of the runbook; an alarm names its section there."
+  type        = string
+}
+
+variable "tags" {
+  description = "Tags of the alarms."
+  type        = map(string)
+  default     = {}
+}

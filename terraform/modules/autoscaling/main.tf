@@ -1,0 +1,108 @@
+locals {
+  dimensions = { Deployment = var.deployment }
+}
+
+resource "aws_appautoscaling_target" "this" {
+  service_namespace  = "ecs"
+  scalable_dimension = "ecs:service:DesiredCount"
+  resource_id        = "service/${var.cluster_name}/${var.service_name}"
+  min_capacity       = var.scaling.min_capacity
+  max_capacity       = var.scaling.max_capacity
+
+  tags = var.tags
+}
+
+################################################################################
+# Between one task and the most: seconds of backlog that each desired task has before it
+################################################################################
+
+resource "aws_appautoscaling_policy" "backlog" {
+  name               = "${var.service_name}-backlog"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = var.scaling.target_backlog_seconds
+    scale_in_cooldown  = var.scaling.scale_in_cooldown_seconds
+    scale_out_cooldown = var.scaling.scale_out_cooldown_seconds
+
+    # By desired, not by running tasks: tasks that are still starting would be asked for again and again.
+    customized_metric_specification {
+      namespace   = var.metric_namespace
+      metric_name = "BacklogSecondsPerDesiredTask"
+      statistic   = "Average"
+
+      dimensions {
+        name  = "Deployment"
+        value = var.deployment
+      }
+    }
+  }
+}
+
+################################################################################
+# From zero: target tracking multiplies what is there, and nothing is
+################################################################################
+
+resource "aws_appautoscaling_policy" "wake" {
+  count = var.scaling.min_capacity == 0 ? 1 : 0
+
+  name               = "${var.service_name}-wake"
+  policy_type        = "StepScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  step_scaling_policy_configuration {
+    adjustment_type         = "ExactCapacity"
+    metric_aggregation_type = "Maximum"
+    cooldown                = var.scaling.scale_out_cooldown_seconds
+
+    step_adjustment {
+      metric_interval_lower_bound = 0
+      scaling_adjustment          = var.scaling.wake_tasks
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "wake" {
+  count = var.scaling.min_capacity == 0 ? 1 : 0
+
+  alarm_name          = "${var.service_name}-wake"
+  alarm_description   = "There is work, and no task runs or starts: the service takes its step from zero. It is no fault."
+  namespace           = var.metric_namespace
+  metric_name         = "RequiresConsumer"
+  dimensions          = local.dimensions
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  # No measurement is no reason to start tasks; that it is missing has an alarm of its own.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = [aws_appautoscaling_policy.wake[0].arn]
+
+  tags = var.tags
+}
+
+################################################################################
+# By the clock
+################################################################################
+
+resource "aws_appautoscaling_scheduled_action" "this" {
+  for_each = var.scaling.schedules
+
+  name               = "${var.service_name}-${each.key}"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+  schedule           = each.value.schedule
+  timezone           = each.value.timezone
+
+  scalable_target_action {
+    min_capacity = each.value.min_capacity
+    max_capacity = each.value.max_capacity
+  }
+}

@@ -1,0 +1,52 @@
+variable "cluster_name" {
+  description = "Name of the cluster."
+  type        = string
+}
+
+variable "service_name" {
+  description = "Name of the service whose tasks are scaled."
+  type        = string
+}
+
+variable "metric_namespace" {
+  description = "CloudWatch namespace of the backlog metrics."
+  type        = string
+}
+
+variable "deployment" {
+  description = "Value of the backlog metrics' dimension Deployment."
+  type        = string
+}
+
+variable "scaling" {
+  description = <<-EOT
+    min_capacity and max_capacity (tasks), target_backlog_seconds (seconds of work that each task may have before it),
+    scale_in_cooldown_seconds and scale_out_cooldown_seconds, wake_tasks (tasks that the step from zero starts),
+    schedules (by name: schedule as cron(...), rate(...) or at(...), timezone, min_capacity, max_capacity).
+  EOT
+  type = object({
+    min_capacity               = number
+    max_capacity               = number
+    target_backlog_seconds     = number
+    scale_in_cooldown_seconds  = number
+    scale_out_cooldown_seconds = number
+    wake_tasks                 = number
+    schedules = map(object({
+      schedule     = string
+      timezone     = string
+      min_capacity = number
+      max_capacity = number
+    }))
+  })
+
+  validation {
+    condition     = var.scaling.min_capacity >= 0 && var.scaling.max_capacity >= max(1, var.scaling.min_capacity)
+    error_message = "scaling.min_capacity must be at least 0, and max_capacity at least 1 and not below min_capacity."
+  }
+}
+
+variable "tags" {
+  description = "Tags of the scalable target and the alarm."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,133 @@
+################################################################################
+# Names and places
+################################################################################
+
+variable "name" {
+  description = "Family of the task definition; roles and log groups are named after it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,54}$", var.name))
+    error_message = "name must be 1 to 54 of letters, digits, '-' and '_': role names end in -execution and have 64 at most."
+  }
+}
+
+variable "partition" {
+  description = "AWS partition, for example aws."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS Region of the deployment."
+  type        = string
+}
+
+variable "account_id" {
+  description = "AWS account of the deployment."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id must be 12 digits."
+  }
+}
+
+################################################################################
+# Containers
+################################################################################
+
+variable "compute" {
+  description = <<-EOT
+    What a task gets:
+    cpu (units, 1024 is a processor), memory_mib, architecture (X86_64 or ARM64),
+    ephemeral_storage_gib (Fargate), gpus (more than zero: the task runs on EC2 instances of a capacity provider).
+  EOT
+  type = object({
+    cpu                   = number
+    memory_mib            = number
+    architecture          = string
+    ephemeral_storage_gib = number
+    gpus                  = number
+  })
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.compute.architecture)
+    error_message = "compute.architecture must be X86_64 or ARM64."
+  }
+}
+
+variable "consumer" {
+  description = "The consumer's container: image, command (arguments of `inference-engine consume`), user (null for the image's own)."
+  type = object({
+    image   = string
+    command = list(string)
+    user    = string
+  })
+
+  validation {
+    condition     = length(var.consumer.command) > 0
+    error_message = "consumer.command must say what computes, for example [\"--function\", \"my_app:compute\"]."
+  }
+}
+
+variable "triton" {
+  description = <<-EOT
+    The Triton sidecar: enabled, image, user (null for the image's own), exit_timeout_seconds (what it gives its models to
+    finish), arguments (more options of tritonserver), shared_memory_mib (on EC2; Fargate fixes it).
+  EOT
+  type = object({
+    enabled              = bool
+    image                = string
+    user                 = string
+    exit_timeout_seconds = number
+    arguments            = list(string)
+    shared_memory_mib    = number
+  })
+
+  validation {
+    condition     = var.triton.exit_timeout_seconds >= 1 && var.triton.exit_timeout_seconds <= 110
+    error_message = "triton.exit_timeout_seconds must be 1 to 110: the container is killed ten seconds later, and 120 is ECS's limit."
+  }
+}
+
+variable "environment" {
+  description = "Environment variables of the consumer; no secrets."
+  type        = map(string)
+}
+
+################################################################################
+# Rights, logs, tags
+################################################################################
+
+variable "task_policy_arns" {
+  description = "ARNs of the policies of the task's role, by a name of one's choice."
+  type        = map(string)
+}
+
+variable "repository_arns" {
+  description = "ARNs of the ECR repositories that images are pulled from."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.repository_arns) > 0
+    error_message = "repository_arns must name at least one repository."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+}
+
+variable "kms_key_arn" {
+  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags of all resources."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,109 @@
+locals {
+  # Metrics in the form of a dashboard: [namespace, name, dimension, value, …].
+  backlog = {
+    for name in [
+      "BacklogSecondsPerTask", "BacklogSecondsPerDesiredTask", "BacklogSeconds", "RunnableBacklogSeconds", "JobsVisible",
+      "JobsInFlight", "OldestJobAgeSeconds", "ActiveLabels", "UnservedLabels", "FailingLabels", "RunningTasks", "Slots",
+      "WantedTasks", "DeadLetters",
+    ] : name => [var.metric_namespace, name, "Deployment", var.prefix]
+  }
+  waiting = {
+    for name in concat([var.dead_letter_queue_name], var.placement_queue_names) :
+    name => ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]
+  }
+  functions = [
+    for pair in setproduct(var.function_names, ["Invocations", "Errors"]) : ["AWS/Lambda", pair[1], "FunctionName", pair[0]]
+  ]
+  tables = [
+    for pair in setproduct(var.table_names, ["ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"]) :
+    ["AWS/DynamoDB", pair[1], "TableName", pair[0]]
+  ]
+  load = [
+    for pair in setproduct(var.service_names, ["CPUUtilization", "MemoryUtilization"]) :
+    ["AWS/ECS", pair[1], "ClusterName", var.cluster_name, "ServiceName", pair[0]]
+  ]
+
+  # One chart each: statistic, metrics, and lines to compare them with.
+  charts = [
+    {
+      title   = "Backlog per task (seconds)"
+      stat    = "Average"
+      metrics = [local.backlog["BacklogSecondsPerTask"], local.backlog["BacklogSecondsPerDesiredTask"]]
+      lines   = { "target of autoscaling" = var.target_backlog_seconds }
+    },
+    {
+      title   = "Tasks"
+      stat    = "Maximum"
+      metrics = [local.backlog["RunningTasks"], local.backlog["WantedTasks"]]
+      lines   = { "the most" = var.max_tasks }
+    },
+    {
+      title   = "Jobs"
+      stat    = "Maximum"
+      metrics = [local.backlog["JobsVisible"], local.backlog["JobsInFlight"]]
+      lines   = {}
+    },
+    {
+      title   = "Backlog (seconds of work)"
+      stat    = "Maximum"
+      metrics = [local.backlog["BacklogSeconds"], local.backlog["RunnableBacklogSeconds"]]
+      lines   = {}
+    },
+    {
+      title   = "Age of the oldest job (seconds)"
+      stat    = "Maximum"
+      metrics = [local.backlog["OldestJobAgeSeconds"]]
+      lines   = { "alarm" = var.oldest_job_age_seconds }
+    },
+    {
+      title   = "Labels and slots"
+      stat    = "Maximum"
+      metrics = [for name in ["ActiveLabels", "UnservedLabels", "FailingLabels", "Slots"] : local.backlog[name]]
+      lines   = {}
+    },
+    {
+      title   = "Dead letters"
+      stat    = "Maximum"
+      metrics = [local.backlog["DeadLetters"], local.waiting[var.dead_letter_queue_name]]
+      lines   = {}
+    },
+    {
+      title   = "Load requests that wait"
+      stat    = "Maximum"
+      metrics = [for name in var.placement_queue_names : local.waiting[name]]
+      lines   = {}
+    },
+    { title = "Lambdas", stat = "Sum", metrics = local.functions, lines = {} },
+    { title = "Capacity that the tables use (units a minute)", stat = "Sum", metrics = local.tables, lines = {} },
+    { title = "Processor and memory of the tasks (percent)", stat = "Average", metrics = local.load, lines = {} },
+  ]
+
+  # Three charts in a row of 24 units.
+  chart_width  = 8
+  chart_height = 6
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = var.prefix
+  dashboard_body = jsonencode({
+    widgets = [
+      for index, chart in local.charts : {
+        type   = "metric"
+        x      = index % 3 * local.chart_width
+        y      = floor(index / 3) * local.chart_height
+        width  = local.chart_width
+        height = local.chart_height
+        properties = {
+          title       = chart.title
+          region      = var.region
+          view        = "timeSeries"
+          stat        = chart.stat
+          period      = 60
+          metrics     = chart.metrics
+          annotations = { horizontal = [for label, value in chart.lines : { label = label, value = value }] }
+          yAxis       = { left = { min = 0 } }
+        }
+      }
+    ]
+  })
+}

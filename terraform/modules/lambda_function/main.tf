@@ -1,0 +1,117 @@
+################################################################################
+# Role
+################################################################################
+
+data "aws_iam_policy_document" "assume" {
+  # Lambda sends no aws:SourceAccount when it assumes an execution role; iam:PassRole is what guards it.
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  name               = var.name
+  description        = "Execution role of the function ${var.name}"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+
+  tags = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "this" {
+  role       = aws_iam_role.this.name
+  policy_arn = var.policy_arn
+}
+
+################################################################################
+# Function
+################################################################################
+
+resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338:How long logs are kept is log_retention_days
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+
+  tags = var.tags
+}
+
+resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_50:X-Ray would need permissions on all resources; the function logs what it does
+  #checkov:skip=CKV_AWS_116:The schedule or the queue brings the work again after a failure
+  #checkov:skip=CKV_AWS_117:It calls AWS's own APIs alone and nothing inside a VPC
+  #checkov:skip=CKV_AWS_173:The environment holds names and numbers, no secrets
+  #checkov:skip=CKV_AWS_272:The zip comes from this repository and is built reproducibly
+  function_name    = var.name
+  description      = var.description
+  role             = aws_iam_role.this.arn
+  handler          = "handler.handle"
+  runtime          = var.runtime
+  architectures    = [var.architecture]
+  filename         = var.zip_path
+  source_code_hash = fileexists(var.zip_path) ? filebase64sha256(var.zip_path) : null
+  memory_size      = var.memory_mb
+  timeout          = var.timeout_seconds
+
+  reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
+
+  environment {
+    variables = var.environment
+  }
+
+  tags = var.tags
+
+  depends_on = [aws_iam_role_policy_attachment.this, aws_cloudwatch_log_group.this]
+}
+
+################################################################################
+# Triggers
+################################################################################
+
+resource "aws_cloudwatch_event_rule" "this" {
+  count = var.schedule == null ? 0 : 1
+
+  name                = var.name
+  description         = "Invokes ${var.name}"
+  schedule_expression = var.schedule
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  count = var.schedule == null ? 0 : 1
+
+  rule = aws_cloudwatch_event_rule.this[0].name
+  arn  = aws_lambda_function.this.arn
+
+  # A run that is late measures the past: the next one is due within the minute.
+  retry_policy {
+    maximum_event_age_in_seconds = 60
+    maximum_retry_attempts       = 0
+  }
+}
+
+resource "aws_lambda_permission" "schedule" {
+  count = var.schedule == null ? 0 : 1
+
+  statement_id  = "schedule"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.this[0].arn
+}
+
+resource "aws_lambda_event_source_mapping" "queue" {
+  count = var.queue == null ? 0 : 1
+
+  event_source_arn        = var.queue.arn
+  function_name           = aws_lambda_function.this.arn
+  batch_size              = var.queue.batch_size
+  function_response_types = ["ReportBatchItemFailures"]
+
+  tags = var.tags
+}

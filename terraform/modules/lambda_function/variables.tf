@@ -1,0 +1,143 @@
+################################################################################
+# Function
+################################################################################
+
+variable "name" {
+  description = "Name of the function, its role and its schedule."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
+    error_message = "A function's name must be 1 to 64 of letters, digits, '-' and '_'."
+  }
+}
+
+variable "description" {
+  description = "What the function does, in one sentence."
+  type        = string
+}
+
+variable "zip_path" {
+  description = "The zip of the function's code, with handler.py at its top."
+  type        = string
+
+  validation {
+    condition     = fileexists(var.zip_path)
+    error_message = "There is no zip of the Lambda's code at ${var.zip_path}: run `make lambdas`, or set lambda_zips_dir to the folder that holds the zips."
+  }
+}
+
+variable "runtime" {
+  description = "Lambda runtime; the zip holds compiled packages of the same Python."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = can(regex("^python3\\.[0-9]+$", var.runtime))
+    error_message = "runtime must be a Python runtime of Lambda, for example python3.13."
+  }
+}
+
+variable "architecture" {
+  description = "Processor architecture; the zip holds compiled packages of the same one."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64."
+  }
+}
+
+variable "memory_mb" {
+  description = "Memory in MB; Lambda gives processor time in proportion."
+  type        = number
+
+  validation {
+    condition     = var.memory_mb >= 128 && var.memory_mb <= 10240
+    error_message = "memory_mb must be 128 to 10240."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "Seconds after which a run is stopped."
+  type        = number
+
+  validation {
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900
+    error_message = "timeout_seconds must be 1 to 900."
+  }
+}
+
+variable "environment" {
+  description = "Environment variables; no secrets."
+  type        = map(string)
+  default     = {}
+}
+
+variable "reserved_concurrency" {
+  description = "Runs at the same time that are reserved and the most that there may be; null for no limit."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.reserved_concurrency == null ? true : var.reserved_concurrency >= 1
+    error_message = "reserved_concurrency must be at least 1 (0 would stop the function), or null for no limit."
+  }
+}
+
+################################################################################
+# Triggers
+################################################################################
+
+variable "schedule" {
+  description = "When the function runs, for example rate(1 minute); null for no schedule."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.schedule == null || can(regex("^(rate|cron)\\(.+\\)$", var.schedule))
+    error_message = "schedule must be rate(...) or cron(...), for example rate(1 minute)."
+  }
+}
+
+variable "queue" {
+  description = "An SQS queue that the function takes messages from; null for none."
+  type = object({
+    arn        = string
+    batch_size = optional(number, 10)
+  })
+  default = null
+
+  validation {
+    condition     = var.queue == null ? true : var.queue.batch_size >= 1 && var.queue.batch_size <= 10
+    error_message = "queue.batch_size must be 1 to 10, the most that a FIFO queue gives."
+  }
+}
+
+################################################################################
+# Rights, logs, tags
+################################################################################
+
+variable "policy_arn" {
+  description = "ARN of the policy with all that the function may do, logging included."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+}
+
+variable "kms_key_arn" {
+  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags of all resources."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,275 @@
+locals {
+  account_arn = "${var.region}:${var.account_id}"
+  # Queues of labels are made when they are first used, so policies name them by their prefix.
+  queue_arns = ["arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-*.fifo"]
+  task_arns  = ["arn:${var.partition}:ecs:${local.account_arn}:task/${var.cluster_name}/*"]
+  service_arns = [
+    for name in var.service_names : "arn:${var.partition}:ecs:${local.account_arn}:service/${var.cluster_name}/${name}"
+  ]
+  parameter_path = trimprefix(var.parameter_path, "/")
+  parameter_arns = [
+    "arn:${var.partition}:ssm:${local.account_arn}:parameter/${local.parameter_path}",
+    "arn:${var.partition}:ssm:${local.account_arn}:parameter/${local.parameter_path}/*",
+  ]
+
+  create_queue = var.auto_create_queues ? ["sqs:CreateQueue"] : []
+  post         = concat(["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"], local.create_queue)
+  receive      = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+  registry = [
+    "dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+  ]
+  job_records = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:BatchGetItem"]
+
+  documents = {
+    producer        = data.aws_iam_policy_document.producer.json
+    consumer        = data.aws_iam_policy_document.consumer.json
+    operator        = data.aws_iam_policy_document.operator.json
+    backlog-metrics = data.aws_iam_policy_document.backlog_metrics.json
+    dead-letters    = data.aws_iam_policy_document.dead_letters.json
+  }
+  descriptions = {
+    producer        = "Posts jobs and reads their results"
+    consumer        = "Takes jobs, loads models and writes results"
+    operator        = "Runs the commands dlq, labels and consumers of inference-engine"
+    backlog-metrics = "Measures the backlog and publishes it"
+    dead-letters    = "Turns dead letters into results"
+  }
+}
+
+resource "aws_iam_policy" "this" {
+  for_each = local.documents
+
+  name        = "${var.prefix}-${each.key}"
+  description = "${local.descriptions[each.key]} (${var.prefix})"
+  policy      = each.value
+
+  tags = var.tags
+}
+
+################################################################################
+# What several roles do
+################################################################################
+
+data "aws_iam_policy_document" "job_data" {
+  statement {
+    sid       = "JobRecords"
+    actions   = local.job_records
+    resources = [var.jobs_table_arn]
+  }
+
+  statement {
+    sid       = "Payloads"
+    actions   = ["s3:PutObject", "s3:GetObject"]
+    resources = ["${var.payloads_bucket_arn}/*"]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    content {
+      sid       = "Key"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"]
+      resources = [statement.value]
+    }
+  }
+}
+
+################################################################################
+# Producer
+################################################################################
+
+data "aws_iam_policy_document" "producer" {
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+
+  statement {
+    sid       = "Post"
+    actions   = local.post
+    resources = local.queue_arns
+  }
+
+  statement {
+    sid       = "SeeHosts"
+    actions   = ["dynamodb:Query", "dynamodb:GetItem"]
+    resources = [var.registry_table_arn]
+  }
+
+  statement {
+    sid       = "AnnounceWaiting"
+    actions   = ["dynamodb:UpdateItem"]
+    resources = [var.registry_table_arn]
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["waiting"]
+    }
+  }
+
+  statement {
+    sid       = "ReadParameters"
+    actions   = ["ssm:GetParametersByPath"]
+    resources = local.parameter_arns
+  }
+}
+
+################################################################################
+# Consumer
+################################################################################
+
+data "aws_iam_policy_document" "consumer" {
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+
+  statement {
+    sid       = "Queues"
+    actions   = concat(local.post, local.receive)
+    resources = local.queue_arns
+  }
+
+  statement {
+    sid       = "Registry"
+    actions   = local.registry
+    resources = [var.registry_table_arn]
+  }
+
+  statement {
+    sid       = "Models"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.models_bucket_arn}/*"]
+  }
+
+  statement {
+    sid       = "ListModels"
+    actions   = ["s3:ListBucket"]
+    resources = [var.models_bucket_arn]
+  }
+
+  statement {
+    sid       = "ProtectOwnTask"
+    actions   = ["ecs:UpdateTaskProtection", "ecs:GetTaskProtection"]
+    resources = local.task_arns
+  }
+}
+
+################################################################################
+# Operator
+################################################################################
+
+data "aws_iam_policy_document" "operator" {
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+
+  statement {
+    sid       = "Queues"
+    actions   = concat(["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:CreateQueue"], local.receive)
+    resources = local.queue_arns
+  }
+
+  statement {
+    sid       = "Registry"
+    actions   = local.registry
+    resources = [var.registry_table_arn]
+  }
+
+  statement {
+    sid       = "ReadParameters"
+    actions   = ["ssm:GetParametersByPath", "ssm:GetParameters", "ssm:GetParameter"]
+    resources = local.parameter_arns
+  }
+}
+
+################################################################################
+# Lambdas
+################################################################################
+
+data "aws_iam_policy_document" "backlog_metrics" {
+  statement {
+    sid       = "FindQueues"
+    actions   = ["sqs:ListQueues"]
+    resources = ["*"]
+  }
+
+  statement {
+    # A receive tells the label of a forgotten queue whose name is a hash.
+    sid       = "MeasureQueues"
+    actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+    resources = local.queue_arns
+  }
+
+  statement {
+    sid       = "SeeFleet"
+    actions   = ["ecs:DescribeServices"]
+    resources = local.service_arns
+  }
+
+  statement {
+    sid       = "RingPlacement"
+    actions   = ["sqs:SendMessage"]
+    resources = var.placement_queue_arns
+  }
+
+  statement {
+    sid       = "Registry"
+    actions   = concat(local.registry, ["dynamodb:BatchGetItem"])
+    resources = [var.registry_table_arn]
+  }
+
+  statement {
+    sid       = "Publish"
+    actions   = ["cloudwatch:PutMetricData"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "cloudwatch:namespace"
+      values   = [var.metric_namespace]
+    }
+  }
+
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [local.log_group_arns["backlog-metrics"]]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    content {
+      sid       = "Key"
+      actions   = ["kms:Decrypt", "kms:DescribeKey"]
+      resources = [statement.value]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "dead_letters" {
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+
+  statement {
+    sid       = "TakeDeadLetters"
+    actions   = concat(local.receive, ["sqs:GetQueueAttributes"])
+    resources = [var.dead_letter_queue_arn]
+  }
+
+  statement {
+    sid       = "NoteDeadLetters"
+    actions   = ["dynamodb:PutItem"]
+    resources = [var.registry_table_arn]
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["dead-letters"]
+    }
+  }
+
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [local.log_group_arns["dead-letters"]]
+  }
+}
+
+locals {
+  log_group_arns = {
+    for name in ["backlog-metrics", "dead-letters"] :
+    name => "arn:${var.partition}:logs:${local.account_arn}:log-group:/aws/lambda/${var.prefix}-${name}:*"
+  }
+}

@@ -1,0 +1,96 @@
+################################################################################
+# Names
+################################################################################
+
+variable "prefix" {
+  description = "What all queue names begin with."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
+    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+  }
+}
+
+variable "cells" {
+  description = "Parts that a large fleet is split into; each has a placement queue of its own."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.cells >= 1 && floor(var.cells) == var.cells
+    error_message = "cells must be a whole number of at least 1."
+  }
+}
+
+variable "labels" {
+  description = "Labels whose queues exist before their first job."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for label in var.labels : can(regex("^[A-Za-z0-9_-]+$", label))])
+    error_message = "Labels that are declared ahead may have letters, digits, '-' and '_' only. The library gives other labels a queue of a hashed name on their first post: leave them out here."
+  }
+
+  validation {
+    condition = alltrue([
+      for label in var.labels : !can(regex("^(placement(--[0-9]+)?|dead-letters|.*--[0-9a-f]{10})$", label))
+    ])
+    error_message = "Labels named placement, placement--N, dead-letters, or ending in '--' and ten hexadecimal digits are reserved for the deployment's own queues: leave them out here."
+  }
+}
+
+################################################################################
+# Attributes
+################################################################################
+
+variable "message_max_bytes" {
+  description = "Largest message in bytes. Versions 5 of the AWS provider refuse more than 262144."
+  type        = number
+  default     = 1048576
+
+  validation {
+    condition     = var.message_max_bytes >= 131072 && var.message_max_bytes <= 1048576
+    error_message = "message_max_bytes must be 131072 to 1048576 (SQS's limit of 1 MiB; versions 5 of the AWS provider stop at 262144)."
+  }
+}
+
+variable "visibility_timeout_seconds" {
+  description = "How long a received message stays hidden from other consumers, in seconds."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.visibility_timeout_seconds >= 3 && var.visibility_timeout_seconds <= 43200
+    error_message = "visibility_timeout_seconds must be 3 to 43200 (12 hours)."
+  }
+}
+
+variable "wait_time_seconds" {
+  description = "How long a receive waits for a message, in seconds."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.wait_time_seconds >= 0 && var.wait_time_seconds <= 20
+    error_message = "wait_time_seconds must be 0 to 20."
+  }
+}
+
+variable "max_receive_count" {
+  description = "Receives before a message is dead-lettered."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_receive_count >= 5 && var.max_receive_count <= 1000
+    error_message = "max_receive_count must be 5 to 1000: messages that are given back count as received, so a low number dead-letters healthy jobs."
+  }
+}
+
+variable "tags" {
+  description = "Tags of every queue."
+  type        = map(string)
+  default     = {}
+}
