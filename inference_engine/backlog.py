@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from .fleet import ConsumerView, Fleet
+from .fleet import Fleet
 
 #: A label with work counts as at least so much: nothing that waits may round to nothing, and let the fleet fall to zero.
 LABEL_MIN_SECONDS = 1.0
@@ -97,9 +97,9 @@ def label_work(
     )
 
 
-def tasks(fleets: Iterable[Fleet], now: float, desired: int | None = None) -> Tasks:
-    """The size of a fleet, over its cells."""
-    live: list[ConsumerView] = [view for fleet in fleets for view in fleet.live(now)]
+def tasks(fleet: Fleet, now: float, desired: int | None = None) -> Tasks:
+    """The size of a fleet."""
+    live = list(fleet.live(now))
     return Tasks(len(live), sum(view.slots for view in live), desired)
 
 

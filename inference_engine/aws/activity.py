@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..backlog import LabelWork, label_work
 from ..errors import DecodeError, NotProvisionedError, TransportError
 from ..fleet import Fleet
 from ..job import Job
-from ..labels import cell_of, label_of_queue, placement_queue_name, queue_name
+from ..labels import label_of_queue, placement_queue_name, queue_name
 from .connect import Aws
 from .queues import Backlog
 from .registry import LoadFailure
@@ -32,10 +32,10 @@ RING_AGAIN_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """All that was read at `at` (Unix seconds): work by label, the fleet by cell, rows of waiting labels, failures to load."""
+    """All that was read at `at` (Unix seconds); the fleet is that of all cells."""
 
     labels: tuple[LabelWork, ...]
-    fleets: tuple[Fleet, ...]
+    fleet: Fleet
     waiting: tuple[Waiting, ...]
     failures: tuple[LoadFailure, ...]
     at: float
@@ -59,9 +59,8 @@ class Activity:
 
 async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
     """The work of every label that is held, was rung for, or is among the next `sweep_queues` of all queues."""
-    cells = range(aws.settings.cells)
-    fleets, waiting, label_settings, failures, swept = await asyncio.gather(
-        asyncio.gather(*(aws.registry.fleet(cell) for cell in cells)),
+    fleet, waiting, label_settings, failures, swept = await asyncio.gather(
+        aws.registry.whole_fleet(aws.settings.cells),
         aws.waiting.all(),
         aws.registry.labels(),
         aws.registry.failures(),
@@ -70,24 +69,24 @@ async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
     now = time.time()
     since = {row.label: row.since for row in waiting}
     lanes = {one.label: one.lanes for one in label_settings}
-    backlogs = await _backlogs(aws, {*_held(fleets, now), *since}, set(lanes), swept)
+    backlogs = await _backlogs(aws, {*_held(fleet, now), *since}, set(lanes), swept)
     work = [
         label_work(
             label,
             backlog.visible,
             backlog.in_flight,
             lanes=lanes.get(label, 1),
-            fleet=fleets[cell_of(label, aws.settings.cells)],
+            fleet=fleet,
             waits_since=since.get(label),
             now=now,
         )
         for label, backlog in backlogs.items()
     ]
-    return Activity(tuple(work), tuple(fleets), tuple(waiting), tuple(failures), now)
+    return Activity(tuple(work), fleet, tuple(waiting), tuple(failures), now)
 
 
-def _held(fleets: Iterable[Fleet], now: float) -> set[str]:
-    return {label for fleet in fleets for view in fleet.live(now) for label in (*view.loaded, *view.loading)}
+def _held(fleet: Fleet, now: float) -> set[str]:
+    return {label for view in fleet.live(now) for label in (*view.loaded, *view.loading)}
 
 
 async def _sweep(aws: Aws, most: int) -> list[str]:

@@ -11,6 +11,7 @@ dead-letters  message id       jobs that no consumer could finish (dead_letters.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,11 @@ class Registry:
         views = {row: known.get(row) or ConsumerView.model_validate_json(row) for row in rows}
         self._parsed[cell] = views
         return Fleet(tuple(views.values()), time.time())
+
+    async def whole_fleet(self, cells: int) -> Fleet:
+        """The consumers of all cells in one."""
+        fleets = await asyncio.gather(*(self.fleet(cell) for cell in range(cells)))
+        return Fleet(tuple(view for fleet in fleets for view in fleet.consumers), min(fleet.read_at for fleet in fleets))
 
     async def publish(self, view: ConsumerView) -> None:
         """Write a consumer's own row, which renews its lease."""

@@ -75,7 +75,7 @@ def _add_labels(commands: Commands) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def read(aws: Aws) -> tuple[list[LabelSettings], Fleet]:
-        labels, fleet = await asyncio.gather(aws.registry.labels(), aws.registry.fleet())
+        labels, fleet = await asyncio.gather(aws.registry.labels(), aws.registry.whole_fleet(aws.settings.cells))
         return labels, fleet
 
     labels, fleet = with_aws(arguments, read)
@@ -83,7 +83,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(rows)
     else:
-        print_table(("LABEL", "LANES", "MAX IN FLIGHT", "MODEL", "HOSTS"), [_line(row) for row in rows])
+        print_table(("LABEL", "LANES", "MAX IN FLIGHT", "HOSTS"), [_line(row) for row in rows])
     return 0
 
 
@@ -149,7 +149,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _consumers(arguments: argparse.Namespace) -> int:
-    fleet = with_aws(arguments, lambda aws: aws.registry.fleet())
+    fleet = with_aws(arguments, lambda aws: aws.registry.whole_fleet(aws.settings.cells))
     now = time.time()
     views = sorted(fleet.consumers, key=lambda view: view.consumer_id)
     if arguments.json:

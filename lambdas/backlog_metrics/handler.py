@@ -49,7 +49,7 @@ class BacklogMetrics:
         )
         measures = measure(
             activity.labels,
-            tasks(activity.fleets, activity.at, desired),
+            tasks(activity.fleet, activity.at, desired),
             target_seconds=self._settings.target_seconds,
             failing_labels=len(activity.failures),
             now=activity.at,

@@ -90,6 +90,7 @@ def test_consumers_and_labels_show_who_holds_what(run: Run) -> None:
     assert (one["consumer_id"], one["state"], list(one["loaded"])) == ("one", "alive", ["red"])
     assert run("consumers").stdout.splitlines()[1].split()[:2] == ["one", "alive"]
     (red,) = json_of(run("labels", "list", "--json"))
+    assert [line.split()[0] for line in run("labels", "list").stdout.splitlines()] == ["LABEL", "red"]
     assert (red["label"], red["hosts"]) == ("red", ["one"])
 
 
@@ -122,6 +123,7 @@ def test_labels_are_set_part_by_part(run: Run) -> None:
     assert json_of(run("labels", "set", "red", "--max-in-flight", "2", "--json"))["lanes"] == 3
     assert "red.fifo" in run("labels", "create", "red").stdout
     (red,) = json_of(run("labels", "list", "--json"))
+    assert [line.split()[0] for line in run("labels", "list").stdout.splitlines()] == ["LABEL", "red"]
     assert (red["lanes"], red["max_in_flight"], red["hosts"]) == (3, 2, [])
 
 

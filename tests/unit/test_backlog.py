@@ -155,7 +155,7 @@ def test_a_label_is_known_by_the_consumers_that_hold_it() -> None:
     assert found == LabelWork("a", 3, 2, 2, hosts=2, loaded=True, task_seconds=0.2, load_seconds=3, oldest_at=NOW - 7)
     loading = label_work("b", 1, 0, lanes=1, fleet=fleet, waits_since=NOW - 3, now=NOW)
     assert (loading.hosts, loading.loaded, loading.task_seconds, loading.oldest_at) == (1, False, None, NOW - 3)
-    assert tasks([fleet], NOW) == Tasks(running=2, slots=6)
+    assert tasks(fleet, NOW) == Tasks(running=2, slots=6)
 
 
 def test_a_label_that_was_loaded_and_has_done_nothing_yet_is_not_free() -> None:
