@@ -3,6 +3,9 @@
 The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count
 like waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
 can use: its further jobs wait for their message group, not for a task.
+
+A fleet that keeps up has no backlog: scaled by that alone it would be given up, and asked for again as soon as it is gone. So
+what is scaled by counts, beside the backlog, the work that comes meanwhile: as much as the jobs of late took.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ class LabelWork:
 
     `hosts` are live consumers that hold it, `loaded` whether one has it ready; `task_seconds` (a job's cost) and `load_seconds`
     are None where nobody has measured them; `oldest_at` is the Unix time since which its oldest job waits, as far as known.
+    `busy` is how many tasks its jobs kept busy of late: seconds of tasks per second.
     """
 
     label: str
@@ -35,6 +39,7 @@ class LabelWork:
     task_seconds: float | None = None
     load_seconds: float | None = None
     oldest_at: float | None = None
+    busy: float = 0.0
 
     @property
     def jobs(self) -> int:
@@ -58,7 +63,10 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is published each minute. Seconds of a task, but for `oldest_job_age_seconds`, which are seconds of the clock."""
+    """What is published each minute. Seconds of a task, but for `oldest_job_age_seconds`, which are seconds of the clock.
+
+    Target tracking goes by `backlog_seconds_per_desired_task`, which has the work in it that comes meanwhile.
+    """
 
     backlog_seconds: float
     runnable_backlog_seconds: float
@@ -77,7 +85,15 @@ class Measures:
 
 
 def label_work(
-    label: str, visible: int, in_flight: int, *, lanes: int, fleet: Fleet, waits_since: float | None, now: float
+    label: str,
+    visible: int,
+    in_flight: int,
+    *,
+    lanes: int,
+    fleet: Fleet,
+    waits_since: float | None,
+    now: float,
+    busy: float = 0.0,
 ) -> LabelWork:
     """One label's work by its queue and by what the consumers that hold it tell."""
     hosts = fleet.hosts(label, now)
@@ -94,6 +110,7 @@ def label_work(
         load_seconds=_mean(one.load_seconds for one in told),
         # What waits is younger than what is in hand.
         oldest_at=min(in_hand) if in_hand else waits_since,
+        busy=busy,
     )
 
 
@@ -112,15 +129,15 @@ def measure(
     """
     active = [work for work in labels if work.jobs]
     seconds = label_seconds(active)
-    runnable = [min(cost, work.lanes * target_seconds) for work, cost in zip(active, seconds, strict=True)]
-    total, backlog = sum(runnable), sum(seconds)
+    runnable = sum(min(cost, work.lanes * target_seconds) for work, cost in zip(active, seconds, strict=True))
+    demand = demand_seconds(labels, target_seconds)
     desired = tasks.running if tasks.desired is None else tasks.desired
     oldest = min((work.oldest_at for work in active if work.oldest_at is not None), default=now)
     return Measures(
-        backlog_seconds=backlog,
-        runnable_backlog_seconds=total,
-        backlog_seconds_per_task=total / max(1, tasks.running),
-        backlog_seconds_per_desired_task=total / max(1, desired),
+        backlog_seconds=sum(seconds),
+        runnable_backlog_seconds=runnable,
+        backlog_seconds_per_task=runnable / max(1, tasks.running),
+        backlog_seconds_per_desired_task=per_desired_task(demand, tasks, target_seconds),
         jobs_visible=sum(work.visible for work in active),
         jobs_in_flight=sum(work.in_flight for work in active),
         oldest_job_age_seconds=max(0.0, now - oldest),
@@ -129,7 +146,7 @@ def measure(
         failing_labels=failing_labels,
         running_tasks=tasks.running,
         slots=tasks.slots,
-        wanted_tasks=wanted_tasks(active, seconds, target_seconds),
+        wanted_tasks=wanted_tasks(demand, target_seconds),
         requires_consumer=int(bool(active) and not tasks.running and not desired),
     )
 
@@ -146,11 +163,32 @@ def label_seconds(active: Sequence[LabelWork]) -> list[float]:
     return costs
 
 
-def wanted_tasks(active: Sequence[LabelWork], seconds: Sequence[float], target_seconds: float) -> int:
-    """As many tasks as work the backlog off within the target; never more than the lanes of its labels."""
-    runnable = sum(min(cost / target_seconds, float(work.lanes)) for work, cost in zip(active, seconds, strict=True))
+def demand_seconds(labels: Sequence[LabelWork], target_seconds: float) -> float:
+    """What is to be done within the target: the backlog, and what comes meanwhile; of each label what its lanes allow."""
+    active = [work for work in labels if work.jobs]
+    backlog = sum(
+        min(cost + work.busy * target_seconds, work.lanes * target_seconds)
+        for work, cost in zip(active, label_seconds(active), strict=True)
+    )
+    return backlog + sum(min(work.busy, work.lanes) * target_seconds for work in labels if not work.jobs)
+
+
+def per_desired_task(demand: float, tasks: Tasks, target_seconds: float) -> float:
+    """What target tracking is given: it multiplies the count of tasks by this, divided by the target.
+
+    By desired tasks: those that start would be asked for again and again. By running ones where more run than are desired, since
+    a busy task outlives a scale-in. While the first task starts, the target itself: ECS starts its sum from the running count,
+    and whatever is below the target times none would take the task back that has been asked for.
+    """
+    desired = tasks.running if tasks.desired is None else tasks.desired
+    each = demand / max(1, desired, tasks.running)
+    return max(each, target_seconds) if demand and desired and not tasks.running else each
+
+
+def wanted_tasks(demand: float, target_seconds: float) -> int:
+    """As many tasks as do that much within the target; no more than lanes allow, as the demand has no more in it."""
     # Sums of fractions miss a whole number by their last digits.
-    return min(math.ceil(runnable - 1e-9), sum(work.lanes for work in active))
+    return math.ceil(demand / target_seconds - 1e-9)
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -21,7 +21,7 @@ from .workers import FleetPlan, Slept, workers
 #: A job takes this and keeps its consumer to itself, as one on a device does.
 JOB_SECONDS = 0.1
 MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
-#: A fleet adds one host of a label every five seconds (`placer.HOSTS_CHECK_SECONDS`); a busy machine gets patience.
+#: A fleet adds one host of a label every five seconds (`more_hosts.CHECK_SECONDS`); a busy machine gets patience.
 HOST_PATIENCE_SECONDS = 15.0
 #: Throughput is measured for so long, after a moment in which the newest host takes up its lanes.
 SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0

@@ -1,7 +1,7 @@
 """The parts of DynamoDB's languages that the library writes: conditions, updates, and PartiQL statements.
 
-Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` (with `if_not_exists`) and `ADD`. Texts are parsed once: there
-are few of them, and many calls.
+Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` (with `if_not_exists`) and `ADD`. Texts
+are parsed once: there are few of them, and many calls.
 """
 
 from __future__ import annotations

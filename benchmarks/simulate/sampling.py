@@ -16,7 +16,10 @@ _DECIDING = {
     "fleet.py": "inference_engine",
     "placement.py": "consumer",
     "placer.py": "consumer",
+    "membership.py": "consumer",
     "registry.py": "aws",
+    "rows.py": "aws",
+    "waiting.py": "aws",
     "load_requests.py": "aws",
     "routes.py": "producer",
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import DecodeError, TransportError
 from ..labels import cell_of, placement_queue_name, slug
 from ..settings import Settings
-from .queues import OutgoingMessage, Queues, ReceivedMessage
+from .queues import Backlog, OutgoingMessage, Queues, ReceivedMessage
 from .waiting import WaitingLabels
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,17 @@ class LoadRequests:
         url = await self._url(cell_of(label, self._settings.cells))
         ring = self._queues.send(url, OutgoingMessage(body, name, f"{name}-{window}"))
         await asyncio.gather(ring, *([self._note(label)] if hosts == 1 else []))
+
+    async def ring_if_work(self, label: str) -> Backlog | None:
+        """Ask for a host if the label's queue is not empty; how full it is, None where AWS would not tell."""
+        try:
+            backlog = await self._queues.backlog(await self._queues.of_label(label, create=True))
+            if backlog.total:
+                await self.ring(label, always=True)
+        except TransportError as error:
+            log.warning("queue not looked after: %s", error, extra={"label": label})
+            return None
+        return backlog
 
     async def _note(self, label: str) -> None:
         """Leave word for the backlog metrics; the request itself is what matters to consumers."""

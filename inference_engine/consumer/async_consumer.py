@@ -23,6 +23,7 @@ from .deliveries import Deliveries
 from .hosting import POLLS_MAX, Host, Hosting
 from .http import State, StatusServer
 from .loader import Loader
+from .membership import Membership
 from .metrics import Metrics
 from .placement import Capacity
 from .placer import Placer
@@ -127,10 +128,10 @@ class AsyncConsumer:
         if self._queue_name is not None:
             await self._serve_single_queue(self._queue_name)
         else:
-            await self._placer.publish()
+            await self._membership.publish()
         loops = [self._deliveries.beat(), self._protection.run(), self._watch_backend()]
         if self._queue_name is None:
-            loops.append(self._placer.keep_lease())
+            loops.append(self._membership.keep_lease())
             self._placement = self._forever(self._placer.run())
         self._tasks = [self._forever(loop) for loop in loops] + ([self._placement] if self._placement else [])
 
@@ -140,7 +141,7 @@ class AsyncConsumer:
             return
         self._stopped = True
         self._ready = False
-        self._placer.draining = self._hosting.stopping = True
+        self._membership.draining = self._hosting.stopping = True
         await self._quietly(self._announce())
         await self._quietly(self._ring_for_held())
         await self._hosting.drain(self.settings.drain_seconds if drain_seconds is None else drain_seconds)
@@ -170,7 +171,7 @@ class AsyncConsumer:
         )
         self._hosting = Hosting(self._aws, self._deliveries, runner, self._backend_lost)
         self._hosting.on_edge = self._protection.edge
-        self._placer = Placer(self._aws, self._backend, self._hosting, self._capacity, self.metrics, self.consumer_id)
+        self._membership = Membership(self._aws, self._hosting, self._capacity, self.metrics, self.consumer_id)
         self._loader = Loader(
             self._aws,
             self._backend,
@@ -179,9 +180,9 @@ class AsyncConsumer:
             runner,
             self.metrics,
             self.consumer_id,
-            self._placer.publish,
+            self._membership.publish,
         )
-        self._placer.loader = self._loader
+        self._placer = Placer(self._aws, self._hosting, self._capacity, self.metrics, self._membership, self._loader)
 
     async def _serve_single_queue(self, queue_name: str) -> None:
         host = Host(SINGLE_QUEUE_LABEL, await self._aws.queues.named(queue_name), lanes=POLLS_MAX)
@@ -192,13 +193,13 @@ class AsyncConsumer:
     async def _announce(self) -> None:
         """Tell the registry what is the case now."""
         if self._queue_name is None:
-            await self._placer.publish()
+            await self._membership.publish()
 
     async def _ring_for_held(self) -> None:
         """Let others take the labels that have work while this consumer finishes what it has begun."""
         if self._queue_name is None:
             for host in list(self._hosting.hosts.values()):
-                await self._loader.ring_once(host.label, host.url)
+                await self._aws.load_requests.ring_if_work(host.label)
 
     async def _polls_ended(self) -> None:
         """Wait for polls that are still out: a message that comes to a closed connection is hidden for its whole timeout."""
@@ -246,13 +247,13 @@ class AsyncConsumer:
 
     async def _outage(self) -> None:
         log.error("backend lost; its labels are given up until it is back")
-        self._placer.available = self._ready = False
+        self._membership.available = self._ready = False
         hosts = self._loader.drop_all()
         await self._quietly(self._announce())
         for host in hosts:
             if self._queue_name is None:
                 await self._quietly(self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes))
-                self._loader.follow(host.label, host.url)
+                self._loader.follow(host.label)
         while True:
             await asyncio.sleep(HEALTH_SECONDS)
             with contextlib.suppress(BackendLostError):
@@ -263,7 +264,7 @@ class AsyncConsumer:
         self._lost.clear()
         if self._queue_name is not None:
             await self._serve_single_queue(self._queue_name)
-        self._placer.available = self._ready = True
+        self._membership.available = self._ready = True
         await self._quietly(self._announce())
 
     def _forever(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

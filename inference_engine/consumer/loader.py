@@ -8,10 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..aws.connect import Aws
-from ..aws.queues import Backlog
 from ..aws.registry import LoadFailure
 from ..backends.base import Backend
-from ..errors import BackendError, ModelLoadError, TransportError
+from ..errors import BackendError, ModelLoadError
 from ..fleet import Fleet, LabelSettings
 from ..job import JobFailure
 from .deliveries import Deliveries
@@ -116,7 +115,7 @@ class Loader:
                 del self._hosting.hosts[host.label]
             host.left.set()
         await self._aws.registry.unclaim(host.label, self._consumer_id, host.lanes)
-        self.follow(host.label, host.url)
+        self.follow(host.label)
 
     def drop_all(self) -> list[Host]:
         """Forget all labels at once: the backend that held them is gone."""
@@ -127,9 +126,9 @@ class Loader:
         self._hosting.hosts.clear()
         return hosts
 
-    def follow(self, label: str, url: str) -> None:
+    def follow(self, label: str) -> None:
         """Look after the queue of a label that was given up, in the background."""
-        task = asyncio.get_running_loop().create_task(self._ring_if_needed(label, url))
+        task = asyncio.get_running_loop().create_task(self._ring_if_needed(label))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -139,21 +138,10 @@ class Loader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def ring_once(self, label: str, url: str) -> Backlog | None:
-        """Ask for a host if the label has work; how much it has, None where AWS would not tell."""
-        try:
-            backlog = await self._aws.queues.backlog(url)
-            if backlog.total:
-                await self._aws.load_requests.ring(label, always=True)
-        except TransportError as error:
-            log.warning("queue not looked after: %s", error, extra={"label": label})
-            return None
-        return backlog
-
-    async def _ring_if_needed(self, label: str, url: str) -> None:
+    async def _ring_if_needed(self, label: str) -> None:
         """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""
         for turn in range(RECHECKS):
-            backlog = await self.ring_once(label, url)
+            backlog = await self._aws.load_requests.ring_if_work(label)
             if label in self._hosting.hosts or (backlog and backlog.visible):
                 return
             if turn and backlog and not backlog.total:

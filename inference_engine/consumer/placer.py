@@ -1,4 +1,4 @@
-"""One consumer's part in placement: its registry row, its place in the order, the load requests that it takes."""
+"""One consumer's part in placement: the load requests that it takes, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from enum import Enum
 
 from ..aws.connect import Aws
 from ..aws.load_requests import LoadRequest
-from ..backends.base import Backend
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
-from ..fleet import ConsumerView, Fleet
+from ..fleet import Fleet
 from . import placement
 from .hosting import Hosting
 from .loader import Loader
+from .membership import Membership
 from .metrics import Metrics
 from .more_hosts import MoreHosts
 from .placement import Capacity
 
 log = logging.getLogger(__name__)
 
-#: A view of the fleet younger than this is fresh enough to decide by.
-FRESH_SECONDS = 0.2
 #: A request that cannot be served now comes back after so long.
 LATER_SECONDS = 1
 #: A request that waited for so long is checked against the label's queue before a model is loaded for it …
@@ -47,96 +45,29 @@ class Answer(Enum):
 
 
 class Placer:
-    """Takes load requests when it is this consumer's turn, makes room, loads; tells the registry."""
+    """Takes load requests when it is this consumer's turn, makes room, loads."""
 
     def __init__(
-        self, aws: Aws, backend: Backend, hosting: Hosting, capacity: Capacity, metrics: Metrics, consumer_id: str
+        self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, membership: Membership, loader: Loader
     ) -> None:
         self._aws = aws
         self._settings = aws.settings
-        self._backend = backend
         self._hosting = hosting
         self._capacity = capacity
-        self._metrics = metrics
-        self._consumer_id = consumer_id
-        self._fleet = Fleet()
-        self._published: ConsumerView | None = None
+        self._membership = membership
+        self._loader = loader
+        self._consumer_id = membership.consumer_id
         self._look_seconds = self._settings.placement_interval_seconds
         self._looked_at: tuple[object, ...] = ()
         self._pressed_until = 0.0
         self._someone_waited = False
         self._answers: set[asyncio.Task[list[Answer]]] = set()
         self._more_hosts = MoreHosts(aws, hosting, metrics)
-        self.loader: Loader
-        self.available = True
-        self.draining = False
-
-    def view(self) -> ConsumerView:
-        """This consumer as it is now."""
-        hosts = self._hosting.hosts.values()
-        held = self._hosting.held()
-        oldest = self._hosting.oldest_sent_at()
-        open_to_more = self.available and not self.draining
-        return ConsumerView(
-            consumer_id=self._consumer_id,
-            lease_until=time.time() + self._settings.lease_seconds,
-            free_slots=self._capacity.free_slots(held) if open_to_more else 0,
-            coldest_at=placement.coldest_at(held) if open_to_more else None,
-            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
-            loaded={
-                host.label: self._metrics.statistics(host.label, host.size_bytes, oldest.get(host.label))
-                for host in hosts
-                if host.ready
-            },
-            in_flight=self._hosting.in_flight,
-            draining=self.draining,
-        )
-
-    async def publish(self) -> None:
-        """Write the row now."""
-        view = self.view()
-        self._published = view
-        await self._aws.registry.publish(view)
-
-    async def keep_lease(self) -> None:
-        """Renew the lease in the middle of its term, and tell sooner what changes the order; for ever."""
-        while True:
-            await asyncio.sleep(self._settings.placement_interval_seconds)
-            if self._row_is_old():
-                try:
-                    await self.publish()
-                except TransportError as error:
-                    log.warning("registry row not renewed: %s", error)
-
-    def _row_is_old(self) -> bool:
-        known, now = self._published, self.view()
-        if known is None or known.lease_until - time.time() < self._settings.lease_seconds / 2:
-            return True
-        return _order_of(known) != _order_of(now)
-
-    async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
-        """The fleet as the registry has it (at most `fresh_seconds` old), with this consumer as it is now."""
-        if time.time() - self._fleet.read_at > fresh_seconds:
-            self._fleet = await self._aws.registry.fleet()
-            await self._bury(self._fleet)
-        return self._fleet.with_view(self.view())
-
-    async def _bury(self, fleet: Fleet) -> None:
-        """Ask for new hosts for what dead consumers held, and delete their rows."""
-        now = time.time()
-        for view in fleet.consumers:
-            if view.lease_until > now or view.consumer_id == self._consumer_id:
-                continue
-            log.warning("consumer %s is gone, it held %s", view.consumer_id, sorted(view.loaded))
-            for label in (*view.loaded, *view.loading):
-                if not fleet.hosts(label, now):
-                    await self.loader.ring_once(label, await self._aws.queues.of_label(label, create=True))
-            await self._aws.registry.leave(view.consumer_id)
 
     async def run(self) -> None:
         """Take part in placement until this consumer drains, and what it has begun is ended."""
         try:
-            while not self.draining:
+            while not self._membership.draining:
                 try:
                     await self._turn()
                 except (TransportError, LabelError, DecodeError) as error:
@@ -150,12 +81,12 @@ class Placer:
 
     async def _turn(self) -> None:
         interval = self._settings.placement_interval_seconds
-        own = self.view()
+        own = self._membership.view()
         able = own.free_slots > 0 or own.coldest_at is not None
-        if not self.available:
+        if not self._membership.available:
             await asyncio.sleep(interval)
             return
-        fleet = await self.fleet(interval / 2 if able else self._settings.lease_seconds / 2)
+        fleet = await self._membership.fleet(interval / 2 if able else self._settings.lease_seconds / 2)
         await self._more_hosts.ask(fleet)
         if not able:
             await self._make_room()
@@ -188,7 +119,7 @@ class Placer:
         if any(answer.done() and Answer.OUT_OF_TURN in answer.result() for answer, _ in begun):
             # Who is better placed takes it now; at once, this consumer would only get it again.
             interval = self._settings.placement_interval_seconds
-            await asyncio.sleep(min(self._patience(await self.fleet(interval)), interval))
+            await asyncio.sleep(min(self._patience(await self._membership.fleet(interval)), interval))
 
     def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[Answer]], asyncio.Event]:
         """Answer requests of one label; the event tells that it is decided whether a slot goes to them."""
@@ -206,7 +137,7 @@ class Placer:
         """
         now = time.time()
         others = [view for view in fleet.live(now) if view.consumer_id != self._consumer_id]
-        mine = self.view().free_slots
+        mine = self._membership.view().free_slots
         if mine:
             most = max((view.free_slots for view in others), default=0)
             return max(1, mine - most + 1) if most else mine
@@ -238,7 +169,7 @@ class Placer:
 
     async def _answer(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
         label, now = request.label, time.time()
-        fleet = await self.fleet()
+        fleet = await self._membership.fleet()
         settings = await self._aws.registry.label(label)
         wanted = min(request.hosts, settings.lanes)
         if len(fleet.hosts(label, now)) >= wanted:
@@ -253,7 +184,7 @@ class Placer:
             return void
         failure = await self._aws.registry.failure(label)
         if failure is not None and failure.tries >= self._settings.max_load_tries:
-            await self.loader.fail_jobs(label, failure)
+            await self._loader.fail_jobs(label, failure)
             return Answer.SETTLED
 
         def choose() -> list[str] | None:
@@ -263,13 +194,13 @@ class Placer:
             return victims
 
         try:
-            loaded = await self.loader.load(settings, wanted, fleet, choose)
+            loaded = await self._loader.load(settings, wanted, fleet, choose)
             if loaded and failure is not None:
                 await self._aws.registry.succeeded(label)
         except ModelLoadError:
             return await self._not_loaded(label)
         finally:
-            await self.publish()
+            await self._membership.publish()
         return Answer.SETTLED if loaded else Answer.LATER
 
     async def _not_loaded(self, label: str) -> Answer:
@@ -277,14 +208,14 @@ class Placer:
         failure = await self._aws.registry.failure(label)
         if failure is None or failure.tries < self._settings.max_load_tries:
             return Answer.LATER
-        await self.loader.fail_jobs(label, failure)
+        await self._loader.fail_jobs(label, failure)
         return Answer.SETTLED
 
     def _choose(self, fleet: Fleet, request: LoadRequest) -> list[str] | None:
         """The labels to give up, if it is still this consumer's turn: another request may just have had its coldest one."""
-        if not self._my_turn(fleet.with_view(self.view()), request):
+        if not self._my_turn(fleet.with_view(self._membership.view()), request):
             return None
-        size = self.loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
+        size = self._loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
         return placement.victims(self._hosting.held(), self._capacity, size)
 
     def _patience(self, fleet: Fleet) -> float:
@@ -327,16 +258,10 @@ class Placer:
         turned = placement.turn_over(self._hosting.held(), time.time(), self._settings.turn_min_seconds)
         if turned is None:
             return
-        fleet = await self.fleet(self._settings.placement_interval_seconds / 2)
+        fleet = await self._membership.fleet(self._settings.placement_interval_seconds / 2)
         waits = not placement.order(fleet, time.time()) and await self._aws.load_requests.waiting() > 0
         if waits and self._someone_waited:
             log.info("has had its turn", extra={"label": turned})
-            await self.loader.give_up(turned)
-            await self.publish()
+            await self._loader.give_up(turned)
+            await self._membership.publish()
         self._someone_waited = waits and not self._someone_waited
-
-
-def _order_of(view: ConsumerView) -> tuple[object, ...]:
-    """What others go by when they rank: the coldest label of a consumer only when it has no free slot."""
-    coldest_at = None if view.free_slots else view.coldest_at
-    return view.free_slots, coldest_at, view.loading, tuple(view.loaded), view.draining

@@ -101,7 +101,9 @@ class JobRunner:
         consumer: its starts are counted.
         """
         usual = self._metrics.of(delivery.label).service_mean
-        return delivery.message.receive_count > 1 or ticket.job.redrive is not None or not 0 < usual < NOTE_AFTER_SECONDS
+        return (
+            delivery.message.receive_count > 1 or ticket.job.redrive is not None or not 0 < usual < NOTE_AFTER_SECONDS
+        )
 
     async def _start(self, delivery: Delivery, ticket: Ticket, *, note: bool) -> bool:
         """Whether the job may be computed; when not, its delivery is dealt with."""

@@ -52,7 +52,7 @@ async def busy_consumer(settings: Settings) -> AsyncIterator[asyncio.Event]:
         aws = Aws.for_consumer(settings)
         await send(aws, "held")
         await asyncio.wait_for(here.wait(), 30)
-        await consumer._placer.publish()
+        await consumer._membership.publish()
         await aws.close()
         yield go
         go.set()

@@ -1,0 +1,107 @@
+"""One consumer's place in the fleet: its registry row, the lease on it, and what it knows of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from ..aws.connect import Aws
+from ..errors import TransportError
+from ..fleet import ConsumerView, Fleet
+from . import placement
+from .hosting import Hosting
+from .metrics import Metrics
+from .placement import Capacity
+
+log = logging.getLogger(__name__)
+
+#: A view of the fleet younger than this is fresh enough to decide by.
+FRESH_SECONDS = 0.2
+
+
+class Membership:
+    """Keeps the row true and the lease running; sees to what dead consumers held.
+
+    Others give this consumer no more labels while it is not `available` (its backend is lost) or `draining`.
+    """
+
+    def __init__(self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, consumer_id: str) -> None:
+        self.consumer_id = consumer_id
+        self.available = True
+        self.draining = False
+        self._aws = aws
+        self._settings = aws.settings
+        self._hosting = hosting
+        self._capacity = capacity
+        self._metrics = metrics
+        self._fleet = Fleet()
+        self._published: ConsumerView | None = None
+
+    def view(self) -> ConsumerView:
+        """This consumer as it is now."""
+        hosts = self._hosting.hosts.values()
+        held = self._hosting.held()
+        oldest = self._hosting.oldest_sent_at()
+        open_to_more = self.available and not self.draining
+        return ConsumerView(
+            consumer_id=self.consumer_id,
+            lease_until=time.time() + self._settings.lease_seconds,
+            free_slots=self._capacity.free_slots(held) if open_to_more else 0,
+            coldest_at=placement.coldest_at(held) if open_to_more else None,
+            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
+            loaded={
+                host.label: self._metrics.statistics(host.label, host.size_bytes, oldest.get(host.label))
+                for host in hosts
+                if host.ready
+            },
+            in_flight=self._hosting.in_flight,
+            draining=self.draining,
+        )
+
+    async def publish(self) -> None:
+        """Write the row now."""
+        view = self.view()
+        self._published = view
+        await self._aws.registry.publish(view)
+
+    async def keep_lease(self) -> None:
+        """Renew the lease in the middle of its term, and tell sooner what changes the order; for ever."""
+        while True:
+            await asyncio.sleep(self._settings.placement_interval_seconds)
+            if self._row_is_old():
+                try:
+                    await self.publish()
+                except TransportError as error:
+                    log.warning("registry row not renewed: %s", error)
+
+    def _row_is_old(self) -> bool:
+        known, now = self._published, self.view()
+        if known is None or known.lease_until - time.time() < self._settings.lease_seconds / 2:
+            return True
+        return _order_of(known) != _order_of(now)
+
+    async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
+        """The fleet as the registry has it (at most `fresh_seconds` old), with this consumer as it is now."""
+        if time.time() - self._fleet.read_at > fresh_seconds:
+            self._fleet = await self._aws.registry.fleet()
+            await self._bury(self._fleet)
+        return self._fleet.with_view(self.view())
+
+    async def _bury(self, fleet: Fleet) -> None:
+        """Ask for new hosts for what dead consumers held, and delete their rows."""
+        now = time.time()
+        for view in fleet.consumers:
+            if view.lease_until > now or view.consumer_id == self.consumer_id:
+                continue
+            log.warning("consumer %s is gone, it held %s", view.consumer_id, sorted(view.loaded))
+            for label in (*view.loaded, *view.loading):
+                if not fleet.hosts(label, now):
+                    await self._aws.load_requests.ring_if_work(label)
+            await self._aws.registry.leave(view.consumer_id)
+
+
+def _order_of(view: ConsumerView) -> tuple[object, ...]:
+    """What others go by when they rank: the coldest label of a consumer only when it has no free slot."""
+    coldest_at = None if view.free_slots else view.coldest_at
+    return view.free_slots, coldest_at, view.loading, tuple(view.loaded), view.draining
