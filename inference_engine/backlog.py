@@ -2,7 +2,7 @@
 
 The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count
 like waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
-can use: its further jobs wait for their message group, not for a task.
+can use: its further jobs wait for their message group, not for a task. Nor does a job count for more than one, however long it is.
 
 A fleet that keeps up has no backlog: scaled by that alone it would be given up, and asked for again as soon as it is gone. So
 what is scaled by counts, beside the backlog, the work that comes meanwhile: as much as the jobs of late took.
@@ -45,6 +45,11 @@ class LabelWork:
     def jobs(self) -> int:
         """Jobs that are not finished."""
         return self.visible + self.in_flight
+
+    @property
+    def usable(self) -> int:
+        """How many tasks could work on its jobs at once."""
+        return min(self.lanes, self.jobs)
 
     @property
     def unserved(self) -> bool:
@@ -129,7 +134,7 @@ def measure(
     """
     active = [work for work in labels if work.jobs]
     seconds = label_seconds(active)
-    runnable = sum(min(cost, work.lanes * target_seconds) for work, cost in zip(active, seconds, strict=True))
+    runnable = sum(min(cost, work.usable * target_seconds) for work, cost in zip(active, seconds, strict=True))
     demand = demand_seconds(labels, target_seconds)
     desired = tasks.running if tasks.desired is None else tasks.desired
     oldest = min((work.oldest_at for work in active if work.oldest_at is not None), default=now)
@@ -153,24 +158,34 @@ def measure(
 
 def label_seconds(active: Sequence[LabelWork]) -> list[float]:
     """What the work of each label costs, in its order."""
-    usual = _mean(work.task_seconds for work in active if work.task_seconds is not None) or 0.0
-    usual_load = _mean(work.load_seconds for work in active if work.load_seconds is not None) or 0.0
-    costs = []
-    for work in active:
-        jobs = work.jobs * (usual if work.task_seconds is None else work.task_seconds)
-        load = 0.0 if work.loaded else usual_load if work.load_seconds is None else work.load_seconds
-        costs.append(max(LABEL_MIN_SECONDS, jobs + load))
-    return costs
+    return [
+        max(LABEL_MIN_SECONDS, work.jobs * job + load) for work, (job, load) in zip(active, _costs(active), strict=True)
+    ]
 
 
 def demand_seconds(labels: Sequence[LabelWork], target_seconds: float) -> float:
     """What is to be done within the target: the backlog, and what comes meanwhile; of each label what its lanes allow."""
     active = [work for work in labels if work.jobs]
-    backlog = sum(
-        min(cost + work.busy * target_seconds, work.lanes * target_seconds)
-        for work, cost in zip(active, label_seconds(active), strict=True)
-    )
-    return backlog + sum(min(work.busy, work.lanes) * target_seconds for work in labels if not work.jobs)
+    demand = sum(min(work.busy, work.lanes) * target_seconds for work in labels if not work.jobs)
+    for work, (job, load) in zip(active, _costs(active), strict=True):
+        waiting = min(work.visible * job + load, max(1, work.visible) * target_seconds)
+        # What is in flight is a part of what keeps the tasks busy, and with long jobs all of it.
+        in_hand = max(work.in_flight * min(job, target_seconds), work.busy * target_seconds)
+        demand += min(max(LABEL_MIN_SECONDS, waiting + in_hand), work.lanes * target_seconds)
+    return demand
+
+
+def _costs(active: Sequence[LabelWork]) -> list[tuple[float, float]]:
+    """Of each label what a job costs, and what it still costs to load."""
+    usual = _mean(work.task_seconds for work in active if work.task_seconds is not None) or 0.0
+    usual_load = _mean(work.load_seconds for work in active if work.load_seconds is not None) or 0.0
+    return [
+        (
+            usual if work.task_seconds is None else work.task_seconds,
+            0.0 if work.loaded else usual_load if work.load_seconds is None else work.load_seconds,
+        )
+        for work in active
+    ]
 
 
 def per_desired_task(demand: float, tasks: Tasks, target_seconds: float) -> float:

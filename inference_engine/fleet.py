@@ -26,7 +26,7 @@ class LabelStatistics(BaseModel):
     """What a consumer measured of a label it holds; seconds and bytes.
 
     `service_seconds` is how long one of its jobs takes, `task_seconds` how much of the consumer's time that is, where jobs are
-    computed together. `oldest_sent_at` is when the oldest of its jobs in hand was sent (Unix seconds), None when there is none.
+    computed together; `busy` is how much of the consumer's time they took of late (1: all of it). `oldest_sent_at` is when the oldest of its jobs in hand was sent (Unix seconds), None when there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +34,7 @@ class LabelStatistics(BaseModel):
     load_seconds: float = 0.0
     service_seconds: float = 0.0
     task_seconds: float = 0.0
+    busy: float = 0.0
     oldest_sent_at: float | None = None
     size_bytes: int = 0
     jobs: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..fleet import LabelStatistics
-from .occupancy import Occupancy, Spell
+from .occupancy import Occupancy, Recent, Spell
 
 #: Durations that are kept per label for percentiles.
 DURATIONS_KEPT = 1000
@@ -30,6 +30,7 @@ class LabelCounts:
     last_load_seconds: float = 0.0
     service_mean: float = 0.0
     share_mean: float = 0.0
+    recent: Recent = field(default_factory=Recent)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
 
 
@@ -71,6 +72,7 @@ class Metrics:
         seconds = spell.seconds
         counts.durations.append(seconds)
         counts.service_mean += (seconds - counts.service_mean) * (SERVICE_WEIGHT if counts.computed > 1 else 1)
+        counts.recent.add(spell.share)
         counts.share_mean += (spell.share - counts.share_mean) * max(SHARE_WEIGHT, 1 / counts.computed)
         self._seconds.labels(label).observe(seconds)
 
@@ -95,6 +97,7 @@ class Metrics:
             load_seconds=round(counts.last_load_seconds, 4),
             service_seconds=round(counts.service_mean, 6),
             task_seconds=round(counts.share_mean, 6),
+            busy=round(counts.recent.rate(), 4),
             oldest_sent_at=oldest_sent_at,
             size_bytes=size_bytes,
             jobs=counts.jobs,

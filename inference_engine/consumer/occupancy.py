@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+#: "Of late" is the last one to two of so many seconds: long enough to be calm, and nothing is left of what is older.
+RECENT_SECONDS = 200.0
+
 
 @dataclass(slots=True)
 class Spell:
@@ -49,3 +52,28 @@ class Occupancy:
         self._at = now
         self._computing += change
         return now
+
+
+class Recent:
+    """How much of the consumer's time some jobs took of late."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._before = self._now = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Charge seconds of the consumer's time."""
+        self._move()
+        self._now += seconds
+
+    def rate(self) -> float:
+        """Seconds of the consumer's time per second; 0 exactly, after a while without work."""
+        self._move()
+        return (self._before + self._now) / (RECENT_SECONDS + self._clock() - self._since)
+
+    def _move(self) -> None:
+        passed = (self._clock() - self._since) // RECENT_SECONDS
+        if passed:
+            self._before, self._now = (self._now if passed == 1 else 0.0), 0.0
+            self._since += passed * RECENT_SECONDS

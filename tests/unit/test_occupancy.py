@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_engine.consumer.metrics import Metrics
-from inference_engine.consumer.occupancy import Occupancy, Spell
+from inference_engine.consumer.occupancy import RECENT_SECONDS, Occupancy, Recent, Spell
 
 
 class Clock:
@@ -91,6 +91,21 @@ def test_all_shares_together_are_the_time_in_which_anything_was_computed(steps: 
         spell.__exit__(None, None, None)
     assert math.isclose(sum(spell.share for spell in spells), busy, rel_tol=1e-6, abs_tol=1e-6)
     assert all(spell.share <= spell.seconds + 1e-9 for spell in spells)
+
+
+def test_what_was_done_of_late_is_forgotten_in_the_end() -> None:
+    clock = Clock()
+    recent = Recent(clock)
+    for _ in range(60):
+        clock.now += 10
+        recent.add(4)
+    assert recent.rate() == pytest.approx(0.4, rel=0.1)
+    clock.now += RECENT_SECONDS / 2
+    assert 0.2 < recent.rate() < 0.4
+    clock.now += 2 * RECENT_SECONDS
+    assert recent.rate() == 0
+    recent.add(RECENT_SECONDS / 2)
+    assert 0 < recent.rate() <= 0.5
 
 
 def test_a_job_that_was_not_computed_leaves_the_means_alone() -> None:
