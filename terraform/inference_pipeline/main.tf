@@ -261,6 +261,9 @@ module "consumer_task" {
     var.consumer.environment,
   )
 
+  # Rollback needs earlier revisions; an environment that goes with all that is in it leaves none behind.
+  keep_revisions = !var.force_destroy
+
   task_policy_arns   = merge({ consumer = module.policies.arns["consumer"] }, var.consumer.policy_arns)
   repository_arns    = concat(values(module.repositories.arns), var.other_repository_arns)
   log_retention_days = var.log_retention_days

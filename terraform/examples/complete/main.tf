@@ -85,6 +85,8 @@ module "inference_pipeline" {
   lambda_runtime      = var.lambda_runtime
   lambda_architecture = var.lambda_architecture
 
+  backlog_metrics_reserved_concurrency = var.backlog_metrics_reserved_concurrency
+
   compute = { cpu = 1024, memory_mib = 4096 }
   scaling = { min_capacity = 0, max_capacity = 2 }
 

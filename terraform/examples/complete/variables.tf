@@ -22,7 +22,7 @@ variable "labels" {
 }
 
 variable "message_max_bytes" {
-  description = "Largest message of the queues, in bytes; 262144 with versions 5 of the AWS provider."
+  description = "Largest message of the queues, in bytes; 262144 with versions of the AWS provider before 6.8."
   type        = number
   default     = 1048576
 }
@@ -43,6 +43,12 @@ variable "lambda_architecture" {
   description = "Processor architecture that the zips were made for."
   type        = string
   default     = "arm64"
+}
+
+variable "backlog_metrics_reserved_concurrency" {
+  description = "Runs of backlog_metrics at the same time; null in accounts whose quota of concurrent runs is 10."
+  type        = number
+  default     = 1
 }
 
 variable "tags" {

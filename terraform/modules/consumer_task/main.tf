@@ -141,6 +141,8 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode(local.containers)
+  # The deployment circuit breaker, and people, go back to an earlier revision: it must not be deregistered.
+  skip_destroy = var.keep_revisions
 
   runtime_platform {
     operating_system_family = "LINUX"

@@ -90,6 +90,12 @@ variable "triton" {
   }
 }
 
+variable "keep_revisions" {
+  description = "Keep earlier task definitions registered when a new one takes their place, and when all is destroyed."
+  type        = bool
+  default     = true
+}
+
 variable "environment" {
   description = "Environment variables of the consumer; no secrets."
   type        = map(string)

@@ -58,8 +58,8 @@ data "aws_iam_policy_document" "job_data" {
   }
 
   statement {
-    sid       = "Payloads"
-    actions   = ["s3:PutObject", "s3:GetObject"]
+    sid       = "KeepPayloads"
+    actions   = ["s3:PutObject"]
     resources = ["${var.payloads_bucket_arn}/*"]
   }
 
@@ -73,12 +73,22 @@ data "aws_iam_policy_document" "job_data" {
   }
 }
 
+data "aws_iam_policy_document" "job_data_read" {
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+
+  statement {
+    sid       = "ReadPayloads"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.payloads_bucket_arn}/*"]
+  }
+}
+
 ################################################################################
 # Producer
 ################################################################################
 
 data "aws_iam_policy_document" "producer" {
-  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+  source_policy_documents = [data.aws_iam_policy_document.job_data_read.json]
 
   statement {
     sid       = "Post"
@@ -116,7 +126,7 @@ data "aws_iam_policy_document" "producer" {
 ################################################################################
 
 data "aws_iam_policy_document" "consumer" {
-  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+  source_policy_documents = [data.aws_iam_policy_document.job_data_read.json]
 
   statement {
     sid       = "Queues"
@@ -154,11 +164,11 @@ data "aws_iam_policy_document" "consumer" {
 ################################################################################
 
 data "aws_iam_policy_document" "operator" {
-  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+  source_policy_documents = [data.aws_iam_policy_document.job_data_read.json]
 
   statement {
     sid       = "Queues"
-    actions   = concat(["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:CreateQueue"], local.receive)
+    actions   = distinct(concat(local.post, ["sqs:CreateQueue", "sqs:ReceiveMessage", "sqs:DeleteMessage"]))
     resources = local.queue_arns
   }
 
@@ -170,7 +180,7 @@ data "aws_iam_policy_document" "operator" {
 
   statement {
     sid       = "ReadParameters"
-    actions   = ["ssm:GetParametersByPath", "ssm:GetParameters", "ssm:GetParameter"]
+    actions   = ["ssm:GetParametersByPath"]
     resources = local.parameter_arns
   }
 }
@@ -207,7 +217,7 @@ data "aws_iam_policy_document" "backlog_metrics" {
 
   statement {
     sid       = "Registry"
-    actions   = concat(local.registry, ["dynamodb:BatchGetItem"])
+    actions   = local.registry
     resources = [var.registry_table_arn]
   }
 

@@ -46,13 +46,13 @@ variable "labels" {
 ################################################################################
 
 variable "message_max_bytes" {
-  description = "Largest message in bytes. Versions 5 of the AWS provider refuse more than 262144."
+  description = "Largest message in bytes. Versions of the AWS provider before 6.8 refuse more than 262144."
   type        = number
   default     = 1048576
 
   validation {
     condition     = var.message_max_bytes >= 131072 && var.message_max_bytes <= 1048576
-    error_message = "message_max_bytes must be 131072 to 1048576 (SQS's limit of 1 MiB; versions 5 of the AWS provider stop at 262144)."
+    error_message = "message_max_bytes must be 131072 to 1048576 (SQS's limit of 1 MiB; versions of the AWS provider before 6.8 stop at 262144)."
   }
 }
 

@@ -4,7 +4,7 @@ mock_provider "aws" {
 
 variables {
   lambda_zips_dir = "../../mocks/zips"
-  # What versions 5 of the provider take at most.
+  # What versions of the provider before 6.8 take at most.
   message_max_bytes = 262144
 }
 
