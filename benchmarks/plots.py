@@ -64,6 +64,31 @@ def bars(path: Path, values: Mapping[str, float], *, x: str, title: str) -> str:
         return _save(figure, path)
 
 
+def panels(
+    path: Path,
+    series: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    *,
+    x: str,
+    y: str,
+    title: str,
+) -> str:
+    """Steps of (x values, y values) by panel and name, the panels below each other on the same axes; an SVG file's name."""
+    with plt.rc_context(_STYLE):
+        size = (7.0, 0.8 + 1.5 * len(series))
+        figure, every_axes = plt.subplots(len(series), sharex=True, sharey=True, figsize=size, squeeze=False)
+        for axes, (panel, of_panel) in zip(every_axes[:, 0], series.items(), strict=True):
+            for name, (xs, ys) in of_panel.items():
+                axes.plot(xs, ys, label=name, drawstyle="steps-post", linewidth=1.0)
+            axes.set(ylabel=y)
+            axes.set_title(panel, loc="left", fontsize=9)
+        # The axes are shared: a bound that is set too early would keep out what comes in later panels.
+        every_axes[0, 0].set_ylim(bottom=0)
+        every_axes[0, 0].legend(frameon=False, fontsize=8, loc="upper right")
+        every_axes[-1, 0].set(xlabel=x)
+        figure.suptitle(title)
+        return _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without a date, an unchanged plot is an unchanged file.

@@ -2,7 +2,8 @@
 
 The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count
 like waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
-can use: its further jobs wait for their message group, not for a task. Nor does a job count for more than one, however long it is.
+can use: its further jobs wait for their message group, not for a task. Nor does a job count for more than one task, however long
+it is.
 
 A fleet that keeps up has no backlog: scaled by that alone it would be given up, and asked for again as soon as it is gone. So
 what is scaled by counts, beside the backlog, the work that comes meanwhile: as much as the jobs of late took.
@@ -98,7 +99,6 @@ def label_work(
     fleet: Fleet,
     waits_since: float | None,
     now: float,
-    busy: float = 0.0,
 ) -> LabelWork:
     """One label's work by its queue and by what the consumers that hold it tell."""
     hosts = fleet.hosts(label, now)
@@ -115,7 +115,7 @@ def label_work(
         load_seconds=_mean(one.load_seconds for one in told),
         # What waits is younger than what is in hand.
         oldest_at=min(in_hand) if in_hand else waits_since,
-        busy=busy,
+        busy=sum(one.busy for one in told),
     )
 
 

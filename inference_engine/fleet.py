@@ -26,7 +26,8 @@ class LabelStatistics(BaseModel):
     """What a consumer measured of a label it holds; seconds and bytes.
 
     `service_seconds` is how long one of its jobs takes, `task_seconds` how much of the consumer's time that is, where jobs are
-    computed together; `busy` is how much of the consumer's time they took of late (1: all of it). `oldest_sent_at` is when the oldest of its jobs in hand was sent (Unix seconds), None when there is none.
+    computed together; `busy` is how much of the consumer's time they took of late (1: all of it). `oldest_sent_at` is when the
+    oldest of its jobs in hand was sent (Unix seconds), None when there is none.
     """
 
     model_config = ConfigDict(frozen=True)

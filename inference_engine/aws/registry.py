@@ -60,7 +60,9 @@ class Registry:
     async def whole_fleet(self, cells: int) -> Fleet:
         """The consumers of all cells in one."""
         fleets = await asyncio.gather(*(self.fleet(cell) for cell in range(cells)))
-        return Fleet(tuple(view for fleet in fleets for view in fleet.consumers), min(fleet.read_at for fleet in fleets))
+        return Fleet(
+            tuple(view for fleet in fleets for view in fleet.consumers), min(fleet.read_at for fleet in fleets)
+        )
 
     async def publish(self, view: ConsumerView) -> None:
         """Write a consumer's own row, which renews its lease."""

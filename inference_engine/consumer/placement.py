@@ -7,7 +7,7 @@ fleet as a whole evicts like one LRU cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..fleet import ConsumerView, Fleet
@@ -16,6 +16,8 @@ from ..fleet import ConsumerView, Fleet
 TURN_LOADS = 10
 #: Another host is worth its load when the backlog outlasts so many loads.
 HOST_BACKLOG_LOADS = 2
+#: A consumer rests whose labels took less than this part of its time of late.
+RESTS_BELOW = 0.1
 #: So many consumers without a free slot wait on the placement queue: the best placed one, and those that step in for it.
 EVICTING_POLLERS = 3
 
@@ -107,14 +109,44 @@ def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str 
 
     A turn lasts at least `turn_min_seconds` and ten times what the load cost; that of a label that is loading has not begun.
     """
-    served = [
+    served = had_turn(held, now, turn_min_seconds)
+    return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
+
+
+def had_turn(held: Iterable[Held], now: float, turn_min_seconds: float) -> list[Held]:
+    """The busy labels that have had their turn."""
+    return [
         label
         for label in held
         if label.loaded_at
         and not label.idle
         and now - label.loaded_at >= max(turn_min_seconds, TURN_LOADS * label.load_seconds)
     ]
-    return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
+
+
+def relief(
+    held: Iterable[Held], waiting: Mapping[str, float], now: float, turn_min_seconds: float, overloaded_seconds: float
+) -> str | None:
+    """The label that a consumer with too much to do leaves to one with nothing to do: the one with most work.
+
+    `waiting` is the work that waits by label, in seconds of this consumer's time: too much is more than `overloaded_seconds` in
+    all. A label that is alone with its work stays: elsewhere it would not be served sooner.
+    """
+    served = [label.label for label in had_turn(held, now, turn_min_seconds) if waiting.get(label.label)]
+    if len(served) < 2 or sum(waiting.values()) <= overloaded_seconds:
+        return None
+    return max(served, key=lambda label: (waiting[label], label))
+
+
+def others_rest(fleet: Fleet, consumer_id: str, now: float) -> bool:
+    """Whether another consumer has nothing to do, has had hardly anything of late, and has room for a label."""
+    return any(
+        view.consumer_id != consumer_id
+        and not (view.in_flight or view.loading)
+        and (view.free_slots > 0 or view.coldest_at is not None)
+        and sum(label.busy for label in view.loaded.values()) < RESTS_BELOW
+        for view in fleet.live(now)
+    )
 
 
 def wanted_hosts(

@@ -21,6 +21,7 @@ from .membership import Membership
 from .metrics import Metrics
 from .more_hosts import MoreHosts
 from .placement import Capacity
+from .relief import Relief
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Placer:
         self._someone_waited = False
         self._answers: set[asyncio.Task[list[Answer]]] = set()
         self._more_hosts = MoreHosts(aws, hosting, metrics)
+        self._relief = Relief(aws, hosting, metrics, membership, loader)
 
     async def run(self) -> None:
         """Take part in placement until this consumer drains, and what it has begun is ended."""
@@ -88,6 +90,7 @@ class Placer:
             return
         fleet = await self._membership.fleet(interval / 2 if able else self._settings.lease_seconds / 2)
         await self._more_hosts.ask(fleet)
+        await self._relief.seek(fleet)
         if not able:
             await self._make_room()
             await asyncio.sleep(interval)
@@ -119,7 +122,7 @@ class Placer:
         if any(answer.done() and Answer.OUT_OF_TURN in answer.result() for answer, _ in begun):
             # Who is better placed takes it now; at once, this consumer would only get it again.
             interval = self._settings.placement_interval_seconds
-            await asyncio.sleep(min(self._patience(await self._membership.fleet(interval)), interval))
+            await asyncio.sleep(min(self._patience(await self._membership.fleet(interval)) or interval, interval))
 
     def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[Answer]], asyncio.Event]:
         """Answer requests of one label; the event tells that it is decided whether a slot goes to them."""
@@ -176,7 +179,7 @@ class Placer:
             return Answer.SETTLED
         if label in self._hosting.hosts:
             return Answer.LATER
-        if not self._my_turn(fleet, request):
+        if not self._my_turn(fleet, request) or self._relief.leaves(label, fleet):
             return Answer.OUT_OF_TURN
         if self._patience(fleet):
             self._pressed_until = now + PRESSED_SECONDS

@@ -26,6 +26,7 @@ from inference_engine import (
 from inference_engine.aws.connect import Aws
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.function import FunctionBackend
+from inference_engine.consumer import relief
 from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
 from inference_engine.fleet import LabelSettings
 
@@ -194,6 +195,30 @@ async def test_a_label_with_lanes_is_shared_by_consumers_and_loses_nothing(setti
     async with fleet(settings, {"compute_result": echo}, {"compute_result": echo}) as (producer, _):
         ids = await producer.post_many(range(500), "wide")
         assert await collect(producer, ids) == {"SUCCESS": 500}
+
+
+async def test_a_consumer_with_too_much_to_do_leaves_a_label_to_one_that_rests(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when autoscaling starts a task: labels that nobody needs to load again would stay where they are."""
+    monkeypatch.setattr(relief, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(relief, "OVERLOADED_SECONDS", 0.5)
+    settings = settings.model_copy(update={"turn_min_seconds": 0.2, "max_in_flight": 1})
+
+    async def compute(body: Any, message_id: str) -> Any:
+        await asyncio.sleep(0.1)
+        return body
+
+    async with AsyncProducer(settings) as producer, AsyncConsumer(settings, compute_result=compute) as first:
+        ids = await producer.post_many(range(60), "red") + await producer.post_many(range(60), "blue")
+        # Both labels are loaded, and what their jobs cost is known.
+        await producer.wait(ids[0])
+        await producer.wait(ids[60])
+        async with AsyncConsumer(settings, compute_result=compute) as second:
+            assert await collect(producer, ids) == {"SUCCESS": 120}
+            assert misses([second]) == 1
+            assert misses([first]) == 2
+            assert sum(counts.jobs for counts in second.metrics.labels.values()) > 10
 
 
 async def test_a_thousand_labels_can_be_created_and_used(settings: Settings) -> None:

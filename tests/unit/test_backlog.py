@@ -90,6 +90,40 @@ def test_tasks_that_start_are_not_asked_for_again() -> None:
         assert math.ceil(desired * found.backlog_seconds_per_desired_task / TARGET) == found.wanted_tasks == 10
 
 
+def test_a_fleet_that_keeps_up_is_not_given_up() -> None:
+    """It has no backlog; what keeps it busy still comes."""
+    found = measured([work(name, busy=0.9) for name in "abcde"], running=5, desired=5)
+    assert (found.backlog_seconds, found.active_labels, found.requires_consumer) == (0, 0, 0)
+    assert found.wanted_tasks == 5
+    assert found.backlog_seconds_per_desired_task == pytest.approx(0.9 * TARGET)
+
+
+def test_a_busy_label_counts_for_no_more_than_its_lanes() -> None:
+    assert measured([work(visible=10_000, busy=1.0)]).wanted_tasks == 1
+    assert measured([work(visible=0, busy=1.2)]).wanted_tasks == 1
+    assert measured([work(visible=600, busy=0.5, lanes=4)]).wanted_tasks == 2
+
+
+def test_a_long_job_is_worth_one_task() -> None:
+    film = {"task_seconds": 600.0, "lanes": 4}
+    assert measured([work(visible=1, **film)]).wanted_tasks == 1
+    assert measured([work(visible=0, in_flight=2, **film)]).wanted_tasks == 2
+    assert measured([work(visible=0, in_flight=2, busy=1.9, **film)]).wanted_tasks == 2
+
+
+def test_the_first_task_is_not_taken_back_while_it_starts() -> None:
+    """Below nine tenths of the target, fifteen times, a fleet is scaled in: by ECS's sum, to a part of none."""
+    small = [LabelWork("a", visible=1)]
+    assert measured(small, running=0, desired=1).backlog_seconds_per_desired_task == TARGET
+    assert measured(small, running=1, desired=1).backlog_seconds_per_desired_task == 1
+    assert measured([], running=0, desired=1).backlog_seconds_per_desired_task == 0
+
+
+def test_tasks_that_outlive_a_scale_in_count() -> None:
+    found = measured([work(visible=1_200, lanes=3)], running=4, desired=1)
+    assert found.backlog_seconds_per_desired_task == pytest.approx(30)
+
+
 def test_the_oldest_job_is_the_oldest_anywhere() -> None:
     labels = [work("a", 1, oldest_at=NOW - 5), work("b", 1, oldest_at=NOW - 50), work("done", 0, oldest_at=NOW - 999)]
     assert measured(labels).oldest_job_age_seconds == 50

@@ -13,8 +13,10 @@ from inference_engine.consumer.placement import (
     Held,
     coldest_at,
     order,
+    others_rest,
     patience_seconds,
     rank,
+    relief,
     turn_over,
     victims,
     waits_for_requests,
@@ -185,3 +187,53 @@ def test_more_consumers_take_requests_while_others_load() -> None:
     assert waiting(busy) == ["c0", "c1", "c2", "c3", "c4", "c5"]
     assert patience_seconds(idle, "c4", NOW, interval_seconds=1, idle_seconds=10) == 4
     assert patience_seconds(busy, "c4", NOW, interval_seconds=1, idle_seconds=10) == 1
+
+
+def busy(label: str, *, loaded: float = 1.0, load: float = 0.0) -> Held:
+    return held(label, idle=False, loaded=loaded, load=load)
+
+
+def given_away(labels: list[Held], waiting: dict[str, float]) -> str | None:
+    return relief(labels, waiting, NOW, turn_min_seconds=30, overloaded_seconds=60)
+
+
+def test_the_label_with_most_work_goes_to_who_rests() -> None:
+    assert given_away([busy("a"), busy("b"), busy("c")], {"a": 20, "b": 50, "c": 5}) == "b"
+
+
+def test_a_label_alone_with_its_work_stays() -> None:
+    assert given_away([busy("a"), held("b", loaded=1.0)], {"a": 500, "b": 0}) is None
+
+
+def test_a_consumer_that_keeps_up_gives_nothing_away() -> None:
+    assert given_away([busy("a"), busy("b")], {"a": 30, "b": 30}) is None
+
+
+def test_a_label_that_has_not_had_its_turn_stays() -> None:
+    assert given_away([busy("a"), busy("b", load=100)], {"a": 50, "b": 500}) is None
+
+
+@given(holdings, st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0, 1e4)))
+def test_only_a_busy_label_with_work_is_ever_given_away(labels: list[Held], waiting: dict[str, float]) -> None:
+    known = {label.label: waiting.get(label.label, 0.0) for label in labels}
+    chosen = given_away(labels, known)
+    if chosen is not None:
+        assert not next(label.idle for label in labels if label.label == chosen)
+        assert known[chosen] == max(known[label.label] for label in labels if not label.idle and label.loaded_at)
+        assert sum(known.values()) > 60
+
+
+def test_who_rests_has_nothing_to_do_and_room() -> None:
+    me = consumer("me", free=1)
+    of_late = {"a": LabelStatistics(busy=0.5)}
+    nobody = [
+        consumer("b", free=0),
+        consumer("b", free=1, in_flight=1),
+        consumer("b", free=1, loading=("a",)),
+        consumer("b", free=1, loaded=of_late),
+        consumer("b", free=1, lease=NOW - 1),
+        consumer("b", free=1, draining=True),
+    ]
+    assert not any(others_rest(Fleet((me, other), NOW), "me", NOW) for other in nobody)
+    assert others_rest(Fleet((me, consumer("b", free=1)), NOW), "me", NOW)
+    assert others_rest(Fleet((me, consumer("b", coldest=1.0)), NOW), "me", NOW)

@@ -1,0 +1,112 @@
+"""A day of jobs: which labels there are, and when their jobs come."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+MINUTE = 60.0
+
+#: How many tasks' worth of work comes at an hour, for a load.
+Load = Callable[[float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """One label: what its jobs cost a task, what it costs to load, how many tasks may serve it at once, when its jobs come.
+
+    `load` is how many tasks its jobs would keep busy at an hour of the day (0 to 24); `bulks` are (hour, jobs) posted at once;
+    `lone` are hours at which a single job comes.
+    """
+
+    name: str
+    job_seconds: float
+    load_seconds: float
+    lanes: int = 1
+    load: Load | None = None
+    bulks: tuple[tuple[float, int], ...] = ()
+    lone: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A job: when it is posted and what it will cost a task; seconds."""
+
+    at: float
+    seconds: float
+
+
+def daytime(most: float) -> Load:
+    """People at work: nothing from ten in the evening to six in the morning, `most` at two in the afternoon."""
+
+    def load(hour: float) -> float:
+        return most * math.sin(math.pi * (hour - 6) / 16) if 6 <= hour < 22 else 0.0
+
+    return load
+
+
+def between(begin: float, end: float, level: float) -> Load:
+    """The same load from one hour to another, else none."""
+    return lambda hour: level if begin <= hour < end else 0.0
+
+
+def together(*loads: Load) -> Load:
+    """The sum of loads."""
+    return lambda hour: sum(load(hour) for load in loads)
+
+
+def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
+    """A day of 24 labels, more than five tasks have slots for; its load is multiplied by `load`."""
+    minor = [
+        # Zipf's law among them; together they keep about two tasks busy at noon.
+        LabelPlan(f"minor-{rank}", 1.0 + 0.5 * (rank % 5), 4.0 + rank % 7, load=daytime(load * 2.0 / (3.5 * rank)))
+        for rank in range(1, minor_labels + 1)
+    ]
+    bursts = [between(hour, hour + 1 / 6, 5.0 * load) for hour in (9.5, 13.25, 17.0)]
+    return [
+        LabelPlan("search", 2.0, 8.0, lanes=6, load=daytime(2.5 * load)),
+        LabelPlan("bursts", 1.5, 10.0, lanes=6, load=together(daytime(0.5 * load), *bursts)),
+        # One lane, and for two hours more work than one task can do: what waits then waits for its lane.
+        LabelPlan("hot", 1.5, 6.0, lanes=1, load=together(daytime(0.2 * load), between(10, 11, 1.0))),
+        LabelPlan("bulk", 1.0, 12.0, lanes=8, bulks=((15.0, round(6_000 * load)), (20.5, round(2_000 * load)))),
+        # Longer than a consumer has for draining: only protection saves these.
+        LabelPlan("film", 150.0, 20.0, lanes=4, load=daytime(1.0 * load)),
+        LabelPlan("night", 2.0, 10.0, lone=(0.5, 1.6, 2.4, 2.45, 3.7, 4.9, 22.9, 23.5)),
+        *minor,
+    ]
+
+
+def hot_label(load: float = 3.0) -> list[LabelPlan]:
+    """One label of one lane, with more work for two hours than its lane can do."""
+    return [LabelPlan("hot", 1.5, 6.0, lanes=1, load=between(1, 3, load))]
+
+
+def arrivals(plan: LabelPlan, until: float, seed: int) -> list[Arrival]:
+    """All jobs of a label until then (seconds from midnight), in order. Times are Poisson's, costs within 50 % of the mean."""
+    random_source = random.Random(f"{seed} {plan.name}")
+    times = [*_poisson(plan, until, random_source)]
+    times += [hour * HOUR for hour, jobs in plan.bulks for _ in range(jobs) if hour * HOUR < until]
+    times += [hour * HOUR for hour in plan.lone if hour * HOUR < until]
+    return [Arrival(at, plan.job_seconds * random_source.uniform(0.5, 1.5)) for at in sorted(times)]
+
+
+def _poisson(plan: LabelPlan, until: float, random_source: random.Random) -> Iterator[float]:
+    if plan.load is None:
+        return
+    for minute in range(math.ceil(until / MINUTE)):
+        begin, rate = minute * MINUTE, plan.load((minute + 0.5) / 60) / plan.job_seconds
+        if rate <= 0:
+            continue
+        at = begin + random_source.expovariate(rate)
+        while at < begin + MINUTE:
+            yield at
+            at += random_source.expovariate(rate)
+
+
+def work_seconds(days: Sequence[Sequence[Arrival]]) -> float:
+    """What all jobs cost, in seconds of a task."""
+    return sum(arrival.seconds for day in days for arrival in day)

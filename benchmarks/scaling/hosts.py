@@ -1,0 +1,134 @@
+"""Who loads which label: the library's own rules (`inference_engine.consumer.placement`) over the simulated fleet."""
+
+from __future__ import annotations
+
+from inference_engine.consumer import more_hosts, placement
+from inference_engine.fleet import Fleet
+from inference_engine.settings import Settings
+
+from .clock import Clock
+from .queues import LabelQueue
+from .service import Service
+from .task import SLOTS, Loaded, Task
+
+PLACE_SECONDS = 1.0
+#: How old a load request is before a busy label makes room for it.
+PATIENCE_SECONDS = 3.0
+#: A task with more waiting than that is overloaded; one with less has nothing to do.
+OVERLOADED_SECONDS, IDLE_SECONDS = 60.0, 5.0
+_TURN_MIN_SECONDS: float = Settings.model_fields["turn_min_seconds"].default
+
+
+class Hosts:
+    """Finds hosts for labels that have work and none, or work for more."""
+
+    def __init__(self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, relief: bool = False) -> None:
+        self._clock = clock
+        self._service = service
+        self._queues = queues
+        self._asked_at: dict[str, float] = {}
+        for queue in queues.values():
+            queue.on_work = self._wake
+        clock.every(PLACE_SECONDS, self._place)
+        clock.every(more_hosts.CHECK_SECONDS, self._place_more)
+        if relief:
+            clock.every(more_hosts.CHECK_SECONDS, self._relieve)
+
+    def of(self, label: str) -> list[Task]:
+        """Tasks that hold the label."""
+        return [task for task in self._service.running if label in task.held]
+
+    def _wake(self, queue: LabelQueue) -> None:
+        for task in self._service.tasks:
+            if task.batch is None and queue.plan.name in task.held:
+                task.work()
+
+    def _place(self) -> None:
+        running = self._service.running
+        if not running:
+            return
+        held = {label for task in running for label in task.held}
+        if not self._asked_at and all(label in held for label, queue in self._queues.items() if queue.visible):
+            return
+        for label, queue in self._queues.items():
+            if queue.visible and label not in held:
+                self._asked_at.setdefault(label, self._clock.now)
+            else:
+                self._asked_at.pop(label, None)
+        for label in sorted(self._asked_at, key=self._asked_at.__getitem__):
+            self._load(self._queues[label], may_take_turns=self._waited(label))
+
+    def _waited(self, label: str) -> bool:
+        return self._clock.now - self._asked_at[label] >= PATIENCE_SECONDS
+
+    def _place_more(self) -> None:
+        for label, queue in self._queues.items():
+            if queue.plan.lanes == 1 or not queue.visible:
+                continue
+            hosts = self.of(label)
+            if not hosts or len(hosts) >= queue.plan.lanes:
+                continue
+            wanted = placement.wanted_hosts(
+                backlog=queue.visible,
+                service_seconds=queue.plan.job_seconds,
+                load_seconds=queue.plan.load_seconds,
+                hosts=len(hosts),
+                lanes=queue.plan.lanes,
+                target_seconds=more_hosts.TARGET_SECONDS,
+            )
+            if wanted > len(hosts):
+                self._load(queue, may_take_turns=False)
+
+    def _load(self, queue: LabelQueue, *, may_take_turns: bool) -> None:
+        task = self._room(queue.plan.name) or (self._turn_over(queue.plan.name) if may_take_turns else None)
+        if task:
+            task.load(queue)
+            self._asked_at.pop(queue.plan.name, None)
+
+    def _room(self, label: str) -> Task | None:
+        """A task with a free slot, or an idle label to evict: the best placed one that does not hold the label yet."""
+        able = {task.name: task for task in self._service.running if label not in task.held}
+        fleet = Fleet(tuple(task.view() for task in able.values()), self._clock.now)
+        for view in placement.order(fleet, self._clock.now):
+            task = able[view.consumer_id]
+            evicted = placement.victims(task.labels(), placement.Capacity(max_labels=SLOTS), 0)
+            if evicted is not None:
+                for name in evicted:
+                    task.give_up(name)
+                return task
+        return None
+
+    def _turn_over(self, label: str) -> Task | None:
+        """A task whose busy label has had its turn."""
+        for task in self._service.running:
+            over = placement.turn_over(task.labels(), self._clock.now, _TURN_MIN_SECONDS)
+            if over and label not in task.held:
+                task.give_up(over)
+                return task
+        return None
+
+    def _relieve(self) -> None:
+        """Take one label off a task that has more to do than others, where another has nothing to do and room.
+
+        Not a rule of the library: the simulation shows what such a rule would be worth.
+        """
+        running = self._service.running
+        backlogs = {task.name: sum(map(self._backlog, task.held.values())) for task in running}
+        idle = [task for task in running if backlogs[task.name] < IDLE_SECONDS and self._has_room(task)]
+        for task in running:
+            busy = [one for one in task.held.values() if self._backlog(one) > IDLE_SECONDS and self._had_turn(one)]
+            if idle and backlogs[task.name] > OVERLOADED_SECONDS and len(busy) > 1:
+                task.give_up(max(busy, key=self._backlog).queue.plan.name)
+                return
+
+    def _backlog(self, loaded: Loaded) -> float:
+        """A host's share of what waits for a label, in seconds."""
+        return loaded.queue.visible_seconds / max(1, len(self.of(loaded.queue.plan.name)))
+
+    def _had_turn(self, loaded: Loaded) -> bool:
+        turn = max(_TURN_MIN_SECONDS, placement.TURN_LOADS * loaded.queue.plan.load_seconds)
+        return loaded.ready_at + turn <= self._clock.now
+
+    @staticmethod
+    def _has_room(task: Task) -> bool:
+        return len(task.held) < SLOTS or any(held.idle for held in task.labels())

@@ -1,0 +1,125 @@
+"""The queue of a label: a lane is a message group, and SQS gives the messages of a group to one consumer at a time.
+
+Amazon SQS Developer Guide, "FIFO queue delivery logic": while messages of a group are in flight, no more of it are returned.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .arrivals import Arrival, LabelPlan
+
+#: Messages that one receive brings at most.
+RECEIVE_MAX = 10
+#: How much work a task takes of one label before it turns to the next one: short turns are as good as sharing.
+TURN_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Batch:
+    """Jobs of one lane that a task has in hand."""
+
+    label: LabelQueue
+    lane: int
+    jobs: list[Arrival]
+
+    @property
+    def seconds(self) -> float:
+        """What they cost the task."""
+        return sum(job.seconds for job in self.jobs)
+
+
+@dataclass(slots=True, eq=False)
+class LabelQueue:
+    """Jobs of one label that wait or are in flight, and how long those that are done waited to be begun (seconds).
+
+    `on_work` is called when a receive may bring something that it would not have brought before, `on_done` after each batch.
+    """
+
+    plan: LabelPlan
+    lanes: list[deque[Arrival]] = field(init=False)
+    free: set[int] = field(init=False)
+    visible: int = 0
+    in_flight: int = 0
+    done: int = 0
+    visible_seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    on_work: Callable[[LabelQueue], None] | None = None
+    on_done: Callable[[], None] | None = None
+    _next: int = 0
+    _began: dict[int, float] = field(default_factory=dict)
+    _ended: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.lanes = [deque() for _ in range(self.plan.lanes)]
+        self.free = set(range(self.plan.lanes))
+
+    def post(self, job: Arrival) -> None:
+        """A new job; lanes take turns."""
+        self.lanes[self._next].append(job)
+        self._next = (self._next + 1) % len(self.lanes)
+        self.visible += 1
+        self.visible_seconds += job.seconds
+        self._tell()
+
+    def receive(self, now: float) -> Batch | None:
+        """The next jobs of a lane that nobody works on; None when there are none."""
+        for lane in sorted(self.free):
+            waiting = self.lanes[lane]
+            if not waiting:
+                continue
+            jobs = [waiting.popleft()]
+            seconds = jobs[0].seconds
+            while waiting and len(jobs) < RECEIVE_MAX and seconds + waiting[0].seconds <= TURN_SECONDS:
+                jobs.append(waiting.popleft())
+                seconds += jobs[-1].seconds
+            self.free.remove(lane)
+            self.visible -= len(jobs)
+            self.visible_seconds -= seconds
+            self.in_flight += len(jobs)
+            self._began[lane] = now
+            return Batch(self, lane, jobs)
+        return None
+
+    def finish(self, batch: Batch, began: float) -> None:
+        """All jobs of a batch are done, one after the other; `began` is when their task began with them."""
+        self._ended.append((began, began + batch.seconds))
+        for job in batch.jobs:
+            self.waits.append(began - job.at)
+            began += job.seconds
+        self.done += len(batch.jobs)
+        self._release(batch)
+        if self.on_done:
+            self.on_done()
+
+    def busy(self, now: float, window: float) -> float:
+        """How many tasks its jobs kept busy within the last `window` seconds, on average."""
+        begin = now - window
+        while self._ended and self._ended[0][1] < begin:
+            self._ended.popleft()
+        done = sum(end - max(began, begin) for began, end in self._ended)
+        return (done + sum(now - max(began, begin) for began in self._began.values())) / window
+
+    def give_back(self, batch: Batch) -> None:
+        """A batch's jobs are to be done again, before those behind them."""
+        self.lanes[batch.lane].extendleft(reversed(batch.jobs))
+        self.visible += len(batch.jobs)
+        self.visible_seconds += batch.seconds
+        self._release(batch)
+
+    def oldest_at(self) -> float | None:
+        """When the oldest job was posted that waits."""
+        return min((lane[0].at for lane in self.lanes if lane), default=None)
+
+    def _release(self, batch: Batch) -> None:
+        self.in_flight -= len(batch.jobs)
+        self.free.add(batch.lane)
+        del self._began[batch.lane]
+        if self.visible:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.on_work:
+            self.on_work(self)
