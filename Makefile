@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test processes at once; 0 for one without workers, which debuggers want.
+WORKERS ?= 2
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format lambdas e2e bench bench-quick docs clean
+.PHONY: help venv demo test test-infra lint format lambdas e2e bench bench-quick docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -38,7 +40,10 @@ format: $(STAMP) ## write the code in the project's style
 	$(BIN)/ruff format .
 
 test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-infra: $(STAMP) ## the tests of terraform/ alone, against emulators
+	INFERENCE_ENGINE_REQUIRE_TERRAFORM=1 $(BIN)/python -m pytest tests/infra $(ARGS)
 
 lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x86_64'
 	$(BIN)/python -m lambdas.package $(ARGS)
@@ -46,7 +51,7 @@ lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x8
 e2e: $(STAMP) ## a deployed environment; ENVIRONMENT=prod
 	$(BIN)/python -m pytest e2e_test --environment '$(ENVIRONMENT)' $(ARGS)
 
-bench: $(STAMP) ## all benchmarks, about twenty minutes; ARGS='throughput' for some
+bench: $(STAMP) ## all benchmarks, about twenty-five minutes; ARGS='throughput' for some
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(STAMP) ## the same with small sizes, about three minutes

@@ -24,6 +24,13 @@ DEFAULTS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`-n 2`), tests of one file stay together, and all that share the applied stack."""
+    for item in items:
+        shared = "infra" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("infra" if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def aws_environment() -> Iterator[str]:
     """The endpoint of an AWS emulator: the one of AWS_ENDPOINT_URL, or one that lives as long as the tests."""

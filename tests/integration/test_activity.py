@@ -155,6 +155,7 @@ async def test_the_function_publishes_rings_and_logs(
     assert published(aws) == {name.replace("_", "") for name in measures}
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {one["label"] for one in record["labels"]} == {"held", "forgotten"}
+    assert all(one["busy"] == 0 for one in record["labels"])
     assert record["active_labels"] == 2
 
 

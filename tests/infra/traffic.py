@@ -1,0 +1,258 @@
+"""What each role does in a day, on the applied stack, with every call to AWS written down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+
+from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.letters import DeadMessage
+from inference_engine.aws.objects import BucketObjects
+from inference_engine.aws.parameters import read_parameters
+from inference_engine.aws.queues import OutgoingMessage
+from inference_engine.aws.session import Service, ThreadTransport, Transport
+from inference_engine.backends.function import FunctionBackend
+from inference_engine.cli import main
+from inference_engine.job import Job
+from inference_engine.labels import message_group
+from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
+from tests.support.aws_stack import AppliedStack
+
+PATIENCE_SECONDS = 60.0
+#: Payloads over this go to S3 here.
+INLINE_BYTES = 2_000
+#: A body that makes a dead letter's text too large for a row.
+LARGE_JSON = json.dumps("x" * 100_000)
+MODEL_KEY = "traffic/model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to AWS."""
+
+    service: str
+    operation: str
+    parameters: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Recorder:
+    """A transport that writes down what is called, and lets it through."""
+
+    calls: list[Call]
+    _transport: Transport = field(default_factory=ThreadTransport)
+
+    async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
+        self.calls.append(Call(service, operation, parameters))
+        return await self._transport.call(service, operation, **parameters)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+Calls = defaultdict[str, list[Call]]
+
+
+def record(stack: AppliedStack) -> dict[str, list[Call]]:
+    """The calls of each role: producer, consumer, backlog-metrics, dead-letters, operator.
+
+    The process's environment must lead to the stack. Queues of labels that this makes are deleted again.
+    """
+    calls: Calls = defaultdict(list)
+    try:
+        with _dead_letters_stay(stack):
+            asyncio.run(_record(stack, calls))
+            _operate(stack, calls["operator"])
+    finally:
+        stack.delete_queues_of_posts()
+    return calls
+
+
+async def _record(stack: AppliedStack, calls: Calls) -> None:
+    quick = {
+        "wait_time_seconds": 1,
+        "poll_max_seconds": 0.2,
+        "host_cache_seconds": 1.0,
+        "placement_interval_seconds": 0.5,
+        "placement_idle_seconds": 1.0,
+        "turn_min_seconds": 0.5,
+        "retry_backoff_seconds": 0.1,
+        "max_attempts": 2,
+        "max_load_tries": 1,
+        "drain_seconds": 0.5,
+        "body_inline_max_bytes": INLINE_BYTES,
+        "result_inline_max_bytes": INLINE_BYTES,
+    }
+    settings = stack.settings.model_copy(update=quick)
+    await read_parameters(Recorder(calls["producer"]), stack.environment)
+    async with AsyncProducer(settings, timeout_seconds=PATIENCE_SECONDS, _connect=_over(calls["producer"])) as producer:
+        cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
+        assert await producer.cancel(cancelled)
+        await _forgotten_job(settings)
+        await _measure(stack, calls["backlog-metrics"])
+        await _serve(producer, settings, calls["consumer"])
+    await _measure(stack, calls["backlog-metrics"])
+    await _fetch_model(stack, calls["consumer"])
+    await _bury(settings, calls["dead-letters"])
+
+
+def _over(calls: list[Call]) -> Any:
+    """What producers and consumers take as `_connect`."""
+    return lambda settings: Aws.over(settings, Recorder(calls))
+
+
+@contextlib.asynccontextmanager
+async def _aws(settings: Settings, calls: list[Call]) -> AsyncIterator[Aws]:
+    aws = Aws.over(settings, Recorder(calls))
+    yield aws
+    await aws.close()
+
+
+async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call]) -> None:
+    """Jobs that go well, large ones, ones that fail, a model that cannot be loaded, a label more than fits, and a drain."""
+    held, started = asyncio.Event(), asyncio.Event()
+
+    async def compute(body: Any, message_id: str) -> Any:
+        if body == "fail":
+            raise ValueError("as told")
+        if body == "hold":
+            started.set()
+            await held.wait()
+        return body
+
+    def load(label: str) -> None:
+        if label == "broken":
+            raise OSError("no such model")
+
+    backend = FunctionBackend(compute, load=load)
+    large = "x" * (2 * INLINE_BYTES)
+    async with AsyncConsumer(settings, backend=backend, max_labels=1, _connect=_over(calls)):
+        answers = await asyncio.gather(
+            producer.post({"n": 1}, "first"),
+            producer.post(large, "second"),
+            producer.post("fail", "second"),
+            producer.post({"n": 1}, "broken"),
+        )
+        assert [answer.status for answer in answers] == [ResultStatus.SUCCESS] * 2 + [ResultStatus.ERROR] * 2
+        assert answers[1].result == large
+        many = await producer.post_many([{"n": n} for n in range(12)], "first")
+        ended = [response async for response in producer.as_completed(many, timeout_seconds=PATIENCE_SECONDS)]
+        assert {response.status for response in ended} == {ResultStatus.SUCCESS}
+        await _ring_for_a_label_without_a_queue(settings, calls)
+        await producer.post_non_blocking("hold", "first")
+        await asyncio.wait_for(started.wait(), PATIENCE_SECONDS)
+    held.set()
+
+
+async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call]) -> None:
+    """Whoever takes the request makes the queue."""
+    async with _aws(settings, []) as aws:
+        await aws.load_requests.ring("unposted")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not any(call.operation == "create_queue" for call in calls):  # noqa: ASYNC110 - the recorder has no event
+            await asyncio.sleep(0.05)
+
+
+async def _forgotten_job(settings: Settings) -> None:
+    """The job of a producer that died before it rang, for a label that its queue's name does not tell."""
+    label = f"models/{uuid.uuid4().hex}"
+    async with _aws(settings, []) as aws:
+        url = await aws.queues.of_label(label)
+        job = Job(label=label, request_id="r", body="1", submitted_at=time.time())
+        await aws.queues.send(url, OutgoingMessage(job.encode(), message_group(label, "", 1), uuid.uuid4().hex))
+
+
+async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
+    """Run the function until its search through all queues, two at a time, has come around."""
+    settings = BacklogSettings(
+        ecs_cluster=stack.outputs["cluster_name"], ecs_service=",".join(stack.outputs["service_names"].values())
+    )
+    async with _aws(stack.settings, calls) as aws:
+        before = len(calls)
+        function = BacklogMetrics(aws, settings.model_copy(update={"sweep_queues": 2}))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(call.operation == "delete_item" for call in calls[before:]):
+                await function.run()
+
+
+async def _fetch_model(stack: AppliedStack, calls: list[Call]) -> None:
+    bucket = stack.outputs["buckets"]["models"]
+    stack.emulators.client("s3").put_object(Bucket=bucket, Key=MODEL_KEY, Body=b"model")
+    recorder = Recorder(calls)
+    objects = BucketObjects(recorder, bucket)
+    (model,) = await objects.list("traffic/")
+    await objects.download(model.key, stack.terraform.folder / "model.onnx")
+    await recorder.close()
+
+
+async def _bury(settings: Settings, calls: list[Call]) -> None:
+    """Dead letters of jobs with a record and without, small and large; they stay for the operator."""
+    async with _aws(settings, []) as aws:
+        recorded = Job(label="first", request_id="r", body="1", submitted_at=time.time())
+        message_id = str(uuid.uuid4())
+        await aws.jobs.submitted(message_id, recorded)
+    large = recorded.model_copy(update={"body": LARGE_JSON})
+    async with _aws(settings, calls) as aws:
+        buried = await aws.dead_letters.bury([_dead(message_id, recorded), _dead(str(uuid.uuid4()), large)])
+        assert len(buried.letters) == 2, buried
+
+
+def _dead(message_id: str, job: Job) -> DeadMessage:
+    return DeadMessage(message_id, job.encode(), job.label, message_id, None, "handle")
+
+
+def _operate(stack: AppliedStack, calls: list[Call]) -> None:
+    """The commands of an operator, as they are run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Aws, "for_producer", staticmethod(partial(_recorded, calls)))
+        asyncio.run(read_parameters(Recorder(calls), stack.environment))
+        environment = ["--environment", stack.environment]
+        for command in (
+            ["labels", "create", "third"],
+            ["labels", "set", "third", "--lanes", "2"],
+            ["labels", "list", "--json"],
+            ["consumers", "--json"],
+            ["dlq", "list", "--json"],
+            ["dlq", "redrive", "--all"],
+        ):
+            assert main([*command, *environment]) == 0, command
+        asyncio.run(_dead_letter_waits(stack.settings))
+        assert main(["dlq", "collect", *environment]) == 0
+        assert main(["dlq", "purge", "--all", "--yes", *environment]) == 0
+
+
+def _recorded(calls: list[Call], settings: Settings, *, threads: bool = False) -> Aws:
+    return Aws.over(settings, Recorder(calls))
+
+
+async def _dead_letter_waits(settings: Settings) -> None:
+    async with _aws(settings, []) as aws:
+        url = await aws.queues.named(f"{settings.prefix}-dead-letters.fifo")
+        job = Job(label="first", request_id="r", body=LARGE_JSON, submitted_at=time.time())
+        await aws.queues.send(url, OutgoingMessage(job.encode(), "first", str(uuid.uuid4())))
+
+
+@contextlib.contextmanager
+def _dead_letters_stay(stack: AppliedStack) -> Iterator[None]:
+    """Meanwhile the function does not take what comes to the dead-letter queue."""
+    client = stack.emulators.client("lambda")
+    function = stack.outputs["functions"]["dead_letters"]
+    mappings = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    for mapping in mappings:
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    try:
+        yield
+    finally:
+        for mapping in mappings:
+            client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)

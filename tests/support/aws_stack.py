@@ -1,0 +1,112 @@
+"""The example of both stacks, applied to emulators by the real terraform command and AWS provider."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference_engine.settings import Settings
+
+from . import aws_inventory
+from .aws_emulators import AwsEmulators
+from .lambdas import ARCHITECTURE, RUNTIME
+from .terraform import Terraform, copy_project
+
+PROJECT = Path(__file__).parents[2]
+#: The name of the environment that is applied.
+ENVIRONMENT = "test"
+#: Versions 5 of the AWS provider refuse to make queues for larger messages.
+PROVIDER_5_MESSAGE_MAX_BYTES = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedStack:
+    """What was applied.
+
+    `variables` are the environment variables with which AWS SDKs find it, `outputs` those of the inference_pipeline
+    stack, `settings` what a client reads from SSM. `message_max_bytes` is set where the provider allows no more, `before`
+    what the account held before.
+    """
+
+    emulators: AwsEmulators
+    terraform: Terraform
+    variables: dict[str, str]
+    environment: str
+    outputs: dict[str, Any]
+    settings: Settings
+    message_max_bytes: int | None
+    before: dict[str, set[str]]
+
+    @property
+    def prefix(self) -> str:
+        """What all names begin with."""
+        return self.settings.prefix
+
+    def leftovers(self) -> dict[str, set[str]]:
+        """What there is now and was not before the apply, by kind."""
+        return aws_inventory.difference(self.before, aws_inventory.inventory(self.emulators))
+
+    def delete_queues_of_posts(self) -> list[str]:
+        """Delete the queues that first posts made, which Terraform does not know; their URLs."""
+        queues = self.outputs["queues"]
+        declared = {queues["dead_letters"]["url"]}
+        declared |= {queue["url"] for kind in ("placement", "labels") for queue in queues[kind].values()}
+        client = self.emulators.client("sqs")
+        urls = client.list_queues(QueueNamePrefix=f"{self.prefix}-").get("QueueUrls", [])
+        made = [url for url in urls if url not in declared]
+        for url in made:
+            client.delete_queue(QueueUrl=url)
+        return made
+
+
+@contextlib.contextmanager
+def applying(folder: Path, zips: Path) -> Iterator[Callable[[], AppliedStack]]:
+    """Begin to apply `terraform/examples/complete`, with the Lambdas' zips of the folder `zips`.
+
+    Yields at once what waits for the end of the apply and returns the stack; it raises TerraformError. The emulators and all
+    that was applied are gone after the block. Nothing is written outside `folder`.
+    """
+    root = copy_project(PROJECT, folder) / "examples" / "complete"
+    with AwsEmulators(folder) as emulators, ThreadPoolExecutor(1) as pool:
+        stack = pool.submit(_apply, emulators, root, zips)
+        yield stack.result
+
+
+def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
+    before = aws_inventory.inventory(emulators)
+    variables = emulators.environment()
+    inputs = {
+        "environment": ENVIRONMENT,
+        "lambda_zips_dir": str(zips),
+        "lambda_runtime": RUNTIME,
+        "lambda_architecture": ARCHITECTURE,
+    }
+    terraform = Terraform(root, variables | {f"TF_VAR_{name}": value for name, value in inputs.items()})
+    terraform.use_emulator()
+    terraform.init()
+    message_max_bytes = None
+    if terraform.provider_version() < (6, 8):
+        message_max_bytes = PROVIDER_5_MESSAGE_MAX_BYTES
+        terraform = terraform.with_variables(TF_VAR_message_max_bytes=str(message_max_bytes))
+    terraform.apply()
+    _drop_repeated_mappings(emulators, terraform)
+    outputs = terraform.outputs()["inference_pipeline"]
+    settings = Settings(**outputs["settings"], region=emulators.region)
+    return AppliedStack(emulators, terraform, variables, ENVIRONMENT, outputs, settings, message_max_bytes, before)
+
+
+def _drop_repeated_mappings(emulators: AwsEmulators, terraform: Terraform) -> None:
+    """A request that is repeated makes a second mapping of a queue to a function, of which Terraform knows nothing.
+
+    AWS refuses it (ResourceConflictException, Lambda API Reference, "CreateEventSourceMapping"); ministack does not.
+    """
+    resources = terraform.resources()
+    known = {one["values"]["uuid"] for one in resources if one["type"] == "aws_lambda_event_source_mapping"}
+    client = emulators.client("lambda")
+    for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+        if mapping["UUID"] not in known:
+            client.delete_event_source_mapping(UUID=mapping["UUID"])
