@@ -48,9 +48,9 @@ def run(quick: bool, plots: Path) -> Report:
     }
     bound = _all([oracle])[0]
     findings.ways(report, ways, bound, plots)
-    moved = [replace(day, start=start, relief=True) for start in Start]
-    findings.moved(
-        report, [ways[start][0] for start in Start], bound, _all(moved), _all([replace(oracle, relief=True)])[0]
+    stuck = [replace(day, start=start, relief=False) for start in Start]
+    findings.relief(
+        report, [ways[start][0] for start in Start], bound, _all(stuck), _all([replace(oracle, relief=False)])[0]
     )
     findings.one_lane(
         report, _all([replace(case.case, plans=hot_label(), seconds=5 * HOUR) for case in ways[Start.DESIRED]])
@@ -63,7 +63,7 @@ def run(quick: bool, plots: Path) -> Report:
 
 
 def _both(day: Case, settings: Settings) -> list[Outcome]:
-    return _all([replace(day, settings=settings, start=start, relief=True) for start in Start])
+    return _all([replace(day, settings=settings, start=start) for start in Start])
 
 
 def _all(cases: Sequence[Case]) -> list[Outcome]:

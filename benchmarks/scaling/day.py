@@ -36,7 +36,7 @@ class Case:
     """One way to scale, on one day.
 
     `metric` None is the oracle. `window_seconds` is how far "of late" reaches back when consumers tell how busy a label keeps
-    them; 0 scales by the backlog alone. `relief` moves labels off overloaded tasks, which the library does not do.
+    them; 0 scales by the backlog alone. Without `relief`, labels stay on overloaded tasks.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Case:
     settings: Settings = field(default_factory=Settings)
     start: Start = Start.RUNNING
     window_seconds: float = 300.0
-    relief: bool = False
+    relief: bool = True
     seconds: float = DAY
     seed: int = 1
     protection: bool = True
@@ -143,7 +143,7 @@ class Simulation:
         self.days = {plan.name: arrivals(plan, case.seconds, case.seed) for plan in case.plans}
         self.queues = {plan.name: LabelQueue(plan) for plan in case.plans}
         self.service = Service(self.clock, case.seed, protection=case.protection, spot=case.spot)
-        self.hosts = Hosts(self.clock, self.service, self.queues, relief=case.relief)
+        self.hosts = Hosts(self.clock, self.service, self.queues, relieve=case.relief)
         self.scaling = AutoScaling(self.service, case.settings, case.start)
         self.minutes: list[Minute] = []
         self.wakes: list[float] = []

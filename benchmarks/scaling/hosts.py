@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference_engine.consumer import more_hosts, placement
+from inference_engine.consumer import more_hosts, placement, relief
 from inference_engine.fleet import Fleet
 from inference_engine.settings import Settings
 
@@ -14,25 +14,24 @@ from .task import SLOTS, Loaded, Task
 PLACE_SECONDS = 1.0
 #: How old a load request is before a busy label makes room for it.
 PATIENCE_SECONDS = 3.0
-#: A task with more waiting than that is overloaded; one with less has nothing to do.
-OVERLOADED_SECONDS, IDLE_SECONDS = 60.0, 5.0
 _TURN_MIN_SECONDS: float = Settings.model_fields["turn_min_seconds"].default
 
 
 class Hosts:
     """Finds hosts for labels that have work and none, or work for more."""
 
-    def __init__(self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, relief: bool = False) -> None:
+    def __init__(self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, relieve: bool = True) -> None:
         self._clock = clock
         self._service = service
         self._queues = queues
         self._asked_at: dict[str, float] = {}
+        self._left: dict[str, tuple[Task, float]] = {}
         for queue in queues.values():
             queue.on_work = self._wake
         clock.every(PLACE_SECONDS, self._place)
         clock.every(more_hosts.CHECK_SECONDS, self._place_more)
-        if relief:
-            clock.every(more_hosts.CHECK_SECONDS, self._relieve)
+        if relieve:
+            clock.every(relief.CHECK_SECONDS, self._relieve)
 
     def of(self, label: str) -> list[Task]:
         """Tasks that hold the label."""
@@ -87,7 +86,9 @@ class Hosts:
 
     def _room(self, label: str) -> Task | None:
         """A task with a free slot, or an idle label to evict: the best placed one that does not hold the label yet."""
-        able = {task.name: task for task in self._service.running if label not in task.held}
+        left, at = self._left.get(label, (None, 0.0))
+        giver = left if self._clock.now - at < relief.LEFT_SECONDS else None
+        able = {task.name: task for task in self._service.running if label not in task.held and task is not giver}
         fleet = Fleet(tuple(task.view() for task in able.values()), self._clock.now)
         for view in placement.order(fleet, self._clock.now):
             task = able[view.consumer_id]
@@ -108,27 +109,19 @@ class Hosts:
         return None
 
     def _relieve(self) -> None:
-        """Take one label off a task that has more to do than others, where another has nothing to do and room.
-
-        Not a rule of the library: the simulation shows what such a rule would be worth.
-        """
-        running = self._service.running
-        backlogs = {task.name: sum(map(self._backlog, task.held.values())) for task in running}
-        idle = [task for task in running if backlogs[task.name] < IDLE_SECONDS and self._has_room(task)]
-        for task in running:
-            busy = [one for one in task.held.values() if self._backlog(one) > IDLE_SECONDS and self._had_turn(one)]
-            if idle and backlogs[task.name] > OVERLOADED_SECONDS and len(busy) > 1:
-                task.give_up(max(busy, key=self._backlog).queue.plan.name)
+        """Let an overloaded task leave a label to one that rests."""
+        now = self._clock.now
+        fleet = Fleet(tuple(task.view() for task in self._service.running), now)
+        for task in self._service.running:
+            if self._asked_at or not placement.others_rest(fleet, task.name, now):
+                continue
+            waiting = {name: self._backlog(loaded) for name, loaded in task.held.items()}
+            label = placement.relief(task.labels(), waiting, now, _TURN_MIN_SECONDS, relief.OVERLOADED_SECONDS)
+            if label is not None:
+                task.give_up(label)
+                self._left[label] = task, now
                 return
 
     def _backlog(self, loaded: Loaded) -> float:
         """A host's share of what waits for a label, in seconds."""
         return loaded.queue.visible_seconds / max(1, len(self.of(loaded.queue.plan.name)))
-
-    def _had_turn(self, loaded: Loaded) -> bool:
-        turn = max(_TURN_MIN_SECONDS, placement.TURN_LOADS * loaded.queue.plan.load_seconds)
-        return loaded.ready_at + turn <= self._clock.now
-
-    @staticmethod
-    def _has_room(task: Task) -> bool:
-        return len(task.held) < SLOTS or any(held.idle for held in task.labels())

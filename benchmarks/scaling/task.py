@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from inference_engine.consumer.occupancy import Recent
 from inference_engine.consumer.placement import Held
 from inference_engine.fleet import ConsumerView, LabelStatistics
 
@@ -35,6 +36,7 @@ class Loaded:
     queue: LabelQueue
     ready_at: float
     last_used: float
+    recent: Recent
     jobs: int = 0
 
 
@@ -70,7 +72,8 @@ class Task:
     def load(self, queue: LabelQueue) -> None:
         """Take a label into a slot."""
         now = self.clock.now
-        self.held[queue.plan.name] = Loaded(queue, now + queue.plan.load_seconds, now + queue.plan.load_seconds)
+        ready_at = now + queue.plan.load_seconds
+        self.held[queue.plan.name] = Loaded(queue, ready_at, ready_at, Recent(lambda: self.clock.now))
         self.clock.after(queue.plan.load_seconds, self.work)
 
     def give_up(self, label: str) -> None:
@@ -113,6 +116,7 @@ class Task:
             coldest_at=coldest,
             loading=tuple(self.held.keys() - ready.keys()),
             loaded={name: self._statistics(one) for name, one in ready.items()},
+            in_flight=len(self.batch.jobs) if self.batch else 0,
         )
 
     def labels(self) -> list[Held]:
@@ -135,6 +139,7 @@ class Task:
             load_seconds=plan.load_seconds,
             service_seconds=plan.job_seconds,
             task_seconds=plan.job_seconds,
+            busy=loaded.recent.rate(),
             oldest_sent_at=self.batch.jobs[0].at if self.batch and self.batch.label is loaded.queue else None,
             jobs=loaded.jobs,
         )
@@ -165,6 +170,7 @@ class Task:
             loaded = self.held.get(batch.label.plan.name)
             if loaded:
                 loaded.last_used = now
+                loaded.recent.add(now - began)
                 loaded.jobs += len(batch.jobs)
             if self.state is State.DRAINING:
                 self._stop()

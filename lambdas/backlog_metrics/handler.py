@@ -90,6 +90,7 @@ def _label_record(work: LabelWork, cost: float, now: float) -> dict[str, Any]:
         "hosts": work.hosts,
         "lanes": work.lanes,
         "backlog_seconds": round(cost, 3),
+        "busy": round(work.busy, 3),
         "oldest_job_age_seconds": age,
     }
 

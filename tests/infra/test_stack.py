@@ -58,7 +58,7 @@ def test_queues_are_what_the_library_makes(kind: str, environment: AppliedStack,
     of_terraform = _queue(environment, environment.settings, kind)
     of_library = _queue(environment, provisioned, kind)
     if environment.message_max_bytes is not None:
-        # What versions 5 of the provider refuse to ask for, and all that may differ.
+        # What versions of the provider before 6.8 refuse to ask for, and all that may differ.
         of_library["MaximumMessageSize"] = str(environment.message_max_bytes)
     assert of_terraform == of_library
 

@@ -19,8 +19,8 @@ from .terraform import Terraform, copy_project
 PROJECT = Path(__file__).parents[2]
 #: The name of the environment that is applied.
 ENVIRONMENT = "test"
-#: Versions 5 of the AWS provider refuse to make queues for larger messages.
-PROVIDER_5_MESSAGE_MAX_BYTES = 262_144
+#: Versions of the AWS provider before 6.8 refuse to make queues for larger messages.
+OLD_PROVIDERS_MESSAGE_MAX_BYTES = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
     terraform.init()
     message_max_bytes = None
     if terraform.provider_version() < (6, 8):
-        message_max_bytes = PROVIDER_5_MESSAGE_MAX_BYTES
+        message_max_bytes = OLD_PROVIDERS_MESSAGE_MAX_BYTES
         terraform = terraform.with_variables(TF_VAR_message_max_bytes=str(message_max_bytes))
     terraform.apply()
     _drop_repeated_mappings(emulators, terraform)
