@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -80,12 +81,12 @@ def test_a_bulk_of_jobs_ends(producer: Producer, label: str) -> None:
 def test_the_backlog_metrics_find_a_job_that_nobody_rang_for(deployment: Deployment, orphan: str) -> None:
     _send_unrung(deployment, orphan)
     # In our hands it stays: a visible one would be rung for, and taken.
-    _receive(deployment, orphan, visibility_seconds=300)
+    assert _receive(deployment, orphan, visibility_seconds=300)
 
     def measured() -> dict[str, Any] | None:
         """The search through all queues comes to this one sooner or later."""
-        measures = _invoke(deployment, "backlog_metrics_function")
-        return measures if measures["jobs_in_flight"] else None
+        measures, log = _invoke(deployment, "backlog_metrics_function")
+        return measures if orphan in log else None
 
     measures = _eventually(measured)
     assert measures["active_labels"] >= 1
@@ -152,12 +153,13 @@ def _eventually(look: Callable[[], Value | None]) -> Value:
     raise AssertionError(f"nothing within {PATIENCE_SECONDS:g} s")
 
 
-def _invoke(deployment: Deployment, parameter: str) -> dict[str, Any]:
-    """The answer of a function."""
-    answer = deployment.client("lambda").invoke(FunctionName=deployment.parameters[parameter], Payload=b"{}")
+def _invoke(deployment: Deployment, parameter: str) -> tuple[dict[str, Any], str]:
+    """The answer of a function, and the end of its log."""
+    name = deployment.parameters[parameter]
+    answer = deployment.client("lambda").invoke(FunctionName=name, Payload=b"{}", LogType="Tail")
     payload = answer["Payload"].read()
     assert "FunctionError" not in answer, payload
-    return dict(json.loads(payload))
+    return dict(json.loads(payload)), base64.b64decode(answer["LogResult"]).decode()
 
 
 def _delete_queue(deployment: Deployment, label: str) -> None:

@@ -12,7 +12,7 @@ what is scaled by counts, beside the backlog, the work that comes meanwhile: as 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -111,7 +111,7 @@ def label_work(
         lanes=lanes,
         hosts=len(hosts),
         loaded=bool(told),
-        task_seconds=_mean(one.task_seconds for one in told if one.jobs),
+        task_seconds=_mean(one.task_seconds for one in told if one.task_seconds),
         load_seconds=_mean(one.load_seconds for one in told),
         # What waits is younger than what is in hand.
         oldest_at=min(in_hand) if in_hand else waits_since,
@@ -130,10 +130,10 @@ def measure(
 ) -> Measures:
     """All measures of one moment. `target_seconds` is the backlog that one task is to have.
 
-    What nobody has measured of a label is taken to be what its neighbours have on average.
+    What nobody has measured of a label is taken to be what all that are known have on average.
     """
     active = [work for work in labels if work.jobs]
-    seconds = label_seconds(active)
+    seconds = label_seconds(labels)
     runnable = sum(min(cost, work.usable * target_seconds) for work, cost in zip(active, seconds, strict=True))
     demand = demand_seconds(labels, target_seconds)
     desired = tasks.running if tasks.desired is None else tasks.desired
@@ -156,18 +156,15 @@ def measure(
     )
 
 
-def label_seconds(active: Sequence[LabelWork]) -> list[float]:
-    """What the work of each label costs, in its order."""
-    return [
-        max(LABEL_MIN_SECONDS, work.jobs * job + load) for work, (job, load) in zip(active, _costs(active), strict=True)
-    ]
+def label_seconds(labels: Sequence[LabelWork]) -> list[float]:
+    """What the work of each label that has some costs, in their order."""
+    return [max(LABEL_MIN_SECONDS, work.jobs * job + load) for work, job, load in _costs(labels)]
 
 
 def demand_seconds(labels: Sequence[LabelWork], target_seconds: float) -> float:
     """What is to be done within the target: the backlog, and what comes meanwhile; of each label what its lanes allow."""
-    active = [work for work in labels if work.jobs]
     demand = sum(min(work.busy, work.lanes) * target_seconds for work in labels if not work.jobs)
-    for work, (job, load) in zip(active, _costs(active), strict=True):
+    for work, job, load in _costs(labels):
         waiting = min(work.visible * job + load, max(1, work.visible) * target_seconds)
         # What is in flight is a part of what keeps the tasks busy, and with long jobs all of it.
         in_hand = max(work.in_flight * min(job, target_seconds), work.busy * target_seconds)
@@ -175,17 +172,15 @@ def demand_seconds(labels: Sequence[LabelWork], target_seconds: float) -> float:
     return demand
 
 
-def _costs(active: Sequence[LabelWork]) -> list[tuple[float, float]]:
-    """Of each label what a job costs, and what it still costs to load."""
-    usual = _mean(work.task_seconds for work in active if work.task_seconds is not None) or 0.0
-    usual_load = _mean(work.load_seconds for work in active if work.load_seconds is not None) or 0.0
-    return [
-        (
-            usual if work.task_seconds is None else work.task_seconds,
-            0.0 if work.loaded else usual_load if work.load_seconds is None else work.load_seconds,
-        )
-        for work in active
-    ]
+def _costs(labels: Sequence[LabelWork]) -> Iterator[tuple[LabelWork, float, float]]:
+    """Of each label that has work what a job costs, and what it still costs to load."""
+    usual = _mean(work.task_seconds for work in labels if work.task_seconds is not None) or 0.0
+    usual_load = _mean(work.load_seconds for work in labels if work.load_seconds is not None) or 0.0
+    for work in labels:
+        if work.jobs:
+            job = usual if work.task_seconds is None else work.task_seconds
+            load = usual_load if work.load_seconds is None else work.load_seconds
+            yield work, job, 0.0 if work.loaded else load
 
 
 def per_desired_task(demand: float, tasks: Tasks, target_seconds: float) -> float:

@@ -14,20 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..backlog import LabelWork, label_work
-from ..errors import DecodeError, NotProvisionedError, TransportError
+from ..errors import DecodeError, LabelError, NotProvisionedError, TransportError
 from ..fleet import Fleet
 from ..job import Job
-from ..labels import label_of_queue, placement_queue_name, queue_name
+from ..labels import dead_letter_queue_name, label_of_queue, placement_queue_name, queue_name
 from .connect import Aws
 from .queues import Backlog
 from .registry import LoadFailure
+from .schema import PLACEMENT_RETENTION_SECONDS
 from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-#: A label that waits is rung for again when its last ring is so long ago, and such a share of its whole wait.
+#: A label that waits is rung for again when its last ring is so long ago, and such a share of its whole wait …
 RING_AGAIN_SECONDS = 50.0
 RING_AGAIN_SHARE = 0.2
+#: … but while its last request still lies on the placement queue.
+RING_AGAIN_MAX_SECONDS = PLACEMENT_RETENTION_SECONDS / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,27 @@ class Activity:
     def to_ring(self) -> list[str]:
         """Labels that wait and were not rung for lately; the longer one waits, the rarer.
 
-        A request stays on the placement queue until someone takes it: this is for the ones that never came there.
+        This is for requests that never came to the placement queue, or lay there until they expired.
         """
         rows = {row.label: row for row in self.waiting}
         return [work.label for work in self.labels if work.unserved and self._due(rows.get(work.label))]
 
     def _due(self, row: Waiting | None) -> bool:
-        return row is None or self.at - row.rung_at >= max(RING_AGAIN_SECONDS, (self.at - row.since) * RING_AGAIN_SHARE)
+        if row is None:
+            return True
+        pause = min(max(RING_AGAIN_SECONDS, (self.at - row.since) * RING_AGAIN_SHARE), RING_AGAIN_MAX_SECONDS)
+        return self.at - row.rung_at >= pause
 
     def served(self) -> list[Waiting]:
         """Rows of labels that do not wait any more."""
-        unserved = {work.label for work in self.labels if work.unserved}
-        return [row for row in self.waiting if row.label not in unserved]
+        # Jobs in flight with nobody who holds their label are those of a consumer that died.
+        waiting = {work.label for work in self.labels if work.jobs and not work.hosts}
+        return [row for row in self.waiting if row.label not in waiting and row.label in self.asked]
+
+    @property
+    def asked(self) -> set[str]:
+        """Labels whose queues answered."""
+        return {work.label for work in self.labels}
 
 
 async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
@@ -69,7 +81,7 @@ async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
     now = time.time()
     since = {row.label: row.since for row in waiting}
     lanes = {one.label: one.lanes for one in label_settings}
-    backlogs = await _backlogs(aws, {*_held(fleet, now), *since}, set(lanes), swept)
+    backlogs = await _backlogs(aws, {*_held(fleet), *since}, set(lanes), swept)
     work = [
         label_work(
             label,
@@ -85,26 +97,31 @@ async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
     return Activity(tuple(work), fleet, tuple(waiting), tuple(failures), now)
 
 
-def _held(fleet: Fleet, now: float) -> set[str]:
-    return {label for view in fleet.live(now) for label in (*view.loaded, *view.loading)}
+def _held(fleet: Fleet) -> set[str]:
+    """Labels of all consumers, the dead included: their rows are there for a while, and so are their jobs."""
+    return {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
 
 
 async def _sweep(aws: Aws, most: int) -> list[str]:
     """URLs of the next queues."""
     if not most:
         return []
-    token = await aws.waiting.cursor()
     begin = f"{aws.settings.prefix}-"
     try:
-        urls, following = await aws.queues.listed(begin, most, token)
+        token = await aws.waiting.cursor()
+        try:
+            urls, following = await aws.queues.listed(begin, most, token)
+        except TransportError as error:
+            if token is None:
+                raise
+            # A token is no promise for ever.
+            log.info("the search through all queues begins anew: %s", error)
+            urls, following = await aws.queues.listed(begin, most, None)
+        if following != token:
+            await aws.waiting.move_cursor(following)
     except TransportError as error:
-        if token is None:
-            raise
-        # A token is no promise for ever.
-        log.info("the search through all queues begins anew: %s", error)
-        urls, following = await aws.queues.listed(begin, most, None)
-    if following != token:
-        await aws.waiting.move_cursor(following)
+        log.warning("no search through all queues this time: %s", error)
+        return []
     return urls
 
 
@@ -123,17 +140,25 @@ async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence
         if label != "":
             found.setdefault(f"{account}/{name}", label)
     read = await asyncio.gather(*(_backlog(aws, url, label) for url, label in found.items()))
-    return {label: backlog for label, backlog in read if label is not None}
+    return {label: backlog for label, backlog in read if label is not None and backlog is not None}
 
 
-async def _backlog(aws: Aws, url: str, label: str | None) -> tuple[str | None, Backlog]:
+async def _backlog(aws: Aws, url: str, label: str | None) -> tuple[str | None, Backlog | None]:
+    """A queue's label and backlog; None for what is not known, or not this deployment's."""
     try:
         backlog = await aws.queues.backlog(url)
+        if backlog.dead_letter_queue != dead_letter_queue_name(aws.settings.prefix):
+            # Of a deployment whose prefix begins with ours.
+            return None, None
         if label is None and backlog.visible:
             label = await _label_inside(aws, url)
     except NotProvisionedError:
         # Deleted, or rung for by someone whose job never came.
         return label, Backlog(0, 0)
+    except TransportError as error:
+        # One queue that does not answer must not hide all others.
+        log.warning("backlog not read: %s", error, extra={"label": label})
+        return label, None
     return label, backlog
 
 
@@ -141,7 +166,10 @@ async def _label_inside(aws: Aws, url: str) -> str | None:
     """The label of a queue whose name does not tell it, by one of its jobs; it is rung for, and known from then on."""
     body = await aws.queues.peek(url)
     try:
-        return Job.decode(body).label if body is not None else None
-    except DecodeError as error:
+        label = Job.decode(body).label if body is not None else None
+        if label is None or url.endswith(f"/{queue_name(aws.settings.prefix, label)}"):
+            return label
+        log.warning("a message in %s says that it is of label %r, whose queue is another", url, label)
+    except (DecodeError, LabelError) as error:
         log.warning("a message in %s belongs to no label: %s", url, error)
-        return None
+    return None

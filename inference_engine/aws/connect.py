@@ -11,7 +11,7 @@ from .jobs import JobRecords
 from .load_requests import LoadRequests
 from .queues import Queues
 from .registry import Registry
-from .session import AioTransport, ThreadTransport, Transport, aio_available
+from .session import SHORT, AioTransport, ThreadTransport, Transport, aio_available
 from .waiting import WaitingLabels
 
 #: Connections for long polls: one for each label that a consumer holds or has just given up, and the placement queue.
@@ -47,6 +47,11 @@ class Aws:
         else:
             transport = AioTransport(region=settings.region)
         return cls.over(settings, transport)
+
+    @classmethod
+    def for_function(cls, settings: Settings) -> Aws:
+        """For a Lambda: boto3 threads that give up early, since its time is short and it is called again."""
+        return cls.over(settings, ThreadTransport(region=settings.region, patience=SHORT))
 
     @classmethod
     def for_consumer(cls, settings: Settings) -> Aws:

@@ -73,7 +73,9 @@ class JobRecords:
         A job that has no record and will get none before its end is not even read.
         """
         if ticket.job.recorded is not False:
-            ticket.known = await self.get(ticket.message_id)
+            # What ended once may have been redriven a moment ago, which an eventually consistent read need not show.
+            read = self.get if ticket.job.redrive is None else self.current
+            ticket.known = await read(ticket.message_id)
         return (ticket.forbidden_by(ticket.known) if ticket.known else None) or Start.STARTED
 
     async def start(self, ticket: Ticket, max_starts: int) -> Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,14 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Messages that wait to be received, and messages that somebody received and has not deleted."""
+    """Messages that wait to be received, and messages that somebody received and has not deleted.
+
+    `dead_letter_queue` is the name of the queue's dead-letter queue, '' where it has none.
+    """
 
     visible: int
     in_flight: int
+    dead_letter_queue: str = ""
 
     @property
     def total(self) -> int:
@@ -133,9 +138,11 @@ class Queues:
 
     async def backlog(self, url: str) -> Backlog:
         """How full a queue is, approximately."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "RedrivePolicy"]
         answer = await self._transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=names)
-        return Backlog(*(int(answer["Attributes"][name]) for name in names))
+        found = answer["Attributes"]
+        dead_letters = json.loads(found.get("RedrivePolicy") or "{}").get("deadLetterTargetArn", "")
+        return Backlog(int(found[names[0]]), int(found[names[1]]), dead_letters.rpartition(":")[2])
 
     async def listed(self, begin: str, most: int, token: str | None) -> tuple[list[str], str | None]:
         """URLs of up to `most` (1,000) queues whose names begin so, and where the next ones begin; None after the last."""

@@ -9,6 +9,8 @@ from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
 RETENTION_SECONDS = 14 * 24 * 3600
+#: A load request that nobody could take for so long is void: it is rung for again.
+PLACEMENT_RETENTION_SECONDS = 3600
 #: Six times the timeout of the Lambda that reads the dead-letter queue, 30 s, so that a throttled function may try again
 #: (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
@@ -41,11 +43,11 @@ def dead_letter_queue_attributes(settings: Settings) -> dict[str, str]:
 
 
 def placement_queue_attributes(settings: Settings) -> dict[str, str]:
-    """Attributes of a placement queue: a request that nobody could take within an hour is void (it is rung again)."""
+    """Attributes of a placement queue: see PLACEMENT_RETENTION_SECONDS."""
     return _FIFO | {
         "VisibilityTimeout": str(settings.visibility_timeout_seconds),
         "ReceiveMessageWaitTimeSeconds": str(settings.wait_time_seconds),
-        "MessageRetentionPeriod": "3600",
+        "MessageRetentionPeriod": str(PLACEMENT_RETENTION_SECONDS),
     }
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -55,17 +57,34 @@ class Transport(Protocol):
         """Close all connections."""
 
 
-def client_config(connections: int) -> Config:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a call is tried, and how long an answer is waited for (seconds)."""
+
+    tries: int = MAX_TRIES
+    read_seconds: float = READ_TIMEOUT_SECONDS
+
+
+#: For who is called again within the minute: better to end with what is known than to be killed.
+SHORT = Patience(tries=3, read_seconds=5)
+
+
+def client_config(connections: int, patience: Patience) -> Config:
     """botocore's settings for a client that makes up to `connections` calls at once."""
     return Config(
-        retries={"mode": "standard", "total_max_attempts": MAX_TRIES},
+        retries={"mode": "standard", "total_max_attempts": patience.tries},
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
+        read_timeout=patience.read_seconds,
         max_pool_connections=connections,
         s3={"addressing_style": "path"},
         # Every parameter is made by the library itself; checking each again is a tenth of a call's cost.
         parameter_validation=False,
     )
+
+
+def region_of_environment() -> str | None:
+    """`AWS_REGION`, which all AWS SDKs know but boto3; None leaves the choice to boto3 (`AWS_DEFAULT_REGION`, profile)."""
+    return os.environ.get("AWS_REGION") or None
 
 
 def error_code(error: BaseException) -> str:
@@ -96,8 +115,9 @@ class ThreadTransport:
     Clients are made on first use and shared by the threads, which boto3 documents as safe.
     """
 
-    def __init__(self, *, region: str | None = None, threads: int = 16) -> None:
-        self._region = region
+    def __init__(self, *, region: str | None = None, threads: int = 16, patience: Patience = Patience()) -> None:
+        self._region = region or region_of_environment()
+        self._patience = patience
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference-engine-aws")
         self._clients: dict[Service, Any] = {}
@@ -109,7 +129,7 @@ class ThreadTransport:
                 import boto3
 
                 session = boto3.Session(region_name=self._region)
-                self._clients[service] = session.client(service, config=client_config(self._threads))
+                self._clients[service] = session.client(service, config=client_config(self._threads, self._patience))
             return self._clients[service]
 
     def _call(self, service: Service, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +156,7 @@ class AioTransport:
     """aioboto3 clients on the running loop: for consumers and asyncio applications."""
 
     def __init__(self, *, region: str | None = None, connections: int = 64) -> None:
-        self._region = region
+        self._region = region or region_of_environment()
         self._connections = connections
         self._stack = AsyncExitStack()
         self._clients: dict[Service, Any] = {}
@@ -150,7 +170,7 @@ class AioTransport:
                 import aioboto3
 
                 session = aioboto3.Session(region_name=self._region)
-                context = session.client(service, config=client_config(self._connections))
+                context = session.client(service, config=client_config(self._connections, Patience()))
                 self._clients[service] = await self._stack.enter_async_context(context)
             return self._clients[service]
 

@@ -41,6 +41,7 @@ class Host:
     polls: int = 0
     polling_since: float = 0.0
     held_back: int = 0
+    batch_sent_at: float | None = None
     gone: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,8 +107,13 @@ class Hosting:
         return sum(host.in_flight for host in self.hosts.values())
 
     def oldest_sent_at(self) -> dict[str, float]:
-        """When the oldest job in hand of each label was sent (Unix seconds)."""
-        oldest: dict[str, float] = {}
+        """When the oldest job in hand of each label was sent (Unix seconds), or of its last batch while more may wait."""
+        now = time.time()
+        oldest = {
+            host.label: host.batch_sent_at
+            for host in self.hosts.values()
+            if host.batch_sent_at is not None and not host.held(now).idle
+        }
         for delivery in self._jobs.values():
             sent_at = delivery.message.sent_at
             oldest[delivery.label] = min(sent_at, oldest.get(delivery.label, sent_at))
@@ -207,6 +213,7 @@ class Hosting:
             self.on_edge(True)
         host.in_flight += len(deliveries)
         host.last_used = time.time()
+        host.batch_sent_at = min(delivery.message.sent_at for delivery in deliveries)
         jobs = [self._start(host, delivery) for delivery in deliveries]
         try:
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)

@@ -114,8 +114,10 @@ class Loader:
             if self._hosting.hosts.get(host.label) is host:
                 del self._hosting.hosts[host.label]
             host.left.set()
-        await self._aws.registry.unclaim(host.label, self._consumer_id, host.lanes)
-        self.follow(host.label)
+        try:
+            await self._aws.registry.unclaim(host.label, self._consumer_id, host.lanes)
+        finally:
+            self.follow(host.label)
 
     def drop_all(self) -> list[Host]:
         """Forget all labels at once: the backend that held them is gone."""

@@ -72,9 +72,13 @@ class Metrics:
         seconds = spell.seconds
         counts.durations.append(seconds)
         counts.service_mean += (seconds - counts.service_mean) * (SERVICE_WEIGHT if counts.computed > 1 else 1)
-        counts.recent.add(spell.share)
+        self.charge(label, spell)
         counts.share_mean += (spell.share - counts.share_mean) * max(SHARE_WEIGHT, 1 / counts.computed)
         self._seconds.labels(label).observe(seconds)
+
+    def charge(self, label: str, spell: Spell) -> None:
+        """Charge a computation, whatever came of it, to the label's part of the consumer's time of late."""
+        self.of(label).recent.add(spell.share)
 
     def loaded(self, label: str, seconds: float) -> None:
         """Count a load, which is a label miss."""

@@ -68,9 +68,10 @@ class Recent:
         self._now += seconds
 
     def rate(self) -> float:
-        """Seconds of the consumer's time per second; 0 exactly, after a while without work."""
+        """Seconds of the consumer's time per second, at most 1; 0 exactly, after a while without work."""
         self._move()
-        return (self._before + self._now) / (RECENT_SECONDS + self._clock() - self._since)
+        # A job is charged when it ends: a long one in a moment for all its time.
+        return min(1.0, (self._before + self._now) / (RECENT_SECONDS + self._clock() - self._since))
 
     def _move(self) -> None:
         passed = (self._clock() - self._since) // RECENT_SECONDS

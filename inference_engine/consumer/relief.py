@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import random
 import time
 
 from ..aws.connect import Aws
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 15.0
 #: More work than this, waiting for one consumer, is worth a load by another (seconds of the consumer's time).
 OVERLOADED_SECONDS = 60.0
-#: For so long the label is left to others, by a consumer that has had a free slot since.
+#: For so long after it was given up the label is left to others, by a consumer that has a free slot since.
 LEFT_SECONDS = 30.0
 
 
@@ -37,43 +39,46 @@ class Relief:
         self._metrics = metrics
         self._membership = membership
         self._loader = loader
-        self._checked_at = 0.0
+        self._next_check = 0.0
         self._left: dict[str, float] = {}
 
     def leaves(self, label: str, fleet: Fleet) -> bool:
         """Whether the label was given away a moment ago, and there still is someone to take it."""
         now = time.time()
-        lately = now - self._left.get(label, 0.0) < LEFT_SECONDS
-        return lately and placement.others_rest(fleet, self._membership.consumer_id, now)
+        return now < self._left.get(label, 0.0) and placement.others_rest(fleet, self._membership.consumer_id, now)
 
     async def seek(self, fleet: Fleet) -> None:
         """Give a label away if that helps; now and then, however often it is called."""
         now = time.time()
-        if now - self._checked_at < CHECK_SECONDS or not self._may_help(fleet, now):
+        if now < self._next_check or not self._may_help(fleet, now):
             return
-        self._checked_at = now
+        # Not all that have too much at once: one consumer that rests is not rest enough for all.
+        self._next_check = now + CHECK_SECONDS * random.uniform(0.5, 1.5)
         # Somebody rests in a view that may be old, and until a label that waits for a host is found one.
         fleet = await self._membership.fleet()
         if not self._may_help(fleet, now) or await self._aws.load_requests.waiting():
             return
-        hosts = [host for host in self._hosting.hosts.values() if host.ready]
-        seconds = await asyncio.gather(*(self._seconds(host, fleet, now) for host in hosts))
+        # A label that others hold as well is lightened by those.
+        hosts = [host for host in self._hosting.hosts.values() if host.ready and len(fleet.hosts(host.label, now)) == 1]
+        seconds = await asyncio.gather(*(self._seconds(host) for host in hosts))
         waiting = {host.label: work for host, work in zip(hosts, seconds, strict=True)}
         turn = self._aws.settings.turn_min_seconds
         label = placement.relief(self._hosting.held(), waiting, now, turn, OVERLOADED_SECONDS)
         if label is None:
             return
         log.info("left to a consumer that rests, %.0f s of work", waiting[label], extra={"label": label})
-        self._left = {label: now}
-        await self._loader.give_up(label)
-        await self._membership.publish()
+        self._left = {label: math.inf}
+        try:
+            await self._loader.give_up(label)
+            await self._membership.publish()
+        finally:
+            self._left = {label: time.time() + LEFT_SECONDS}
 
     def _may_help(self, fleet: Fleet, now: float) -> bool:
         busy = placement.had_turn(self._hosting.held(), now, self._aws.settings.turn_min_seconds)
         return len(busy) > 1 and placement.others_rest(fleet, self._membership.consumer_id, now)
 
-    async def _seconds(self, host: Host, fleet: Fleet, now: float) -> float:
-        """This consumer's part of the work that waits for a label."""
+    async def _seconds(self, host: Host) -> float:
+        """The work that waits for a label."""
         backlog = await self._aws.queues.backlog(host.url)
-        hosts = max(1, len(fleet.hosts(host.label, now)))
-        return backlog.visible * self._metrics.of(host.label).share_mean / hosts
+        return backlog.visible * self._metrics.of(host.label).share_mean

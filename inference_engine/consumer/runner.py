@@ -185,6 +185,7 @@ class JobRunner:
             failure = JobFailure(type=type(error).__name__, message=str(error))
             await self._finish(delivery, ticket, ResultStatus.ERROR, spell, error=failure)
             return
+        self._metrics.charge(delivery.label, spell)
         wait = min(self._settings.retry_backoff_seconds * 2 ** (ticket.starts - 1), RETRY_MAX_SECONDS)
         await self._deliveries.give_back([delivery], max(1, round(wait)))
 

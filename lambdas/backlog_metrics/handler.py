@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,8 @@ from inference_engine.aws.connect import Aws
 from inference_engine.aws.scaling import Scaling
 from inference_engine.backlog import LabelWork, Measures, label_seconds, measure, tasks
 from inference_engine.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Labels whose numbers are written to the log, those with most work first; metrics by label would cost more than the jobs.
 LABELS_LOGGED = 50
@@ -54,12 +57,17 @@ class BacklogMetrics:
             failing_labels=len(activity.failures),
             now=activity.at,
         )
-        await asyncio.gather(
-            self._scaling.publish(self._settings.namespace, self._aws.settings.prefix, measures),
+        print(json.dumps(_log_record(activity, measures, time.monotonic() - began)))
+        # First what everything scales by; one label's refused ring is no reason to lose it.
+        await self._scaling.publish(self._settings.namespace, self._aws.settings.prefix, measures)
+        tidied = await asyncio.gather(
             *(self._aws.load_requests.ring(label) for label in activity.to_ring()),
             *(self._aws.waiting.served(row) for row in activity.served()),
+            return_exceptions=True,
         )
-        print(json.dumps(_log_record(activity, measures, time.monotonic() - began)))
+        for error in tidied:
+            if isinstance(error, BaseException):
+                log.warning("not rung for, or not tidied up: %s", error)
         return asdict(measures)
 
     async def _desired_tasks(self) -> int | None:
@@ -70,7 +78,7 @@ class BacklogMetrics:
 
 def _log_record(activity: Activity, measures: Measures, seconds: float) -> dict[str, Any]:
     active = [work for work in activity.labels if work.jobs]
-    costs = sorted(zip(label_seconds(active), active, strict=True), key=lambda pair: -pair[0])
+    costs = sorted(zip(label_seconds(activity.labels), active, strict=True), key=lambda pair: -pair[0])
     return {
         "message": "backlog",
         **asdict(measures),
@@ -104,5 +112,5 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     global _loop, _function
     if _loop is None or _function is None:
         _loop = asyncio.new_event_loop()
-        _function = BacklogMetrics(Aws.for_producer(Settings(), threads=True), BacklogSettings())
+        _function = BacklogMetrics(Aws.for_function(Settings()), BacklogSettings())
     return _loop.run_until_complete(_function.run())

@@ -30,7 +30,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     global _loop, _aws
     if _loop is None or _aws is None:
         _loop = asyncio.new_event_loop()
-        _aws = Aws.for_producer(Settings(), threads=True)
+        _aws = Aws.for_function(Settings())
     messages = [DeadMessage.of_event(record) for record in event["Records"]]
     buried = _loop.run_until_complete(_aws.dead_letters.bury(messages))
     namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
@@ -50,12 +50,17 @@ def metric_record(buried: Buried, namespace: str, deployment: str, now: float) -
                 {
                     "Namespace": namespace,
                     "Dimensions": [["Deployment"]],
-                    "Metrics": [{"Name": "DeadLetters", "Unit": "Count"}],
+                    "Metrics": [
+                        {"Name": "DeadLetters", "Unit": "Count"},
+                        {"Name": "DeadLettersFailed", "Unit": "Count"},
+                    ],
                 }
             ],
         },
         "Deployment": deployment,
         "DeadLetters": len(buried.letters),
+        # Named in the answer, they are no error of the function's, and come again for ever.
+        "DeadLettersFailed": len(buried.failed),
         "letters": [
             {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason}
             for letter in buried.letters

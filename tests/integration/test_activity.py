@@ -13,10 +13,10 @@ import pytest
 from inference_engine import AsyncConsumer
 from inference_engine.aws.activity import read_activity
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.queues import OutgoingMessage
+from inference_engine.aws.queues import Backlog, OutgoingMessage
 from inference_engine.backlog import LabelWork
 from inference_engine.errors import TransportError
-from inference_engine.fleet import LabelSettings
+from inference_engine.fleet import ConsumerView, LabelSettings, LabelStatistics
 from inference_engine.job import Job
 from inference_engine.settings import Settings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
@@ -125,6 +125,77 @@ async def test_a_label_whose_queue_is_gone_has_no_work(aws: Aws) -> None:
     activity = await read_activity(aws, sweep_queues=0)
     assert [work.jobs for work in activity.labels] == [0]
     assert [row.label for row in activity.served()] == ["never-posted"]
+
+
+async def test_a_queue_of_a_deployment_whose_prefix_begins_with_ours_is_not_ours(aws: Aws) -> None:
+    neighbour = aws.settings.model_copy(update={"prefix": f"{aws.settings.prefix}-eu"})
+    other = Aws.for_consumer(neighbour)
+    await send(other, "plain", ring=False)
+    await other.close()
+    assert await work_of(aws) == {}
+
+
+async def test_a_message_is_not_believed_about_the_queue_of_another_label(aws: Aws) -> None:
+    await send(aws, "plain", ring=False)
+    url = await aws.queues.of_label(HASHED)
+    for label in ("plain", "x" * 300):
+        body = Job(label=label, request_id="r", body="1", submitted_at=0.0).encode()
+        await aws.queues.send(url, OutgoingMessage(body, "group", f"forged-{len(label)}"))
+    assert [work.visible for work in (await work_of(aws)).values()] == [1]
+
+
+async def test_one_queue_that_does_not_answer_hides_no_other(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    await asyncio.gather(send(aws, "fine"), send(aws, "throttled"))
+    backlog, throttled = aws.queues.backlog, await aws.queues.of_label("throttled")
+
+    async def refuses_one(url: str) -> Backlog:
+        if url == throttled:
+            raise TransportError("too many requests")
+        return await backlog(url)
+
+    monkeypatch.setattr(aws.queues, "backlog", refuses_one)
+    activity = await read_activity(aws, sweep_queues=0)
+    assert [work.label for work in activity.labels] == ["fine"]
+    assert activity.served() == []
+
+
+async def test_jobs_of_consumers_that_died_are_seen(aws: Aws) -> None:
+    await send(aws, "orphaned", ring=False)
+    dead = ConsumerView(consumer_id="dead", lease_until=1.0, loaded={"orphaned": LabelStatistics()})
+    await aws.registry.publish(dead)
+    found = (await work_of(aws, sweep_queues=0))["orphaned"]
+    assert (found.visible, found.hosts, found.unserved) == (1, 0, True)
+
+
+async def test_a_row_stays_while_jobs_are_in_flight_and_nobody_holds_the_label(aws: Aws) -> None:
+    await send(aws, "resnet50")
+    await aws.queues.receive(await aws.queues.of_label("resnet50"), wait_seconds=1, visibility_seconds=30)
+    activity = await read_activity(aws, sweep_queues=0)
+    assert [work.in_flight for work in activity.labels] == [1]
+    assert activity.served() == []
+
+
+async def test_who_waits_is_rung_for_before_the_last_request_expires(aws: Aws) -> None:
+    await send(aws, "resnet50")
+    activity = await read_activity(aws, sweep_queues=0)
+    [row] = activity.waiting
+    days_ago = replace(row, since=row.rung_at - 3 * 24 * 3600)
+    assert replace(activity, waiting=(days_ago,), at=row.rung_at + 1800).to_ring() == ["resnet50"]
+
+
+async def test_what_is_measured_is_published_though_a_ring_is_refused(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await send(aws, "forgotten", ring=False)
+
+    async def refuses(label: str) -> None:
+        raise TransportError("no")
+
+    monkeypatch.setattr(aws.load_requests, "ring", refuses)
+    measures = await BacklogMetrics(aws, BacklogSettings()).run()
+    assert measures["unserved_labels"] == 1
+    assert "unservedlabels" in published(aws)
+    assert "not rung for" in caplog.text
 
 
 async def test_who_waits_is_rung_for_more_and_more_rarely(aws: Aws) -> None:

@@ -64,3 +64,10 @@ def test_parameters_beside_the_settings_are_none_of_them() -> None:
 def test_the_command_line_knows_environments(environment: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["labels", "list", "--environment", environment]) == 1
     assert f"{environment}-prefix-registry" in capsys.readouterr().err
+
+
+def test_the_region_of_the_sdks_own_variable_is_enough(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 alone of all SDKs reads another one."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert deployed_settings(environment).prefix == f"{environment}-prefix"

@@ -311,7 +311,10 @@ def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsy
     record = json.loads(capsys.readouterr().out)
     (metrics,) = record["_aws"]["CloudWatchMetrics"]
     assert (metrics["Namespace"], metrics["Dimensions"]) == ("Other", [["Deployment"]])
-    assert metrics["Metrics"] == [{"Name": "DeadLetters", "Unit": "Count"}]
+    assert {metric["Name"]: record[metric["Name"]] for metric in metrics["Metrics"]} == {
+        "DeadLetters": 1,
+        "DeadLettersFailed": 1,
+    }
     assert (record["Deployment"], record["DeadLetters"], record["failed"]) == ("p", 1, ["bad"])
     assert [(letter["message_id"], letter["label"]) for letter in record["letters"]] == [(ID, "m")]
     loop.close()
