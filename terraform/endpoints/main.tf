@@ -11,7 +11,7 @@ locals {
   interface_services = toset(concat(
     ["sqs", "ecr.api", "ecr.dkr", "logs", "monitoring"],
     var.ssm ? ["ssm"] : [],
-    var.ecs_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
+    var.ecs ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
   ))
   gateway_services = toset(["s3", "dynamodb"])
 }

@@ -38,8 +38,9 @@ variable "other_cidr_blocks" {
   default     = []
 
   validation {
-    condition     = alltrue([for block in var.other_cidr_blocks : can(cidrhost(block, 0))])
-    error_message = "other_cidr_blocks must be CIDR blocks, for example 10.1.0.0/16."
+    # Of IPv4 alone there is a netmask.
+    condition     = alltrue([for block in var.other_cidr_blocks : can(cidrnetmask(block))])
+    error_message = "other_cidr_blocks must be CIDR blocks of IPv4, for example 10.1.0.0/16."
   }
 }
 
@@ -64,8 +65,8 @@ variable "ssm" {
   default     = false
 }
 
-variable "ecs_instances" {
-  description = "Whether there are endpoints for ECS itself, for GPU instances without another way out; Fargate does not need them."
+variable "ecs" {
+  description = "Whether there are endpoints for ECS itself: for GPU instances without another way out, and for Fargate where task protection does not answer."
   type        = bool
   default     = false
 }

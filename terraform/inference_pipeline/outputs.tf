@@ -23,7 +23,7 @@ output "policy_arns" {
 }
 
 output "policy_json" {
-  description = "Documents of those policies by role, for roles of other accounts or tools."
+  description = "Documents of those policies by role, for tools that make roles of this account."
   value       = module.policies.json
 }
 

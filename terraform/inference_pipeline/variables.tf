@@ -3,7 +3,7 @@
 ################################################################################
 
 variable "environment" {
-  description = "Name of this environment, for example prod. It is in the path of its SSM parameters and, unless prefix says otherwise, in all names."
+  description = "Name of this environment, for example prod, the only one of that name in the account, whatever the Region. It is in the path of its SSM parameters and, unless prefix says otherwise, in all names."
   type        = string
 
   validation {
@@ -13,7 +13,7 @@ variable "environment" {
 }
 
 variable "prefix" {
-  description = "What all names begin with; null for inference-engine-ENVIRONMENT. In one account and Region no prefix may be another one followed by '-'."
+  description = "What all names begin with; null for inference-engine-ENVIRONMENT. In one account, all its Regions included, no two are the same, and none is another one followed by '-'."
   type        = string
   default     = null
 
@@ -71,8 +71,9 @@ variable "egress_cidr_blocks" {
   default     = []
 
   validation {
-    condition     = alltrue([for block in var.egress_cidr_blocks : can(cidrhost(block, 0))])
-    error_message = "egress_cidr_blocks must be CIDR blocks, for example 0.0.0.0/0."
+    # Of IPv4 alone there is a netmask.
+    condition     = alltrue([for block in var.egress_cidr_blocks : can(cidrnetmask(block))])
+    error_message = "egress_cidr_blocks must be CIDR blocks of IPv4, for example 0.0.0.0/0."
   }
 
   validation {
@@ -390,8 +391,8 @@ variable "scaling" {
   }
 
   validation {
-    condition     = var.cells == 1 || var.scaling.min_capacity >= 1
-    error_message = "With several cells scaling.min_capacity must be at least 1: what wakes a fleet from zero looks at the whole fleet, not at a cell."
+    condition     = var.cells == 1 || min(var.scaling.min_capacity, values(var.scaling.schedules)[*].min_capacity...) >= 1
+    error_message = "With several cells scaling.min_capacity must be at least 1, in schedules too: what wakes a fleet from zero looks at the whole fleet, not at a cell."
   }
 
   validation {
@@ -412,9 +413,10 @@ variable "scaling" {
   validation {
     condition = alltrue([
       for action in values(var.scaling.schedules) :
-      can(regex("^(cron|rate|at)\\(.+\\)$", action.schedule)) && action.min_capacity >= 0 && action.max_capacity >= action.min_capacity
+      can(regex("^(cron|rate|at)\\(.+\\)$", action.schedule))
+      && action.min_capacity >= 0 && action.max_capacity >= max(1, action.min_capacity)
     ])
-    error_message = "Each of scaling.schedules needs a schedule such as cron(0 8 ? * MON-FRI *), and a max_capacity not below its min_capacity."
+    error_message = "Each of scaling.schedules needs a schedule such as cron(0 8 ? * MON-FRI *), a min_capacity of at least 0, and a max_capacity of at least 1 and not below it."
   }
 }
 
@@ -451,7 +453,7 @@ variable "lambda_architecture" {
 }
 
 variable "backlog_metrics_reserved_concurrency" {
-  description = "Runs of backlog_metrics at the same time; null for no limit, in accounts whose quota of concurrent runs (10) allows no reservation."
+  description = "Runs of backlog_metrics at the same time; null for no limit, in accounts whose quota of concurrent runs is not well above 100: Lambda leaves that many unreserved, and refuses a reservation that would take of them."
   type        = number
   default     = 1
 

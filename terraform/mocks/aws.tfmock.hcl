@@ -12,6 +12,10 @@ mock_data "aws_region" {
   defaults = { id = "eu-central-1", name = "eu-central-1" }
 }
 
+mock_data "aws_availability_zones" {
+  defaults = { names = ["eu-central-1a", "eu-central-1c", "eu-central-1d"] }
+}
+
 mock_data "aws_vpc" {
   defaults = { cidr_block = "10.20.0.0/16" }
 }

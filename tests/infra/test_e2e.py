@@ -101,7 +101,8 @@ def test_the_functions_metrics_are_where_alarms_look_for_them(applied_stack: App
         watched |= {_metric(tracked)} if tracked else set()
     ours = {metric for metric in watched if metric[0] == "InferenceEngine"}
     # The other function's: it publishes by its log.
-    assert ours - published == {("InferenceEngine", "DeadLetters", (("Deployment", applied_stack.prefix),))}
+    deployment = (("Deployment", applied_stack.prefix),)
+    assert ours - published == {("InferenceEngine", name, deployment) for name in ("DeadLetters", "DeadLettersFailed")}
     assert ("InferenceEngine", "BacklogSecondsPerDesiredTask") in {metric[:2] for metric in ours}
 
 

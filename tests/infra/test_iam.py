@@ -136,6 +136,7 @@ FORBIDDEN = [
     ("producer", "dynamodb:PutItem", "dynamodb", "table/{prefix}-registry"),
     ("producer", "dynamodb:Scan", "dynamodb", "table/{prefix}-jobs"),
     ("producer", "sqs:SendMessage", "sqs", "{prefix}2-resnet50.fifo"),
+    ("producer", "sqs:SendMessage", "sqs", "{prefix}-dead-letters.fifo"),
     ("producer", "dynamodb:PartiQLDelete", "dynamodb", "table/{prefix}-jobs"),
     ("producer", "ssm:GetParametersByPath", "ssm", "parameter/inference-engine/another"),
     ("consumer", "sqs:DeleteQueue", "sqs", "{prefix}-resnet50.fifo"),

@@ -142,7 +142,7 @@ def test_every_section_of_an_alarm_answers_the_same_questions() -> None:
 def test_every_metric_that_is_published_is_described_with_its_unit() -> None:
     published = {one["MetricName"]: one["Unit"] for one in metric_data("x", Measures(*([0] * len(fields(Measures)))))}
     described = dict(re.findall(r"^\| `(\w+)` \| (Seconds|Count) \|", METRICS, re.MULTILINE))
-    assert described == published | {"DeadLetters": "Count"}
+    assert described == published | {"DeadLetters": "Count", "DeadLettersFailed": "Count"}
     assert f"Namespace `{NAMESPACE}`" in METRICS
 
 

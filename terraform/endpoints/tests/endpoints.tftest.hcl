@@ -59,19 +59,29 @@ run "only_https_from_the_vpc_comes_in" {
 run "options_add_services" {
   variables {
     ssm               = true
-    ecs_instances     = true
+    ecs               = true
     other_cidr_blocks = ["10.1.0.0/16"]
   }
 
   assert {
     condition     = length(setintersection(keys(aws_vpc_endpoint.interface), ["ssm", "ecs", "ecs-agent", "ecs-telemetry"])) == 4
-    error_message = "ssm and ecs_instances bring their endpoints."
+    error_message = "ssm and ecs bring their endpoints."
   }
 
   assert {
     condition     = aws_vpc_security_group_ingress_rule.other["10.1.0.0/16"].cidr_ipv4 == "10.1.0.0/16"
     error_message = "other_cidr_blocks are let in."
   }
+}
+
+run "addresses_of_ipv6_are_refused" {
+  command = plan
+
+  variables {
+    other_cidr_blocks = ["fd00::/8"]
+  }
+
+  expect_failures = [var.other_cidr_blocks]
 }
 
 run "wrong_ids_are_refused" {

@@ -2,11 +2,27 @@
 
 data "aws_region" "current" {}
 
+data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394:An example takes the first two; `zones` pins them
+  state = "available"
+
+  # Local Zones have neither Fargate nor the endpoints.
+  filter {
+    name   = "zone-type"
+    values = ["availability-zone"]
+  }
+}
+
 locals {
   name     = "inference-engine-${var.environment}"
   vpc_cidr = "10.20.0.0/16"
-  # `id` is the Region's name in versions 5 and 6 of the provider.
-  zones = [for letter in var.zones : "${data.aws_region.current.id}${letter}"]
+  found    = data.aws_availability_zones.available.names
+  zones = (
+    var.zones == null
+    ? slice(local.found, 0, min(2, length(local.found)))
+    # `id` is the Region's name in versions 5 and 6 of the provider.
+    : [for letter in coalesce(var.zones, []) : "${data.aws_region.current.id}${letter}"]
+  )
 
   tags = merge({ Example = "complete" }, var.tags)
 }
@@ -66,6 +82,7 @@ module "endpoints" {
   subnet_ids      = aws_subnet.private[*].id
   route_table_ids = [aws_route_table.private.id]
   ssm             = true
+  ecs             = var.ecs_endpoints
   tags            = local.tags
 }
 
@@ -87,8 +104,10 @@ module "inference_pipeline" {
 
   backlog_metrics_reserved_concurrency = var.backlog_metrics_reserved_concurrency
 
-  compute = { cpu = 1024, memory_mib = 4096 }
-  scaling = { min_capacity = 0, max_capacity = 2 }
+  compute  = var.compute
+  consumer = var.consumer
+  triton   = var.triton
+  scaling  = var.scaling
 
   # An example that can be destroyed with all that is in it.
   deletion_protection = false

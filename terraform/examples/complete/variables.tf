@@ -5,12 +5,12 @@ variable "environment" {
 }
 
 variable "zones" {
-  description = "Letters of the Availability Zones that get a subnet."
+  description = "Letters of the Availability Zones that get a subnet; null for the first two that the account has in the Region."
   type        = list(string)
-  default     = ["a", "b"]
+  default     = null
 
   validation {
-    condition     = length(var.zones) > 0 && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
+    condition     = var.zones == null ? true : length(var.zones) > 0 && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
     error_message = "zones must be letters of Availability Zones, for example [\"a\", \"b\"]."
   }
 }
@@ -46,9 +46,41 @@ variable "lambda_architecture" {
 }
 
 variable "backlog_metrics_reserved_concurrency" {
-  description = "Runs of backlog_metrics at the same time; null in accounts whose quota of concurrent runs is 10."
+  description = "Runs of backlog_metrics at the same time; null in accounts whose quota of concurrent runs is not well above 100."
   type        = number
   default     = 1
+}
+
+variable "ecs_endpoints" {
+  description = "Whether the VPC gets the endpoints of ECS itself: `ecs` of the endpoints stack."
+  type        = bool
+  default     = false
+}
+
+# The fields of these are those of the inference_pipeline stack, which also checks them.
+
+variable "compute" {
+  description = "What a task gets, and where it runs: `compute` of the inference_pipeline stack."
+  type        = any
+  default     = { cpu = 1024, memory_mib = 4096 }
+}
+
+variable "consumer" {
+  description = "The consumer: `consumer` of the inference_pipeline stack."
+  type        = any
+  default     = {}
+}
+
+variable "triton" {
+  description = "The Triton server beside each consumer: `triton` of the inference_pipeline stack."
+  type        = any
+  default     = {}
+}
+
+variable "scaling" {
+  description = "How many tasks run: `scaling` of the inference_pipeline stack."
+  type        = any
+  default     = { min_capacity = 0, max_capacity = 2 }
 }
 
 variable "tags" {

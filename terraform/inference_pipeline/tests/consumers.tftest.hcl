@@ -221,14 +221,14 @@ run "a_task_on_a_gpu" {
   }
 }
 
-run "a_fleet_on_gpus_has_no_fargate" {
+run "a_fleet_on_gpus_uses_no_fargate" {
   variables {
     compute = { gpu_capacity_provider = "gpus", cpu = 4096, memory_mib = 15000, minimum_healthy_percent = 0, maximum_percent = 100 }
   }
 
   assert {
-    condition     = tolist(module.cluster.capacity_providers) == tolist(["gpus"])
-    error_message = "The cluster has only the provider of GPU instances."
+    condition     = toset(module.cluster.capacity_providers) == toset(["FARGATE", "FARGATE_SPOT", "gpus"])
+    error_message = "The cluster has the provider of GPU instances beside those that another choice would use."
   }
 
   assert {
@@ -239,6 +239,21 @@ run "a_fleet_on_gpus_has_no_fargate" {
   assert {
     condition     = output.containers["0"].triton.resourceRequirements == [{ type = "GPU", value = "1" }]
     error_message = "Triton has a GPU."
+  }
+}
+
+run "a_cluster_without_gpus" {
+  module {
+    source = "../modules/cluster"
+  }
+
+  variables {
+    name = "prod"
+  }
+
+  assert {
+    condition     = toset(output.capacity_providers) == toset(["FARGATE", "FARGATE_SPOT"])
+    error_message = "The cluster has Fargate and Spot."
   }
 }
 
@@ -281,6 +296,11 @@ run "a_service_that_deploys_with_care" {
   assert {
     condition     = aws_ecs_service.this.deployment_circuit_breaker[0].enable && aws_ecs_service.this.deployment_circuit_breaker[0].rollback
     error_message = "A deployment that fails is rolled back."
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.availability_zone_rebalancing == "DISABLED"
+    error_message = "ECS would stop idle consumers, and their models with them, to even out zones."
   }
 
   assert {

@@ -66,6 +66,16 @@ run "tasks_without_a_way_to_aws" {
   expect_failures = [var.egress_cidr_blocks]
 }
 
+run "addresses_of_ipv6" {
+  command = plan
+
+  variables {
+    egress_cidr_blocks = ["::/0"]
+  }
+
+  expect_failures = [var.egress_cidr_blocks]
+}
+
 run "a_task_size_that_fargate_does_not_have" {
   command = plan
 
@@ -142,6 +152,30 @@ run "cells_that_nothing_would_wake" {
   variables {
     cells   = 2
     scaling = { min_capacity = 0 }
+  }
+
+  expect_failures = [var.scaling]
+}
+
+run "cells_that_nothing_would_wake_at_night" {
+  command = plan
+
+  variables {
+    cells = 2
+    scaling = {
+      min_capacity = 1
+      schedules    = { evening = { schedule = "cron(0 20 ? * MON-FRI *)", min_capacity = 0, max_capacity = 1 } }
+    }
+  }
+
+  expect_failures = [var.scaling]
+}
+
+run "a_schedule_that_lets_no_task_run" {
+  command = plan
+
+  variables {
+    scaling = { schedules = { evening = { schedule = "cron(0 20 ? * MON-FRI *)", min_capacity = 0, max_capacity = 0 } } }
   }
 
   expect_failures = [var.scaling]

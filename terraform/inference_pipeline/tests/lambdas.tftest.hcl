@@ -27,6 +27,14 @@ run "the_metrics_function_runs_each_minute" {
   }
 
   assert {
+    condition = [
+      for invocation in aws_lambda_function_event_invoke_config.schedule :
+      "${invocation.maximum_retry_attempts} in ${invocation.maximum_event_age_in_seconds} s"
+    ] == ["0 in 60 s"]
+    error_message = "A late run measures the past; Lambda must not keep what the schedule asked for."
+  }
+
+  assert {
     condition     = aws_lambda_function.this.handler == "handler.handle" && aws_lambda_function.this.reserved_concurrent_executions == 1
     error_message = "The function has another handler, or may run twice at the same time."
   }
@@ -59,6 +67,11 @@ run "the_dead_letters_function_reports_failures_one_by_one" {
   assert {
     condition     = aws_lambda_function.this.reserved_concurrent_executions == -1 && length(aws_cloudwatch_event_rule.this) == 0
     error_message = "It has no schedule and reserves nothing."
+  }
+
+  assert {
+    condition     = length(aws_lambda_function_event_invoke_config.schedule) == 0
+    error_message = "Its messages come again as the queue says."
   }
 }
 

@@ -94,6 +94,13 @@ run "a_producer_posts_and_reads" {
     ]) == { "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = "waiting" } }
     error_message = "In the registry a producer writes to one partition only."
   }
+
+  assert {
+    condition = [
+      for statement in jsondecode(output.json["producer"]).Statement : "${statement.Action} ${statement.Resource}" if statement.Effect == "Deny"
+    ] == ["sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:prod-dead-letters.fifo"]
+    error_message = "A producer could send dead letters, and so end the jobs of others."
+  }
 }
 
 run "without_auto_creation_only_operators_create_queues" {

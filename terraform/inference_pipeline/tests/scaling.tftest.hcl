@@ -68,6 +68,58 @@ run "from_zero_by_a_step" {
   }
 }
 
+run "a_fleet_that_sleeps_by_the_clock_is_woken_too" {
+  command = plan
+
+  module {
+    source = "../modules/autoscaling"
+  }
+
+  variables {
+    scaling = {
+      min_capacity               = 2
+      max_capacity               = 8
+      target_backlog_seconds     = 45
+      scale_in_cooldown_seconds  = 300
+      scale_out_cooldown_seconds = 60
+      wake_tasks                 = 1
+      schedules = {
+        morning = { schedule = "cron(0 8 ? * MON-FRI *)", timezone = "Europe/Berlin", min_capacity = 2, max_capacity = 8 }
+        evening = { schedule = "cron(0 20 ? * MON-FRI *)", timezone = "Europe/Berlin", min_capacity = 0, max_capacity = 1 }
+      }
+    }
+  }
+
+  assert {
+    condition     = length(aws_appautoscaling_policy.wake) == 1 && length(aws_cloudwatch_metric_alarm.wake) == 1
+    error_message = "Whoever posts at night would wait until the morning."
+  }
+}
+
+run "a_schedule_without_any_task" {
+  command = plan
+
+  module {
+    source = "../modules/autoscaling"
+  }
+
+  variables {
+    scaling = {
+      min_capacity               = 0
+      max_capacity               = 8
+      target_backlog_seconds     = 45
+      scale_in_cooldown_seconds  = 300
+      scale_out_cooldown_seconds = 60
+      wake_tasks                 = 1
+      schedules = {
+        evening = { schedule = "cron(0 20 ? * MON-FRI *)", timezone = "UTC", min_capacity = 0, max_capacity = 0 }
+      }
+    }
+  }
+
+  expect_failures = [var.scaling]
+}
+
 run "a_fleet_that_never_sleeps_is_not_woken" {
   module {
     source = "../modules/autoscaling"

@@ -30,7 +30,7 @@ run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
 
   assert {
     condition = toset([for text in values(output.descriptions) : regex("#([a-z-]+)$", text)[0]]) == toset([
-      "dead-letters", "dead-letter-queue-not-drained", "oldest-job-age", "unserved-labels", "failing-labels", "no-consumer",
+      "dead-letters", "dead-letters-failing", "dead-letter-queue-not-drained", "oldest-job-age", "unserved-labels", "failing-labels", "no-consumer",
       "backlog-metrics-missing", "lambda-errors", "throttled-tables", "at-maximum-capacity",
     ])
     error_message = "The runbook has a section for each of these, and for no other."
@@ -82,7 +82,7 @@ run "thresholds" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.single["dead-letter-queue-not-drained"].evaluation_periods == 15 && aws_cloudwatch_metric_alarm.single["unserved-labels"].evaluation_periods == 10
+    condition     = aws_cloudwatch_metric_alarm.combined["dead-letter-queue-not-drained"].evaluation_periods == 15 && aws_cloudwatch_metric_alarm.single["unserved-labels"].evaluation_periods == 10
     error_message = "Alarms have other patience than they say."
   }
 
@@ -91,6 +91,30 @@ run "thresholds" {
       for query in aws_cloudwatch_metric_alarm.combined["at-maximum-capacity"].metric_query : query.expression if query.id == "wrong"
     ]) == "IF(running >= 8 AND backlog > 60, 1, 0)"
     error_message = "All tasks run and the backlog is over its target."
+  }
+
+  assert {
+    condition = one([
+      for query in aws_cloudwatch_metric_alarm.combined["dead-letter-queue-not-drained"].metric_query : query.expression if query.id == "wrong"
+    ]) == "IF(visible + hidden > 0, 1, 0)"
+    error_message = "Messages that the function fails on are hidden most of the time."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for query in aws_cloudwatch_metric_alarm.combined["dead-letter-queue-not-drained"].metric_query :
+      [for metric in query.metric : "${metric.namespace} ${metric.stat} ${metric.dimensions["QueueName"]}"]
+    ])) == toset(["AWS/SQS Minimum prod-dead-letters.fifo"])
+    error_message = "SQS counts the messages of the dead-letter queue."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.single["dead-letters-failing"].datapoints_to_alarm == 2
+      && aws_cloudwatch_metric_alarm.single["dead-letters-failing"].evaluation_periods == 10
+      && aws_cloudwatch_metric_alarm.single["unserved-labels"].datapoints_to_alarm == 10
+    )
+    error_message = "A message comes again after three minutes: ten have to show two failures of it; other alarms want all their minutes."
   }
 
   assert {

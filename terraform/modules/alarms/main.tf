@@ -3,7 +3,7 @@ locals {
 
   # Alarms on one metric. Each is named after its section in the runbook.
   #
-  # About missing data: `ignore` where the metric is published every minute, so that the alarm keeps its state while
+  # About missing data: `ignore` where a metric of ours is published every minute, so that the alarm keeps its state while
   # nothing is known (that nothing is known has an alarm of its own); `notBreaching` where there is a data point only
   # when something happened.
   single = {
@@ -17,15 +17,17 @@ locals {
       minutes     = 1
       when_absent = "notBreaching"
     }
-    dead-letter-queue-not-drained = {
-      text        = "Messages stay in the dead-letter queue: the dead-letters function does not take them, and callers wait for nothing."
-      namespace   = "AWS/SQS"
-      metric      = "ApproximateNumberOfMessagesVisible"
-      dimensions  = { QueueName = var.dead_letter_queue_name }
-      statistic   = "Minimum"
+    dead-letters-failing = {
+      text        = "The dead-letters function cannot deal with messages, which come again and again; callers wait for nothing."
+      namespace   = var.metric_namespace
+      metric      = "DeadLettersFailed"
+      dimensions  = local.dimensions
+      statistic   = "Sum"
       over        = 0
-      minutes     = 15
+      minutes     = 10
       when_absent = "notBreaching"
+      # A message comes again after the queue's visibility timeout of three minutes; what fails once may go well then.
+      data_points = 2
     }
     oldest-job-age = {
       text        = "The oldest job has waited for more than ${var.oldest_job_age_seconds} seconds."
@@ -61,17 +63,36 @@ locals {
 
   # Alarms on an expression of several metrics, which is 1 while something is wrong.
   combined = {
+    dead-letter-queue-not-drained = {
+      text       = "For 15 minutes there have been messages in the dead-letter queue: the dead-letters function does not take them or fails, and callers wait for nothing."
+      expression = "IF(visible + hidden > 0, 1, 0)"
+      namespace  = "AWS/SQS"
+      # One that the function fails on is hidden until it comes again.
+      metrics     = { visible = "ApproximateNumberOfMessagesVisible", hidden = "ApproximateNumberOfMessagesNotVisible" }
+      dimensions  = { QueueName = var.dead_letter_queue_name }
+      statistic   = "Minimum"
+      minutes     = 15
+      when_absent = "notBreaching"
+    }
     no-consumer = {
-      text       = "For 10 minutes there has been work and no running consumer: tasks do not start, or die at once."
-      expression = "IF(visible > 0 AND running < 1, 1, 0)"
-      metrics    = { visible = "JobsVisible", running = "RunningTasks" }
-      minutes    = 10
+      text        = "For 10 minutes there has been work and no running consumer: tasks do not start, or die at once."
+      expression  = "IF(visible > 0 AND running < 1, 1, 0)"
+      namespace   = var.metric_namespace
+      metrics     = { visible = "JobsVisible", running = "RunningTasks" }
+      dimensions  = local.dimensions
+      statistic   = "Maximum"
+      minutes     = 10
+      when_absent = "ignore"
     }
     at-maximum-capacity = {
-      text       = "For 15 minutes all ${var.max_tasks} tasks have run and the backlog is over its target: more capacity is needed than allowed."
-      expression = "IF(running >= ${var.max_tasks} AND backlog > ${var.target_backlog_seconds}, 1, 0)"
-      metrics    = { running = "RunningTasks", backlog = "BacklogSecondsPerTask" }
-      minutes    = 15
+      text        = "For 15 minutes all ${var.max_tasks} tasks have run and the backlog is over its target: more capacity is needed than allowed."
+      expression  = "IF(running >= ${var.max_tasks} AND backlog > ${var.target_backlog_seconds}, 1, 0)"
+      namespace   = var.metric_namespace
+      metrics     = { running = "RunningTasks", backlog = "BacklogSecondsPerTask" }
+      dimensions  = local.dimensions
+      statistic   = "Maximum"
+      minutes     = 15
+      when_absent = "ignore"
     }
   }
 
@@ -96,6 +117,7 @@ resource "aws_cloudwatch_metric_alarm" "single" {
   statistic           = each.value.statistic
   period              = 60
   evaluation_periods  = each.value.minutes
+  datapoints_to_alarm = try(each.value.data_points, each.value.minutes)
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.over
   treat_missing_data  = each.value.when_absent
@@ -113,7 +135,7 @@ resource "aws_cloudwatch_metric_alarm" "combined" {
   evaluation_periods  = each.value.minutes
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
-  treat_missing_data  = "ignore"
+  treat_missing_data  = each.value.when_absent
   alarm_actions       = var.topic_arns
   ok_actions          = var.topic_arns
 
@@ -130,10 +152,10 @@ resource "aws_cloudwatch_metric_alarm" "combined" {
       id = metric_query.key
 
       metric {
-        namespace   = var.metric_namespace
+        namespace   = each.value.namespace
         metric_name = metric_query.value
-        dimensions  = local.dimensions
-        stat        = "Maximum"
+        dimensions  = each.value.dimensions
+        stat        = each.value.statistic
         period      = 60
       }
     }

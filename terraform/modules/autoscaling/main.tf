@@ -1,5 +1,8 @@
 locals {
   dimensions = { Deployment = var.deployment }
+
+  # Of all hours: where only a schedule goes to zero, the service has to wake from that too.
+  lowest_capacity = min(var.scaling.min_capacity, values(var.scaling.schedules)[*].min_capacity...)
 }
 
 resource "aws_appautoscaling_target" "this" {
@@ -47,7 +50,7 @@ resource "aws_appautoscaling_policy" "backlog" {
 ################################################################################
 
 resource "aws_appautoscaling_policy" "wake" {
-  count = var.scaling.min_capacity == 0 ? 1 : 0
+  count = local.lowest_capacity == 0 ? 1 : 0
 
   name               = "${var.service_name}-wake"
   policy_type        = "StepScaling"
@@ -68,7 +71,7 @@ resource "aws_appautoscaling_policy" "wake" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "wake" {
-  count = var.scaling.min_capacity == 0 ? 1 : 0
+  count = local.lowest_capacity == 0 ? 1 : 0
 
   alarm_name          = "${var.service_name}-wake"
   alarm_description   = "There is work, and no task runs or starts: the service takes its step from zero. It is no fault."

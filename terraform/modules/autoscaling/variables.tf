@@ -43,6 +43,13 @@ variable "scaling" {
     condition     = var.scaling.min_capacity >= 0 && var.scaling.max_capacity >= max(1, var.scaling.min_capacity)
     error_message = "scaling.min_capacity must be at least 0, and max_capacity at least 1 and not below min_capacity."
   }
+
+  validation {
+    condition = alltrue([
+      for action in values(var.scaling.schedules) : action.min_capacity >= 0 && action.max_capacity >= max(1, action.min_capacity)
+    ])
+    error_message = "Each of scaling.schedules needs a min_capacity of at least 0, and a max_capacity of at least 1 and not below it."
+  }
 }
 
 variable "tags" {

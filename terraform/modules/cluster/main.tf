@@ -10,6 +10,8 @@ resource "aws_ecs_cluster" "this" {
 }
 
 resource "aws_ecs_cluster_capacity_providers" "this" {
-  cluster_name       = aws_ecs_cluster.this.name
-  capacity_providers = var.gpu_capacity_provider == null ? ["FARGATE", "FARGATE_SPOT"] : [var.gpu_capacity_provider]
+  cluster_name = aws_ecs_cluster.this.name
+  # Fargate's too beside instances: ECS takes no provider from a cluster whose service still uses it, and Terraform changes
+  # the cluster first.
+  capacity_providers = concat(["FARGATE", "FARGATE_SPOT"], var.gpu_capacity_provider == null ? [] : [var.gpu_capacity_provider])
 }

@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "gpu_capacity_provider" {
-  description = "An ECS capacity provider of GPU instances that exists already; null for Fargate."
+  description = "An ECS capacity provider of GPU instances that exists already, besides those of Fargate; null for none."
   type        = string
   default     = null
 }

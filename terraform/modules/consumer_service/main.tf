@@ -66,6 +66,9 @@ resource "aws_ecs_service" "this" {
   deployment_minimum_healthy_percent = var.deployment.minimum_healthy_percent
   deployment_maximum_percent         = var.deployment.maximum_percent
 
+  # To even out zones ECS would stop tasks that are idle at that moment, and with them the models that they have loaded.
+  availability_zone_rebalancing = "DISABLED"
+
   # Without it another mix of capacity providers would be a new service.
   force_new_deployment = true
 

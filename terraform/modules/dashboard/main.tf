@@ -4,7 +4,7 @@ locals {
     for name in [
       "BacklogSecondsPerTask", "BacklogSecondsPerDesiredTask", "BacklogSeconds", "RunnableBacklogSeconds", "JobsVisible",
       "JobsInFlight", "OldestJobAgeSeconds", "ActiveLabels", "UnservedLabels", "FailingLabels", "RunningTasks", "Slots",
-      "WantedTasks", "DeadLetters",
+      "WantedTasks", "DeadLetters", "DeadLettersFailed",
     ] : name => [var.metric_namespace, name, "Deployment", var.prefix]
   }
   waiting = {
@@ -64,7 +64,7 @@ locals {
     {
       title   = "Dead letters"
       stat    = "Maximum"
-      metrics = [local.backlog["DeadLetters"], local.waiting[var.dead_letter_queue_name]]
+      metrics = [local.backlog["DeadLetters"], local.backlog["DeadLettersFailed"], local.waiting[var.dead_letter_queue_name]]
       lines   = {}
     },
     {

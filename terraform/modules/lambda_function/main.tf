@@ -95,6 +95,15 @@ resource "aws_cloudwatch_event_target" "this" {
   }
 }
 
+# EventBridge hands an event over and is done: what Lambda itself keeps and repeats is for Lambda to be told.
+resource "aws_lambda_function_event_invoke_config" "schedule" {
+  count = var.schedule == null ? 0 : 1
+
+  function_name                = aws_lambda_function.this.function_name
+  maximum_event_age_in_seconds = 60
+  maximum_retry_attempts       = 0
+}
+
 resource "aws_lambda_permission" "schedule" {
   count = var.schedule == null ? 0 : 1
 

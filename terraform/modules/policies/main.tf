@@ -96,6 +96,14 @@ data "aws_iam_policy_document" "producer" {
     resources = local.queue_arns
   }
 
+  # Its name begins with the prefix too; SQS alone moves messages there.
+  statement {
+    sid       = "NoDeadLetters"
+    effect    = "Deny"
+    actions   = ["sqs:SendMessage"]
+    resources = [var.dead_letter_queue_arn]
+  }
+
   statement {
     sid       = "SeeHosts"
     actions   = ["dynamodb:Query", "dynamodb:GetItem"]

@@ -29,7 +29,40 @@ run "applies_with_the_network_of_the_endpoints" {
   }
 
   assert {
-    condition     = length(aws_subnet.private) == 2
-    error_message = "The example has one subnet in each of two zones."
+    condition     = aws_subnet.private[*].availability_zone == ["eu-central-1a", "eu-central-1c"]
+    error_message = "The example has one subnet in each of the first two zones that there are."
+  }
+}
+
+run "inputs_of_the_stack_are_passed_on" {
+  command = plan
+
+  variables {
+    zones         = ["b"]
+    ecs_endpoints = true
+    compute       = { fargate_base = 0, fargate_weight = 0 }
+    consumer      = { image_tag = "2", max_labels = 7 }
+    triton        = { image = "triton:1" }
+    scaling       = { min_capacity = 1, max_capacity = 3 }
+  }
+
+  assert {
+    condition     = endswith(output.inference_pipeline.containers["0"].consumer.image, ":2") && contains(output.inference_pipeline.containers["0"].consumer.command, "7")
+    error_message = "The consumer is another one than asked for."
+  }
+
+  assert {
+    condition     = output.inference_pipeline.containers["0"].triton.image == "triton:1"
+    error_message = "Triton is another one than asked for."
+  }
+
+  assert {
+    condition     = output.inference_pipeline.scaling["0"].min_capacity == 1 && output.inference_pipeline.scaling["0"].max_capacity == 3
+    error_message = "The limits are others than asked for."
+  }
+
+  assert {
+    condition     = aws_subnet.private[*].availability_zone == ["eu-central-1b"] && contains(keys(output.endpoints.vpc_endpoints), "ecs-agent")
+    error_message = "Zones and endpoints are others than asked for."
   }
 }
