@@ -73,9 +73,11 @@ def test_handlers_need_nothing_besides_their_zip(lambda_zips: dict[str, Path], t
 
 
 def test_pins_are_complete_and_within_the_librarys_bounds(lambda_zips: dict[str, Path]) -> None:
-    lines = [line for line in package.REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
-    pins = dict(line.split("==") for line in lines)
+    text = package.REQUIREMENTS.read_text().replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", pin) for pin, *_ in lines)
+    assert all(hashes and all(one.startswith("--hash=sha256:") for one in hashes) for _, *hashes in lines)
+    pins = dict(pin.split("==") for pin, *_ in lines)
     assert list(pins) == sorted(pins)
     wanted = [
         Requirement(text) for text in tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
