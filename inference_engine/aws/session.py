@@ -76,10 +76,15 @@ def client_config(connections: int, patience: Patience) -> Config:
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=patience.read_seconds,
         max_pool_connections=connections,
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": _addressing_style()},
         # Every parameter is made by the library itself; checking each again is a tenth of a call's cost.
         parameter_validation=False,
     )
+
+
+def _addressing_style() -> str:
+    """How S3 is asked for a bucket: emulators know it by the path, AWS prefers it in the host name (S3 User Guide)."""
+    return "path" if os.environ.keys() & {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} else "auto"
 
 
 def region_of_environment() -> str | None:
