@@ -4,9 +4,8 @@ Amazon CloudWatch User Guide, "Alarm actions": an action of Auto Scaling is repe
 lasts. Application Auto Scaling User Guide, "How target tracking scaling works": cooldowns; capacity is rounded up; of several
 policies the one that asks for most wins. The alarms that a target tracking policy makes for itself take three points of a
 minute above the target to scale out, and fifteen below nine tenths of it to scale in (they are seen in the console; the guide
-leaves it open). Amazon ECS Developer Guide, "Automatically scale your Amazon ECS service": "the actual running task count in a
-service is the value that Service Auto Scaling uses as its starting point, as opposed to the desired count". The desired count
-is what it sets and what other services multiply, so a day is simulated with either.
+leaves it open). Amazon ECS Developer Guide, "Automatically scale your Amazon ECS service": the running count is where it
+starts from. The desired count is what it sets and what other services multiply, so a day is simulated with either.
 """
 
 from __future__ import annotations

@@ -60,13 +60,8 @@ class Activity:
     def served(self) -> list[Waiting]:
         """Rows of labels that do not wait any more."""
         # Jobs in flight with nobody who holds their label are those of a consumer that died.
-        waiting = {work.label for work in self.labels if work.jobs and not work.hosts}
-        return [row for row in self.waiting if row.label not in waiting and row.label in self.asked]
-
-    @property
-    def asked(self) -> set[str]:
-        """Labels whose queues answered."""
-        return {work.label for work in self.labels}
+        served = {work.label for work in self.labels if work.hosts or not work.jobs}
+        return [row for row in self.waiting if row.label in served]
 
 
 async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
@@ -139,15 +134,15 @@ async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence
         label = names.get(name) or label_of_queue(prefix, name)
         if label != "":
             found.setdefault(f"{account}/{name}", label)
-    read = await asyncio.gather(*(_backlog(aws, url, label) for url, label in found.items()))
+    read = await asyncio.gather(*(_backlog(aws, url, label, ours=url in urls) for url, label in found.items()))
     return {label: backlog for label, backlog in read if label is not None and backlog is not None}
 
 
-async def _backlog(aws: Aws, url: str, label: str | None) -> tuple[str | None, Backlog | None]:
-    """A queue's label and backlog; None for what is not known, or not this deployment's."""
+async def _backlog(aws: Aws, url: str, label: str | None, *, ours: bool) -> tuple[str | None, Backlog | None]:
+    """A queue's label and backlog; None for what is not known. One that was only listed must yet show that it is `ours`."""
     try:
         backlog = await aws.queues.backlog(url)
-        if backlog.dead_letter_queue != dead_letter_queue_name(aws.settings.prefix):
+        if not ours and backlog.dead_letter_queue != dead_letter_queue_name(aws.settings.prefix):
             # Of a deployment whose prefix begins with ours.
             return None, None
         if label is None and backlog.visible:

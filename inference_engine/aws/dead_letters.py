@@ -52,9 +52,8 @@ class DeadLetters:
     async def bury(self, messages: Sequence[DeadMessage]) -> Buried:
         """End the jobs of some messages and keep their letters; may be repeated with the same messages.
 
-        In order within a message group: after a failure, the group's later ones fail unseen (Lambda Developer Guide,
-        "Handling errors for an SQS event source": "If you're using this feature with a FIFO queue, your function should
-        stop processing messages after the first failure and return all failed and unprocessed messages").
+        In order within a message group: after a failure, the group's later ones fail unseen, which is what a FIFO queue
+        asks of partial answers (Lambda Developer Guide, "Handling errors for an SQS event source in Lambda").
         """
         groups: defaultdict[str, list[DeadMessage]] = defaultdict(list)
         for message in messages:

@@ -58,9 +58,8 @@ class DeadMessage:
     def sent_id(self) -> str:
         """The id that the message had when it was sent, by which its caller polls.
 
-        AWS moves a message "with its original message ID" and makes that its deduplication id too (SQS Developer Guide,
-        "Configure a dead-letter queue" and "Configure a dead-letter queue redrive"): the second is what a FIFO queue's
-        deduplication rests on, so it is asked first. Emulators keep the sender's deduplication id, and the message id.
+        When SQS moves a message of a FIFO queue, its message id becomes its deduplication id (SQS Developer Guide, on
+        dead-letter queues), so that is asked first. Emulators keep the sender's deduplication id, and the message id.
         """
         return self.deduplication_id if _MESSAGE_ID.fullmatch(self.deduplication_id) else self.message_id
 
