@@ -58,9 +58,9 @@ class Relief:
         fleet = await self._membership.fleet()
         if not self._may_help(fleet, now) or await self._aws.load_requests.waiting():
             return
-        # A label that others hold as well is lightened by those.
-        hosts = [host for host in self._hosting.hosts.values() if host.ready and len(fleet.hosts(host.label, now)) == 1]
-        seconds = await asyncio.gather(*(self._seconds(host) for host in hosts))
+        hosts = [host for host in self._hosting.hosts.values() if host.ready]
+        counts = {host.label: len(fleet.hosts(host.label, now)) for host in hosts}
+        seconds = await asyncio.gather(*(self._seconds(host, counts[host.label]) for host in hosts))
         waiting = {host.label: work for host, work in zip(hosts, seconds, strict=True)}
         turn = self._aws.settings.turn_min_seconds
         label = placement.relief(self._hosting.held(), waiting, now, turn, OVERLOADED_SECONDS)
@@ -71,6 +71,9 @@ class Relief:
         try:
             await self._loader.give_up(label)
             await self._membership.publish()
+            if counts[label] > 1:
+                # The request of a label that was given up asks for one host, which it still has.
+                await self._aws.load_requests.ring(label, hosts=counts[label])
         finally:
             self._left = {label: time.time() + LEFT_SECONDS}
 
@@ -78,7 +81,7 @@ class Relief:
         busy = placement.had_turn(self._hosting.held(), now, self._aws.settings.turn_min_seconds)
         return len(busy) > 1 and placement.others_rest(fleet, self._membership.consumer_id, now)
 
-    async def _seconds(self, host: Host) -> float:
-        """The work that waits for a label."""
+    async def _seconds(self, host: Host, hosts: int) -> float:
+        """This consumer's part of the work that waits for a label."""
         backlog = await self._aws.queues.backlog(host.url)
-        return backlog.visible * self._metrics.of(host.label).share_mean
+        return backlog.visible * self._metrics.of(host.label).share_mean / max(1, hosts)
