@@ -1,0 +1,459 @@
+"""Flow control: who goes next, who is turned away, and that each request ends exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
+from inference_engine.gateway.flow.queues import Item
+
+ALL = 10_000
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def controller(clock: Clock | None = None, *, room: int = 0, **limits: object) -> FlowController:
+    """A controller whose labels all have that much room; `room` 0 has everything wait."""
+    return FlowController(
+        Limits(**limits),  # type: ignore[arg-type]
+        lambda label: Room(room),
+        clock=clock or Clock(),
+    )
+
+
+def opened(flow: FlowController, limit: int = ALL, *, served: bool = True) -> None:
+    """Give every label that much room, from now on."""
+    flow._room = lambda label: Room(limit, served)
+    flow.sweep()
+
+
+class Watched:
+    """Items by the order in which they were dispatched."""
+
+    def __init__(self, flow: FlowController) -> None:
+        self.flow = flow
+        self.order: list[str] = []
+
+    def put(self, name: str, label: str = "m", **how: object) -> Item:
+        item = self.flow.enqueue(label, **how)  # type: ignore[arg-type]
+        item.settled.add_done_callback(
+            lambda settled: self.order.append(name) if settled.result() is Outcome.DISPATCHED else None
+        )
+        return item
+
+    async def went(self, at_most: int = ALL) -> list[str]:
+        """What is dispatched now."""
+        self.order.clear()
+        self.flow.dispatch(at_most)
+        await asyncio.sleep(0)
+        return list(self.order)
+
+
+# --- order ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_higher_bands_go_first_whatever_came_first() -> None:
+    flow = controller()
+    watched = Watched(flow)
+    for name, priority in (("low", -5), ("usual", 0), ("high", 7), ("low too", -5), ("high too", 7)):
+        watched.put(name, priority=priority)
+    opened(flow)
+    assert await watched.went() == ["high", "high too", "usual", "low", "low too"]
+
+
+async def test_flows_of_a_band_take_turns() -> None:
+    flow = controller()
+    watched = Watched(flow)
+    for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
+        watched.put(name, flow=name[0])
+    opened(flow)
+    assert await watched.went() == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+async def test_labels_of_a_band_take_turns() -> None:
+    flow = controller(concurrency=ALL)
+    watched = Watched(flow)
+    for name in ("a1", "a2", "a3", "b1"):
+        watched.put(name, name[0])
+    opened(flow)
+    assert await watched.went() == ["a1", "b1", "a2", "a3"]
+
+
+async def test_within_a_flow_the_earliest_deadline_goes_first_when_asked() -> None:
+    flow = controller(order="edf")
+    watched = Watched(flow)
+    for name, seconds in (("late", 50), ("soon", 5), ("gone", 1), ("soon too", 5), ("middle", 20)):
+        item = watched.put(name, seconds=seconds)
+        if name == "gone":
+            flow._leave(item)
+    opened(flow)
+    assert await watched.went() == ["soon", "soon too", "middle", "late"]
+
+
+async def test_a_saturated_label_stops_all_its_bands_and_no_other_label() -> None:
+    flow = controller()
+    watched = Watched(flow)
+    watched.put("full, urgent", "full", priority=9)
+    watched.put("full, not urgent", "full", priority=-9)
+    watched.put("free", "free", priority=-9)
+    flow._room = lambda label: Room(0 if label == "full" else 1)
+    flow.sweep()
+    assert await watched.went() == ["free"]
+    flow._room = lambda label: Room(1)
+    flow.sweep()
+    assert await watched.went() == ["full, urgent"]
+    assert await watched.went() == []
+    flow.release("full")
+    assert await watched.went() == ["full, not urgent"]
+
+
+async def test_what_is_on_its_way_is_bounded_over_all_labels() -> None:
+    flow = controller(concurrency=2)
+    watched = Watched(flow)
+    for label in "abc":
+        watched.put(label, label)
+    opened(flow)
+    assert await watched.went() == ["a", "b"]
+    flow.release("a")
+    assert await watched.went() == ["c"]
+
+
+async def test_a_new_request_moves_its_label_to_the_turns_of_its_band() -> None:
+    flow = controller(room=5)
+    watched = Watched(flow)
+    flow.pause()
+    watched.put("a low", "a", priority=0)
+    watched.put("b low", "b", priority=0)
+    watched.put("b high", "b", priority=1)
+    flow.resume()
+    assert await watched.went() == ["b high", "a low", "b low"]
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_band_is_bounded_by_requests_and_by_bytes_and_bands_by_their_number() -> None:
+    flow = controller(requests=2, bytes=100, bands=2)
+    flow.enqueue("m", size_bytes=60)
+    with pytest.raises(Refused, match="60 bytes wait already") as refused:
+        flow.enqueue("m", size_bytes=41)
+    assert refused.value.outcome is Outcome.QUEUE_FULL
+    flow.enqueue("m", size_bytes=40)
+    with pytest.raises(Refused, match="2 requests of priority 0 wait already"):
+        flow.enqueue("other", size_bytes=0)
+    flow.enqueue("m", priority=1)
+    with pytest.raises(Refused, match="2 priorities wait already"):
+        flow.enqueue("m", priority=2)
+    assert flow.outcomes[Outcome.QUEUE_FULL] == 3
+    opened(flow)
+    flow.dispatch(ALL)
+    flow.enqueue("m", priority=2)
+    assert sorted(flow.bands) == [2]
+
+
+async def test_who_can_go_at_once_needs_no_place_to_wait() -> None:
+    flow = controller(room=1, requests=0)
+    with await flow.acquire("m"), pytest.raises(Refused, match="0 requests of priority 0"):
+        await flow.acquire("m")
+    with await flow.acquire("m"):
+        pass
+    assert flow.in_flight == 0
+
+
+async def test_who_could_go_at_once_does_not_overtake_who_waits() -> None:
+    flow = controller(room=1, concurrency=1)
+    permit = await flow.acquire("a")
+    waiting = flow.enqueue("b")
+    permit.release()
+    late = asyncio.ensure_future(flow.acquire("c"))
+    await asyncio.sleep(0)
+    flow.dispatch(ALL)
+    assert waiting.outcome is Outcome.DISPATCHED
+    assert not late.done()
+    flow.release("b")
+    flow.dispatch(ALL)
+    (await late).release()
+
+
+async def test_nothing_is_kept_of_what_is_over() -> None:
+    flow = controller(room=1)
+    for number in range(100):
+        with await flow.acquire(f"label-{number}", flow=f"flow-{number}"):
+            item = flow.enqueue(f"label-{number}", priority=number % 8, flow=f"flow-{number}")
+        flow.dispatch(ALL)
+        assert item.outcome is Outcome.DISPATCHED
+        flow.release(f"label-{number}")
+    assert (flow.waiting, flow.in_flight, flow.bands, flow._labels, flow._expiring) == (0, 0, {}, {}, {})
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_whose_time_is_over_is_evicted_by_the_sweep_and_never_dispatched() -> None:
+    clock = Clock()
+    flow = controller(clock, ttl_seconds=10)
+    short, usual, long = (flow.enqueue("m", seconds=seconds) for seconds in (2.5, 10, 99))
+    clock.now += 2.6
+    flow.sweep()
+    assert (short.outcome, usual.outcome) == (Outcome.TTL, None)
+    clock.now += 7.5
+    opened_at_pop = controller(clock, ttl_seconds=10)
+    assert opened_at_pop.waiting == 0
+    flow._room = lambda label: Room(ALL)
+    flow._labels["m"].room = Room(ALL)
+    flow._turns.place(flow._labels["m"])
+    assert flow.dispatch(ALL) == 0
+    assert usual.outcome is long.outcome is Outcome.TTL
+
+
+async def test_without_a_consumer_patience_is_another_and_the_error_says_so() -> None:
+    clock = Clock()
+    flow = controller(clock, ttl_seconds=100, patience_seconds=10)
+    waiting = asyncio.ensure_future(flow.acquire("m"))
+    await asyncio.sleep(0)
+    clock.now += 9
+    opened(flow, 0, served=False)
+    clock.now += 2
+    opened(flow, 0, served=False)
+    with pytest.raises(Refused, match=r"no consumer lived for 11\.0 s") as refused:
+        await waiting
+    assert refused.value.outcome is Outcome.NO_CONSUMER
+
+
+async def test_a_caller_that_leaves_is_taken_out_at_once() -> None:
+    flow = controller(bytes=10)
+    waiting = asyncio.ensure_future(flow.acquire("m", size_bytes=10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert (flow.waiting, flow.bands, flow.outcomes) == (0, {}, Counter({Outcome.CALLER_LEFT: 1}))
+
+
+async def test_a_caller_that_leaves_at_the_moment_of_its_turn_gives_it_back() -> None:
+    flow = controller()
+    waiting = asyncio.ensure_future(flow.acquire("m"))
+    await asyncio.sleep(0)
+    opened(flow, 1)
+    flow.dispatch(ALL)
+    assert flow.in_flight == 1
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert (flow.in_flight, flow._labels) == (0, {})
+
+
+async def test_a_closed_controller_admits_nothing_and_ends_what_waits() -> None:
+    flow = controller()
+    item = flow.enqueue("m")
+    flow.close()
+    with pytest.raises(Refused, match="shutting down"):
+        flow.enqueue("m")
+    with pytest.raises(Refused, match="shutting down"):
+        await flow.acquire("m")
+    assert item.outcome is None
+    flow.evict_all()
+    assert item.outcome is Outcome.SHUTTING_DOWN
+
+
+async def test_a_refused_caller_is_told_when_to_come_again() -> None:
+    clock = Clock()
+    flow = controller(clock, requests=100)
+    for _ in range(100):
+        flow.enqueue("m")
+    opened(flow, 20)
+    flow.dispatch(ALL)
+    clock.now += 2
+    flow.sweep()
+    for _ in range(20):
+        flow.enqueue("m")
+    with pytest.raises(Refused) as refused:
+        flow.enqueue("m")
+    assert refused.value.retry_seconds == pytest.approx(10)
+
+
+async def test_the_task_wakes_by_itself_for_room_time_and_pauses() -> None:
+    room = {"m": 0}
+    flow = FlowController(Limits(ttl_seconds=30), lambda label: Room(room[label]))
+    task = asyncio.create_task(flow.run())
+    try:
+        waiting = asyncio.ensure_future(flow.acquire("m"))
+        await asyncio.sleep(0)
+        room["m"] = 1
+        permit: Permit = await asyncio.wait_for(waiting, 10)
+        flow.pause()
+        second = asyncio.ensure_future(flow.acquire("m"))
+        permit.release()
+        permit.release()
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        flow.resume()
+        (await asyncio.wait_for(second, 10)).release()
+        assert flow.in_flight == 0
+    finally:
+        task.cancel()
+
+
+# --- rules that always hold -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    flows=st.lists(st.integers(1, 30), min_size=1, max_size=40),
+    order=st.sampled_from(["fcfs", "edf"]),
+    room=st.integers(1, 7),
+)
+async def test_no_flow_starves_inside_a_band(flows: list[int], order: str, room: int) -> None:
+    """Between two turns of a flow that waits, every other flow has at most one; while new requests come without end."""
+    flow = controller(requests=ALL, order=order)
+    turns: list[int] = []
+
+    def put(number: int) -> None:
+        item = flow.enqueue("m", flow=str(number))
+        item.settled.add_done_callback(lambda _: turns.append(number))
+
+    for number, requests in enumerate(flows):
+        for _ in range(requests):
+            put(number)
+    opened(flow, room)
+    for _ in range(3 * len(flows)):
+        before = len(turns)
+        flow.dispatch(1)
+        await asyncio.sleep(0)
+        for number in turns[before:]:
+            put(number)
+            flow.release("m")
+    assert len(turns) == 3 * len(flows)
+    for start in range(0, len(turns), len(flows)):
+        assert sorted(turns[start : start + len(flows)]) == list(range(len(flows)))
+
+
+LABELS = st.sampled_from("abcd")
+
+
+class Machine(RuleBasedStateMachine):
+    """Anything may happen in any order: each request ends exactly once, and all counts are right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = Clock()
+        self.rooms = {"a": 2, "b": 1, "c": 0, "d": 5}
+        self.unserved: set[str] = set()
+        self.items: list[Item] = []
+        self.ends: Counter[Item] = Counter()
+        self.out: list[Item] = []
+        self.flow = self.run(self._make)
+
+    async def _make(self) -> FlowController:
+        return FlowController(
+            Limits(requests=6, bytes=60, bands=3, concurrency=5, ttl_seconds=20, patience_seconds=5),
+            lambda label: Room(self.rooms[label], label not in self.unserved),
+            clock=self.clock,
+        )
+
+    def run(self, make: Callable[[], Awaitable[FlowController]]) -> FlowController:
+        async def within() -> FlowController:
+            return await make()
+
+        return self.loop.run_until_complete(within())
+
+    def step(self, do: Callable[[], object]) -> None:
+        async def within() -> None:
+            do()
+            await asyncio.sleep(0)
+
+        self.loop.run_until_complete(within())
+
+    @rule(
+        label=LABELS,
+        priority=st.integers(-2, 2),
+        flow=st.sampled_from("xyz"),
+        size=st.integers(0, 30),
+        seconds=st.floats(0.5, 60),
+    )
+    def enqueue(self, label: str, priority: int, flow: str, size: int, seconds: float) -> None:
+        def do() -> None:
+            with contextlib.suppress(Refused):
+                item = self.flow.enqueue(label, priority=priority, flow=flow, size_bytes=size, seconds=seconds)
+                self.items.append(item)
+                item.settled.add_done_callback(lambda _: self._ended(item))
+
+        self.step(do)
+
+    def _ended(self, item: Item) -> None:
+        self.ends[item] += 1
+        if item.outcome is Outcome.DISPATCHED:
+            self.out.append(item)
+
+    @rule(count=st.integers(1, 6))
+    def dispatch(self, count: int) -> None:
+        waiting_above: dict[str, int] = {}
+        for item in self.items:
+            if item.outcome is None and item.expires_at > self.clock():
+                waiting_above[item.label] = max(waiting_above.get(item.label, -9), item.priority)
+        before = len(self.out)
+        self.step(lambda: self.flow.dispatch(count))
+        if count == 1:
+            for item in self.out[before:]:
+                assert item.priority == waiting_above[item.label]
+
+    @precondition(lambda self: self.out)
+    @rule()
+    def release(self) -> None:
+        item = self.out.pop(0)
+        self.step(lambda: self.flow.release(item.label))
+
+    @precondition(lambda self: any(item.outcome is None for item in self.items))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from([item for item in self.items if item.outcome is None]))
+        self.step(lambda: self.flow._leave(item))
+
+    @rule(seconds=st.floats(0, 15), label=LABELS, room=st.integers(0, 4), served=st.booleans())
+    def time_passes(self, seconds: float, label: str, room: int, served: bool) -> None:
+        self.clock.now += seconds
+        self.rooms[label] = room
+        (self.unserved.discard if served else self.unserved.add)(label)
+        self.step(self.flow.sweep)
+        for item in self.items:
+            assert item.outcome is not None or item.expires_at > self.clock()
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        waiting = [item for item in self.items if item.outcome is None]
+        assert self.flow.waiting == len(waiting)
+        assert self.flow.in_flight == len(self.out) <= 5
+        assert all(self.ends[item] == (item.outcome is not None) for item in self.items)
+        bands = {priority: [item for item in waiting if item.priority == priority] for priority in range(-2, 3)}
+        assert {priority: band.requests for priority, band in self.flow.bands.items()} == {
+            priority: len(items) for priority, items in bands.items() if items
+        }
+        assert all(band.bytes <= 60 and band.requests <= 6 for band in self.flow.bands.values())
+        assert len(self.flow.bands) <= 3
+
+    def teardown(self) -> None:
+        self.step(self.flow.evict_all)
+        assert self.flow.waiting == 0
+        assert all(self.ends[item] == 1 for item in self.items)
+        self.loop.close()
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
