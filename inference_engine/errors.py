@@ -9,6 +9,7 @@ InferenceEngineError
 │   ├── EncodeError               it has no JSON or tensor form
 │   ├── DecodeError               what arrived is not what the codec wrote
 │   └── PayloadTooLargeError      it is over the limit that a setting or S3 draws
+├── CallbackError                 a job's callback URL cannot be used, or a delivery's signature is wrong
 ├── JobError                      what became of a job
 │   ├── UnknownMessageError       no record of that message id
 │   ├── ResultTimeoutError        no result within the time that the caller allowed
@@ -63,6 +64,10 @@ class DecodeError(PayloadError):
 
 class PayloadTooLargeError(PayloadError):
     """The payload is over its limit."""
+
+
+class CallbackError(InferenceEngineError, ValueError):
+    """The callback URL cannot be used, or the signature is wrong."""
 
 
 class JobError(InferenceEngineError):

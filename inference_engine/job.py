@@ -13,6 +13,7 @@ from .errors import DecodeError
 
 #: The caller's own name of a job travels in its message and its record, which have limits.
 REQUEST_ID_MAX_CHARACTERS = 1000
+CALLBACK_URL_MAX_CHARACTERS = 2048
 #: The end of the year 9999: what a record's expiry can hold.
 LAST_DEADLINE = 253_402_300_799
 
@@ -58,7 +59,9 @@ class Response(BaseModel):
     """What a caller gets for a job.
 
     `status_code` is 200 with a result, 500 for a failure or a timeout, 202 while the job is not finished. After a timeout
-    `status` is the last state that was seen: the job lives on and can still be polled by its message id.
+    `status` is the last state that was seen: the job lives on and can still be polled by its message id. The times are
+    Unix seconds, None for what has not happened or is not known; a job that was over within a moment counts as started when
+    its computation began.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -70,6 +73,9 @@ class Response(BaseModel):
     status_code: int
     result: Any = None
     error: JobFailure | None = None
+    submitted_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -100,6 +106,10 @@ class Job(BaseModel):
     recorded: Literal[False] | None = Field(
         None, description="False where the producer writes no record, because only its waiting caller knows of the job"
     )
+    callback_url: str | None = Field(
+        None, max_length=CALLBACK_URL_MAX_CHARACTERS, description="where changes of its status are delivered"
+    )
+    keep_body: Literal[True] | None = Field(None, description="True where its record keeps the body, to be read again")
     message_id: str | None = Field(
         None, description="the id under which its result is kept, where this message is not its first: it was redriven"
     )

@@ -73,6 +73,16 @@ def dead_letter_queue_name(prefix: str) -> str:
     return f"{prefix}-dead-letters{FIFO_SUFFIX}"
 
 
+def webhook_queue_name(prefix: str) -> str:
+    """The queue of deliveries to callback URLs; no label's, all of which are FIFO."""
+    return f"{prefix}-webhooks"
+
+
+def webhook_dead_queue_name(prefix: str) -> str:
+    """Where deliveries end that no receiver took."""
+    return f"{prefix}-webhooks-dead"
+
+
 def message_group(label: str, deduplication_id: str, lanes: int) -> str:
     """The message group of a job: the label, or one of its lanes.
 

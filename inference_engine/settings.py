@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
@@ -23,6 +23,9 @@ RESULT_INLINE_BYTES_WITH_BUCKET = 32_768
 #: SQS: visibility timeout of at most 12 hours (SQS Developer Guide, "Visibility timeout").
 VISIBILITY_MAX_SECONDS = 43_200
 
+ENV_PREFIX = "INFERENCE_ENGINE_"
+WEBHOOKS_ENV_PREFIX = "INFERENCE_ENGINE_WEBHOOKS_"
+
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
 
@@ -34,9 +37,7 @@ class Settings(BaseSettings):
     rule, when one is wrong.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="INFERENCE_ENGINE_", env_ignore_empty=True, frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     prefix: str = Field("inference-engine", description="name that all queues and tables of one environment begin with")
     region: str | None = Field(None, description="AWS region; by default what the AWS SDK finds")
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from error
+            raise SettingsError(explain(error, ENV_PREFIX)) from error
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -110,10 +111,38 @@ class Settings(BaseSettings):
         return self.visibility_timeout_seconds / 3
 
 
-def _explain(error: ValidationError) -> str:
+class WebhookSettings(BaseSettings):
+    """How callbacks are delivered; environment variables INFERENCE_ENGINE_WEBHOOKS_…
+
+    A producer needs to know of `allow_private` only. Raises SettingsError as Settings does.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=WEBHOOKS_ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    allow_private: bool = Field(
+        False, description="permit callback URLs with http, any port, and hosts inside (never an instance's metadata)"
+    )
+    timeout_seconds: Seconds = Field(10, le=30, description="how long a receiver may take to answer")
+    secret: SecretStr | None = Field(
+        None,
+        description="what deliveries are signed with, `whsec_…`; several with spaces between, the current one first",
+    )
+    secret_parameter: str | None = Field(None, description="the SSM parameter that has it, where `secret` is not set")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(explain(error, WEBHOOKS_ENV_PREFIX)) from error
+
+
+def explain(error: ValidationError, env_prefix: str) -> str:
+    """What is wrong with settings, each by its name, its environment variable and its value."""
     lines = []
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
-        where = f"{name} (INFERENCE_ENGINE_{name.upper()}) = {problem.get('input')!r}: " if name else ""
+        name = ".".join(str(part) for part in problem["loc"]).lower().removeprefix(env_prefix.lower())
+        where = f"{name} ({env_prefix}{name.upper()}) = {problem.get('input')!r}: " if name else ""
         lines.append(f"{where}{problem['msg']}")
     return "wrong settings: " + "; ".join(lines)

@@ -27,7 +27,7 @@ REQUIREMENTS = FOLDER / "requirements.txt"
 #: The oldest runtime image that packages must run on is Amazon Linux 2023, with glibc 2.34: wheels for 2.17 do.
 PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
 #: Parts of the library that no Lambda uses; some need packages that are not bundled.
-LEFT_OUT = frozenset({"backends", "cli", "consumer", "local", "models"})
+LEFT_OUT = frozenset({"backends", "cli", "consumer", "gateway", "local", "models"})
 #: Of a package's description, these stay: Amazon Inspector finds vulnerable versions by METADATA.
 DESCRIPTION_FILES = frozenset({"METADATA", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"})
 #: The first time that a zip can hold.

@@ -58,6 +58,9 @@ class Ticket:
             ResultStatus.SUBMITTED,
             attempt=attempts_before(job),
             submitted_at=job.submitted_at,
+            callback_url=job.callback_url,
+            body=job.body if job.keep_body else None,
+            body_ref=job.body_ref if job.keep_body else None,
         )
 
     def forbidden_by(self, record: JobRecord) -> Start | None:

@@ -26,6 +26,9 @@ class JobRecord:
     started_at: float = 0.0
     finished_at: float = 0.0
     expires_at: int = 0
+    callback_url: str | None = None
+    body: str | None = None
+    body_ref: str | None = None
 
     def fields(self) -> dict[str, Any]:
         """Its attributes in the table, the key aside; what says nothing is left out."""
@@ -44,6 +47,9 @@ class JobRecord:
             "started_at": self.started_at or None,
             "finished_at": self.finished_at or None,
             "expires_at": self.expires_at,
+            "callback_url": self.callback_url,
+            "body": self.body,
+            "body_ref": self.body_ref,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -86,4 +92,7 @@ class JobRecord:
             started_at=number("started_at"),
             finished_at=number("finished_at"),
             expires_at=int(number("expires_at")),
+            callback_url=text("callback_url") or None,
+            body=text("body") or None,
+            body_ref=text("body_ref") or None,
         )

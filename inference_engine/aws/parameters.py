@@ -1,4 +1,4 @@
-"""Settings of a deployed environment, from the parameters that Terraform wrote."""
+"""Settings of a deployed environment, from the parameters that Terraform wrote; and its secret, which it does not know."""
 
 from __future__ import annotations
 
@@ -15,6 +15,34 @@ from .session import ThreadTransport, Transport, pages
 def parameter_path(environment: str) -> str:
     """Where an environment's parameters are in SSM."""
     return f"/inference-engine/{environment}"
+
+
+def check_environment(environment: str) -> str:
+    """`environment` itself, if it can be the name of one. Raises SettingsError."""
+    if not environment or "/" in environment:
+        raise SettingsError(f"environment {environment!r} is not the name of one: give what Terraform's variable says")
+    return environment
+
+
+def webhook_secret_name(environment: str) -> str:
+    """The parameter that has the secret of an environment's webhooks, which Terraform never sees."""
+    return f"{parameter_path(check_environment(environment))}/webhooks/secret"
+
+
+async def read_secret(transport: Transport, name: str) -> str:
+    """The value of the encrypted parameter with the secret of webhooks. Raises NotProvisionedError where there is none."""
+    try:
+        answer = await transport.call("ssm", "get_parameter", Name=name, WithDecryption=True)
+    except NotProvisionedError as error:
+        raise NotProvisionedError(
+            f"no parameter {name} in SSM; make it with `inference-engine webhooks secret --environment NAME`"
+        ) from error
+    return str(answer["Parameter"]["Value"])
+
+
+async def write_secret(transport: Transport, name: str, value: str, *, replace: bool) -> None:
+    """Write it; unless it may `replace` one, raises TransportError where there is one already."""
+    await transport.call("ssm", "put_parameter", Name=name, Value=value, Type="SecureString", Overwrite=replace)
 
 
 async def read_parameters(transport: Transport, environment: str) -> dict[str, str]:
@@ -48,8 +76,7 @@ def deployed_settings(environment: str, *, region: str | None = None, **changes:
     What was deployed goes before the process's environment variables. Blocks for a request to SSM, whose region is `region` or
     what the AWS SDK finds. Raises NotProvisionedError, TransportError, SettingsError.
     """
-    if not environment or "/" in environment:
-        raise SettingsError(f"environment {environment!r} is not the name of one: give what Terraform's variable says")
+    check_environment(environment)
 
     async def read() -> dict[str, str]:
         transport = ThreadTransport(region=region, threads=1)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from ..errors import TransportError
-from ..labels import dead_letter_queue_name, placement_queue_name
+from ..labels import (
+    dead_letter_queue_name,
+    placement_queue_name,
+    webhook_dead_queue_name,
+    webhook_queue_name,
+)
 from ..settings import Settings
 from . import schema
 from .session import ThreadTransport, Transport, error_code
@@ -29,6 +34,7 @@ async def provision(transport: Transport, settings: Settings) -> None:
             )
             for cell in range(settings.cells)
         ),
+        _webhook_queues(transport, settings),
         *([_bucket(transport, settings.bucket)] if settings.bucket else []),
     )
 
@@ -53,6 +59,15 @@ async def _queue(transport: Transport, name: str, attributes: dict[str, str]) ->
         # A queue of that name with other attributes.
         if error_code(error) not in ("QueueAlreadyExists", "QueueNameExists"):
             raise
+
+
+async def _webhook_queues(transport: Transport, settings: Settings) -> None:
+    dead = webhook_dead_queue_name(settings.prefix)
+    await _queue(transport, dead, schema.webhook_dead_queue_attributes())
+    url = (await transport.call("sqs", "get_queue_url", QueueName=dead))["QueueUrl"]
+    answer = await transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["QueueArn"])
+    attributes = schema.webhook_queue_attributes(answer["Attributes"]["QueueArn"])
+    await _queue(transport, webhook_queue_name(settings.prefix), attributes)
 
 
 async def _table(transport: Transport, parameters: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..callbacks import TRIES as WEBHOOK_TRIES
 from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
@@ -14,6 +15,10 @@ PLACEMENT_RETENTION_SECONDS = 3600
 #: Six times the timeout of the Lambda that reads the dead-letter queue, 30 s, so that a throttled function may try again
 #: (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
+#: Six times the timeout of the Lambda that delivers webhooks, 60 s, for the same reason.
+WEBHOOK_VISIBILITY_SECONDS = 6 * 60
+#: Tries of all deliveries together take hours (see `callbacks.backoff_seconds`); a stopped function is noticed within days.
+WEBHOOK_RETENTION_SECONDS = 4 * 24 * 3600
 #: SQS takes 1 MiB; some providers still create queues with 256 KiB.
 MESSAGE_MAX_BYTES = 1_048_576
 
@@ -51,9 +56,26 @@ def placement_queue_attributes(settings: Settings) -> dict[str, str]:
     }
 
 
-def jobs_table(name: str) -> dict[str, Any]:
-    """CreateTable parameters of the jobs table."""
+def webhook_queue_attributes(dead_letter_arn: str) -> dict[str, str]:
+    """Attributes of the queue of webhooks, a standard queue: deliveries have no order, and a slow one holds up no other."""
+    redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": WEBHOOK_TRIES}
     return {
+        "SqsManagedSseEnabled": "true",
+        "VisibilityTimeout": str(WEBHOOK_VISIBILITY_SECONDS),
+        "MessageRetentionPeriod": str(WEBHOOK_RETENTION_SECONDS),
+        "RedrivePolicy": json.dumps(redrive, separators=(",", ":")),
+    }
+
+
+def webhook_dead_queue_attributes() -> dict[str, str]:
+    """Attributes of the queue of webhooks that nobody took."""
+    return {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": str(RETENTION_SECONDS)}
+
+
+def jobs_table(name: str) -> dict[str, Any]:
+    """CreateTable parameters of the jobs table; webhooks are made of its stream."""
+    return {
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         "TableName": name,
         "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}],
         "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],

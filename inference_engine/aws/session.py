@@ -24,7 +24,7 @@ from ..errors import NotProvisionedError, TransportError
 
 log = logging.getLogger(__name__)
 
-Service = Literal["sqs", "dynamodb", "s3", "cloudwatch", "ecs", "ssm"]
+Service = Literal["sqs", "dynamodb", "s3", "cloudwatch", "ecs", "ssm", "dynamodbstreams"]
 
 #: Tries of one call before it fails; with backoff of up to 20 s each this outlasts a minute of throttling.
 MAX_TRIES = 10
@@ -39,6 +39,7 @@ _NOT_THERE = frozenset(
         "ResourceNotFoundException",
         "NoSuchBucket",
         "NoSuchKey",
+        "ParameterNotFound",
         "404",
     }
 )

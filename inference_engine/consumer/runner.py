@@ -20,6 +20,8 @@ from .occupancy import Spell
 
 log = logging.getLogger(__name__)
 
+#: What a record's result and body may have together, so that the rest fits DynamoDB's 400 KB too.
+PAYLOADS_MAX_BYTES = 390_000
 #: A retried job waits twice as long each time, but never longer than this.
 RETRY_MAX_SECONDS = 900
 #: A job that is over sooner is never noted as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
@@ -164,7 +166,9 @@ class JobRunner:
     async def _compute(self, ticket: Ticket) -> tuple[str | None, str | None]:
         body = await payloads.unpack(self._aws.blobs, ticket.job.body, ticket.job.body_ref)
         result = await self._backend.infer(Work(ticket.message_id, ticket.job.label, body))
-        return await payloads.pack(self._aws.blobs, "result", result, self._settings.result_inline_max_bytes)
+        kept = len(ticket.job.body or "") if ticket.job.keep_body else 0
+        most = min(self._settings.result_inline_max_bytes, PAYLOADS_MAX_BYTES - kept)
+        return await payloads.pack(self._aws.blobs, "result", result, most)
 
     async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, spell: Spell) -> None:
         final = isinstance(error, self._unretryable)

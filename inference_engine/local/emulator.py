@@ -74,7 +74,9 @@ class Emulator:
             "BIND_HOST": "127.0.0.1",
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
-        process = ChildProcess([str(folder / "bin" / "ministack")], log_file=self.log_file, environment=variables)
+        # -P: this folder has modules of names that the emulator's libraries may use.
+        command = [str(folder / "bin" / "python"), "-P", str(Path(__file__).with_name("emulator_server.py"))]
+        process = ChildProcess(command, log_file=self.log_file, environment=variables)
         process.start()
         self._process = process
         process.wait_until_ready(self._answers, timeout_seconds=READY_TIMEOUT_SECONDS)

@@ -19,17 +19,16 @@ from .. import payloads
 from ..aws.client import DynamoDBClient
 from ..aws.connect import Aws
 from ..aws.queues import OutgoingMessage
-from ..errors import (
-    EncodeError,
-    InferenceEngineError,
-    LabelError,
-)
+from ..callbacks import check_callback_url
+from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError
 from ..job import Job, Response, ResultStatus
 from ..labels import SINGLE_QUEUE_LABEL, check_label
-from ..settings import Settings
+from ..settings import Settings, WebhookSettings
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 
+#: A record is written as a whole with each change, and holds at most 400 KB with the result (DynamoDB Developer Guide, "Limits").
+KEPT_BODY_MAX_BYTES = 32_768
 #: Jobs of one `post_many` that are on their way at once: 50 full requests to SQS.
 POST_TOGETHER = 500
 
@@ -41,6 +40,17 @@ class _Prepared:
     url: str
     message: OutgoingMessage
     job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a caller may say of a job beside its body and label."""
+
+    deadline: float | None = None
+    request_id: str | None = None
+    dedup_key: str | None = None
+    callback_url: str | None = None
+    keep_body: bool = False
 
 
 class AsyncProducer:
@@ -66,6 +76,7 @@ class AsyncProducer:
             changed = {"jobs_table": ddb_client.table, "region": ddb_client.region or settings.region}
             settings = settings.model_copy(update=changed)
         self.settings = settings
+        self._webhooks = WebhookSettings()
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._aws = _connect(settings)
         self._closed = False
@@ -98,6 +109,8 @@ class AsyncProducer:
         deadline: float | None = None,
         request_id: str | None = None,
         dedup_key: str | None = None,
+        callback_url: str | None = None,
+        keep_body: bool = False,
     ) -> str:
         """Put a job on the queue of its label and return the SQS message id, under which its result is kept.
 
@@ -106,9 +119,13 @@ class AsyncProducer:
         the first one's message id comes back (SQS Developer Guide, "exactly-once processing"). `request_id` is the
         caller's own name for the job and comes back in the Response.
 
-        Raises InvalidLabelError, UnknownLabelError, EncodeError, PayloadTooLargeError, TransportError.
+        Changes of its status are delivered to `callback_url`, where webhooks are deployed. With `keep_body` the job's record
+        keeps the body as long as the result: up to 32 KB itself, larger ones in the bucket.
+
+        Raises InvalidLabelError, UnknownLabelError, EncodeError, PayloadTooLargeError, CallbackError, TransportError.
         """
-        message_id = await self._submit(await self._prepare(body, label, deadline, request_id, dedup_key))
+        given = _Given(deadline, request_id, dedup_key, callback_url, keep_body)
+        message_id = await self._submit(await self._prepare(body, label, given))
         await self._results.wake(self._label(label))
         return message_id
 
@@ -116,32 +133,45 @@ class AsyncProducer:
         self,
         body: Any,
         label: str | None,
-        deadline: float | None,
-        request_id: str | None,
-        dedup_key: str | None,
+        given: _Given,
         *,
         recorded: Literal[False] | None = None,
     ) -> _Prepared:
         """All that can fail before anything is sent: a job that cannot go must leave nothing behind."""
         self._check_open()
         label = self._label(label)
-        deduplication_id = uuid.uuid4().hex if dedup_key is None else _digest(dedup_key)
+        if given.callback_url is not None:
+            check_callback_url(given.callback_url, allow_private=self._webhooks.allow_private)
+        deduplication_id = uuid.uuid4().hex if given.dedup_key is None else _digest(given.dedup_key)
         url = await self._routes.queue_url(label)
-        text, reference = await payloads.pack(self._aws.blobs, "body", body, self.settings.body_inline_max_bytes)
+        text, reference = await self._pack(body, given.keep_body)
         try:
             job = Job(
                 label=label,
-                request_id=request_id or uuid.uuid4().hex,
+                request_id=given.request_id or uuid.uuid4().hex,
                 body=text,
                 body_ref=reference,
                 submitted_at=time.time(),
-                deadline=deadline,
+                deadline=given.deadline,
                 recorded=recorded,
+                callback_url=given.callback_url,
+                keep_body=True if given.keep_body else None,
             )
         except ValidationError as error:
             raise EncodeError(f"the job cannot travel: {error}") from error
         group = await self._routes.group(label, deduplication_id)
         return _Prepared(url, OutgoingMessage(job.encode(), group, deduplication_id), job)
+
+    async def _pack(self, body: Any, keep: bool) -> tuple[str | None, str | None]:
+        most = self.settings.body_inline_max_bytes
+        if keep:
+            most = min(most, KEPT_BODY_MAX_BYTES)
+        try:
+            return await payloads.pack(self._aws.blobs, "body", body, most)
+        except PayloadTooLargeError as error:
+            if not keep or self.settings.bucket is not None:
+                raise
+            raise PayloadTooLargeError(f"{error}; without one, keep_body is for bodies up to {most:,} bytes") from error
 
     async def _submit(self, prepared: _Prepared) -> str:
         """Send a job and write its record; the message id, by which anyone may ask for it from now on."""
@@ -157,18 +187,22 @@ class AsyncProducer:
         *,
         deadline: float | None = None,
         request_id: str | None = None,
+        callback_url: str | None = None,
+        keep_body: bool = False,
     ) -> list[str]:
         """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
 
-        `deadline` and `request_id` hold for all of them. `bodies` may be endless work for a generator: only some of them are
-        held at a time. When some cannot be posted, the first one's error is raised after all others were sent.
+        The other arguments are those of `post_non_blocking` and hold for all jobs. `bodies` may be endless work for a generator:
+        only some of them are held at a time. When some cannot be posted, the first one's error is raised after all others were
+        sent.
         """
+        given = _Given(deadline, request_id, None, callback_url, keep_body)
         sent: list[str | BaseException] = []
         waiting = iter(bodies)
         while chunk := list(itertools.islice(waiting, POST_TOGETHER)):
             # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
             prepared = await asyncio.gather(
-                *(self._prepare(body, label, deadline, request_id, None) for body in chunk), return_exceptions=True
+                *(self._prepare(body, label, given) for body in chunk), return_exceptions=True
             )
             sent += await asyncio.gather(
                 *(self._submit(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
@@ -196,7 +230,7 @@ class AsyncProducer:
         posted is raised, as by `post_non_blocking`.
         """
         started = time.monotonic()
-        prepared = await self._prepare(body, label, deadline, request_id, dedup_key, recorded=False)
+        prepared = await self._prepare(body, label, _Given(deadline, request_id, dedup_key), recorded=False)
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         left = seconds - (time.monotonic() - started)

@@ -77,6 +77,9 @@ class Results:
             status_code=code,
             result=result,
             error=error,
+            submitted_at=record.submitted_at or None,
+            started_at=record.started_at or None,
+            finished_at=record.finished_at or None,
         )
 
     async def wake(self, label: str, *, again: bool = False) -> None:

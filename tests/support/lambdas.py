@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from inference_engine.labels import dead_letter_queue_name
+from inference_engine.labels import dead_letter_queue_name, webhook_queue_name
 from inference_engine.settings import Settings
 from lambdas.package import build
 from tests.support.workers import environment_of
@@ -59,23 +60,60 @@ def function(
         client.close()
 
 
-@contextlib.contextmanager
-def dead_letters_function(archive: Path, settings: Settings) -> Iterator[Any]:
-    """The function `{prefix}-dead-letters`, with its event source mapping on the dead-letter queue."""
+def _queue_arn(name: str) -> str:
     import boto3
 
     queues = boto3.client("sqs")
-    url = queues.get_queue_url(QueueName=dead_letter_queue_name(settings.prefix))["QueueUrl"]
-    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url = queues.get_queue_url(QueueName=name)["QueueUrl"]
+    arn: str = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     queues.close()
-    with function("dead-letters", archive, settings) as client:
-        mapping = client.create_event_source_mapping(
-            EventSourceArn=arn,
-            FunctionName=f"{settings.prefix}-dead-letters",
-            BatchSize=10,
-            FunctionResponseTypes=["ReportBatchItemFailures"],
-        )
-        try:
-            yield client
-        finally:
-            client.delete_event_source_mapping(UUID=mapping["UUID"])
+    return arn
+
+
+def _stream_arn(table: str) -> str:
+    import boto3
+
+    tables = boto3.client("dynamodb")
+    arn: str = tables.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    tables.close()
+    return arn
+
+
+@contextlib.contextmanager
+def _mapping(client: Any, source: str, function_name: str, **options: Any) -> Iterator[None]:
+    mapping = client.create_event_source_mapping(
+        EventSourceArn=source,
+        FunctionName=function_name,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+        **options,
+    )
+    try:
+        yield
+    finally:
+        client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+@contextlib.contextmanager
+def webhooks_function(
+    archive: Path, settings: Settings, *, stream_filter: bool = True, **variables: Any
+) -> Iterator[Any]:
+    """The function `{prefix}-webhooks`, with its event source mappings on the jobs table's stream and on its queue."""
+    name = f"{settings.prefix}-webhooks"
+    pattern = json.dumps({"dynamodb": {"NewImage": {"callback_url": {"S": [{"exists": True}]}}}})
+    wanted: dict[str, Any] = {"FilterCriteria": {"Filters": [{"Pattern": pattern}]}} if stream_filter else {}
+    table = {"StartingPosition": "LATEST", "BatchSize": 100, "BisectBatchOnFunctionError": True, **wanted}
+    with (
+        function("webhooks", archive, settings, timeout=60, **variables) as client,
+        _mapping(client, _stream_arn(settings.jobs_table), name, **table),
+        _mapping(client, _queue_arn(webhook_queue_name(settings.prefix)), name, BatchSize=10),
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def dead_letters_function(archive: Path, settings: Settings) -> Iterator[Any]:
+    """The function `{prefix}-dead-letters`, with its event source mapping on the dead-letter queue."""
+    name = f"{settings.prefix}-dead-letters"
+    arn = _queue_arn(dead_letter_queue_name(settings.prefix))
+    with function("dead-letters", archive, settings) as client, _mapping(client, arn, name, BatchSize=10):
+        yield client

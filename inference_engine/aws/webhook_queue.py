@@ -1,0 +1,99 @@
+"""The queue of deliveries to callback URLs: a standard queue, so that a slow receiver holds up nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ..errors import TransportError
+from ..labels import webhook_queue_name
+from .queues import ENTRIES_PER_CALL, Queues
+from .schema import WEBHOOK_VISIBILITY_SECONDS
+from .session import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookMessage:
+    """A message of the queue; `tries` counts its receives, this one included."""
+
+    message_id: str
+    body: str
+    receipt_handle: str
+    tries: int
+
+    @classmethod
+    def of_event(cls, record: Mapping[str, Any]) -> Self:
+        """As a Lambda function is given it."""
+        count = int(record["attributes"]["ApproximateReceiveCount"])
+        return cls(record["messageId"], record["body"], record["receiptHandle"], count)
+
+    @classmethod
+    def of_answer(cls, message: Mapping[str, Any]) -> Self:
+        """As ReceiveMessage gives it."""
+        count = int(message["Attributes"]["ApproximateReceiveCount"])
+        return cls(message["MessageId"], message["Body"], message["ReceiptHandle"], count)
+
+
+class WebhookQueue:
+    """All that is done with the queue of one deployment."""
+
+    def __init__(self, transport: Transport, queues: Queues, prefix: str) -> None:
+        self._transport = transport
+        self._queues = queues
+        self._name = webhook_queue_name(prefix)
+
+    async def send(self, bodies: Sequence[str]) -> list[TransportError | None]:
+        """Send messages, ten in a request; for each of them why it was not sent, None where it was."""
+        tens = [bodies[start : start + ENTRIES_PER_CALL] for start in range(0, len(bodies), ENTRIES_PER_CALL)]
+        outcomes = await asyncio.gather(*(self._send(ten) for ten in tens))
+        return [outcome for ten in outcomes for outcome in ten]
+
+    async def receive(
+        self, wait_seconds: int, visibility_seconds: int = WEBHOOK_VISIBILITY_SECONDS
+    ) -> list[WebhookMessage]:
+        """Up to ten messages, after a long poll of at most `wait_seconds`."""
+        answer = await self._transport.call(
+            "sqs",
+            "receive_message",
+            QueueUrl=await self._url(),
+            MaxNumberOfMessages=ENTRIES_PER_CALL,
+            WaitTimeSeconds=wait_seconds,
+            VisibilityTimeout=visibility_seconds,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        return [WebhookMessage.of_answer(message) for message in answer.get("Messages", [])]
+
+    async def delete(self, messages: Sequence[WebhookMessage]) -> None:
+        """Delete messages."""
+        await self._queues.delete(await self._url(), [message.receipt_handle for message in messages])
+
+    async def hide(self, messages: Mapping[WebhookMessage, float]) -> None:
+        """Have up to ten messages come again after so many seconds from now, each after its own."""
+        if not messages:
+            return
+        entries = [
+            {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": math.ceil(seconds)}
+            for index, (message, seconds) in enumerate(messages.items())
+        ]
+        await self._transport.call(
+            "sqs", "change_message_visibility_batch", QueueUrl=await self._url(), Entries=entries
+        )
+
+    async def _send(self, bodies: Sequence[str]) -> list[TransportError | None]:
+        entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
+        try:
+            url = await self._url()
+            answer = await self._transport.call("sqs", "send_message_batch", QueueUrl=url, Entries=entries)
+        except TransportError as error:
+            return [error] * len(bodies)
+        outcomes: list[TransportError | None] = [None] * len(bodies)
+        for failed in answer.get("Failed", []):
+            text = f"SQS refused a message to {self._name}: {failed.get('Code')}: {failed.get('Message')}"
+            outcomes[int(failed["Id"])] = TransportError(text)
+        return outcomes
+
+    async def _url(self) -> str:
+        return await self._queues.named(self._name)

@@ -1,0 +1,107 @@
+"""Webhooks of the local stack: what the Lambda function does on AWS, on a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.table_stream import TableStream
+from inference_engine.aws.webhook_queue import WebhookQueue
+from inference_engine.background import BackgroundLoop
+from inference_engine.errors import TransportError
+from inference_engine.settings import Settings, WebhookSettings
+from inference_engine.webhooks import Courier, Outbox, Secret
+
+log = logging.getLogger(__name__)
+
+#: Waits between two looks at the stream: short while something changes, long while nothing does.
+STREAM_MIN_SECONDS = 0.1
+STREAM_MAX_SECONDS = 1.0
+#: After an error of the emulator, which may be about to stop.
+ERROR_WAIT_SECONDS = 2.0
+#: Of the queue: the emulator ends only when its last poll has come back.
+POLL_SECONDS = 1
+
+
+class LocalWebhooks:
+    """Tails the stream of the jobs table and delivers what comes of it, between `start` and `stop`."""
+
+    def __init__(self, settings: Settings, webhooks: WebhookSettings) -> None:
+        self._settings = settings
+        self._webhooks = webhooks
+        self._loop: BackgroundLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._courier: Courier | None = None
+        self._aws: Aws | None = None
+
+    def start(self) -> None:
+        """Return when no change that comes now is missed. Raises TransportError."""
+        self._loop = BackgroundLoop("inference-engine-webhooks")
+        try:
+            self._loop.call(self._start())
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop; what was not delivered stays on its queue. No error when it does not run."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call(self._stop())
+            loop.close()
+
+    async def _start(self) -> None:
+        self._aws = Aws.for_consumer(self._settings)
+        stream = TableStream(self._aws.transport, self._settings.jobs_table)
+        await stream.open()
+        queue = WebhookQueue(self._aws.transport, self._aws.queues, self._settings.prefix)
+        self._courier = Courier(queue, Secret(self._aws.transport, self._webhooks), self._webhooks)
+        self._begin(_enqueue(stream, Outbox(queue)))
+        self._begin(_deliver(queue, self._courier))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._courier is not None:
+            self._courier.close()
+        if self._aws is not None:
+            await self._aws.close()
+
+
+async def _enqueue(stream: TableStream, outbox: Outbox) -> None:
+    wait = STREAM_MIN_SECONDS
+    while True:
+        records: list[dict[str, Any]] = []
+        async with _patience():
+            records = await stream.read()
+        while records and (failed := await outbox.put(records)):
+            await asyncio.sleep(ERROR_WAIT_SECONDS)
+            records = records[records.index(failed) :]  # type: ignore[arg-type]
+        wait = STREAM_MIN_SECONDS if records else min(wait * 2, STREAM_MAX_SECONDS)
+        await asyncio.sleep(wait)
+
+
+async def _deliver(queue: WebhookQueue, courier: Courier) -> None:
+    while True:
+        async with _patience():
+            messages = await queue.receive(POLL_SECONDS)
+            outcome = await courier.deliver(messages)
+            await queue.delete(outcome.done)
+
+
+@contextlib.asynccontextmanager
+async def _patience() -> Any:
+    """Go on after an error of the emulator, in a while."""
+    try:
+        yield
+    except TransportError as error:
+        log.warning("webhooks wait: %s", error)
+        await asyncio.sleep(ERROR_WAIT_SECONDS)

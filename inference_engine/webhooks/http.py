@@ -1,0 +1,146 @@
+"""One request to a callback URL, which a stranger may have chosen: only to addresses that are allowed, in its time.
+
+The host's name is resolved once, and the connection goes to an address that was checked: a name that points elsewhere a
+moment later (DNS rebinding) gains nothing. Redirects are not followed, proxies not asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from ..callbacks import HTTPS_PORT, Target, check_address, target_of
+
+#: Of an answer's body, for the log.
+ANSWER_MAX_BYTES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver said."""
+
+    status: int
+    text: str
+
+
+class CallbackTimeoutError(TimeoutError):
+    """The receiver did not answer in time."""
+
+
+def post(
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    timeout_seconds: float,
+    allow_private: bool = False,
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
+    """POST and return the answer, whatever its status; blocks for at most `timeout_seconds` and the time that DNS takes.
+
+    Raises CallbackError for a URL or an address that is refused, OSError or http.client.HTTPException for what went wrong.
+    """
+    target = target_of(url, allow_private=allow_private)
+    addresses = _resolved(target, allow_private)
+    connection = _Connection(target, addresses, time.monotonic() + timeout_seconds, tls)
+    with contextlib.closing(connection), connection.ended_in_time():
+        connection.request("POST", target.path, body, dict(headers))
+        answer = connection.getresponse()
+        # Headers that were cut off look as if they had ended.
+        connection.check_time()
+        text = b""
+        # The status says all that counts.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            text = answer.read(ANSWER_MAX_BYTES)
+        return Answer(answer.status, text.decode("utf-8", "replace"))
+
+
+def _resolved(target: Target, allow_private: bool) -> list[str]:
+    """All addresses of a host, every one of them allowed."""
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        check_address(address, allow_private=allow_private)
+    return addresses
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to one of some addresses that is cut when its time is over, whatever it is at.
+
+    A socket's own timeout begins anew with each byte: a receiver that sends one a second would hold it for ever.
+    """
+
+    def __init__(self, target: Target, addresses: list[str], until: float, tls: ssl.SSLContext | None) -> None:
+        super().__init__(target.host, target.port)
+        self._target = target
+        self._addresses = addresses
+        self._until = until
+        self._tls = tls
+        self._late = False
+        # http.client forgets its socket before the answer's body is read.
+        self._held: socket.socket | None = None
+        if target.scheme == "https":
+            # What goes without saying in the Host header.
+            self.default_port = HTTPS_PORT
+
+    def connect(self) -> None:
+        self.sock = self._held = self._reached()
+        if self._target.scheme == "https":
+            secure = (self._tls or _tls()).wrap_socket(
+                self.sock, server_hostname=self._target.host, do_handshake_on_connect=False
+            )
+            self.sock = self._held = secure
+            self.check_time()
+            secure.do_handshake()
+        self.check_time()
+
+    @contextlib.contextmanager
+    def ended_in_time(self) -> Iterator[None]:
+        """Cut the connection at its time, if the block is not over. Raises CallbackTimeoutError then."""
+        timer = threading.Timer(self._left(), self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            if self._late or isinstance(error, TimeoutError):
+                raise CallbackTimeoutError("the receiver did not answer in time") from error
+            raise
+        finally:
+            timer.cancel()
+
+    def _reached(self) -> socket.socket:
+        for number, address in enumerate(self._addresses, 1):
+            try:
+                return socket.create_connection((address, self._target.port), timeout=max(self._left(), 0.001))
+            except OSError:
+                if number == len(self._addresses) or self._left() <= 0:
+                    raise
+        raise OSError(f"{self._target.host} has no address")
+
+    def _left(self) -> float:
+        return self._until - time.monotonic()
+
+    def check_time(self) -> None:
+        """Raises TimeoutError once the connection was cut, which may have been the socket before this one."""
+        if self._late:
+            raise TimeoutError
+
+    def _cut(self) -> None:
+        self._late = True
+        if self._held is not None:
+            with contextlib.suppress(OSError):
+                # The plain socket's: that of TLS would also change what the other thread is reading with.
+                socket.socket.shutdown(self._held, socket.SHUT_RDWR)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()

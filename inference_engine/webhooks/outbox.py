@@ -1,0 +1,83 @@
+"""From changes of the jobs table to deliveries on their queue."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ..aws.job_record import JobRecord
+from ..aws.webhook_queue import WebhookQueue
+from ..callbacks import Delivery, JobData
+from ..job import ResultStatus
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Puts what is to be delivered on the queue; nothing else, so that no receiver ever holds up the stream."""
+
+    def __init__(self, queue: WebhookQueue) -> None:
+        self._queue = queue
+
+    async def put(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Enqueue what some stream records give to deliver; the first record that must come again, with all after it.
+
+        None when all is on the queue. Some of what comes again may be there already: its id is the same.
+        """
+        found = [(record, delivery) for record in records if (delivery := delivery_of(record))]
+        outcomes = await self._queue.send([delivery.encode() for _, delivery in found])
+        for (record, delivery), error in zip(found, outcomes, strict=True):
+            if error is not None:
+                log.error("delivery %s and later ones are not enqueued: %s", delivery.id, error)
+                return record
+        return None
+
+
+def delivery_of(record: Mapping[str, Any]) -> Delivery | None:
+    """What a stream record gives to deliver: a job that has a callback URL changed its status.
+
+    None for all else: new jobs, which their producer knows of, expired records, writes that leave the status as it was.
+    A record that cannot be read must not stop the stream.
+    """
+    change = record["dynamodb"]
+    if "NewImage" not in change or "callback_url" not in change["NewImage"]:
+        return None
+    try:
+        before = JobRecord.from_item(change["OldImage"]) if "OldImage" in change else None
+        after = JobRecord.from_item(change["NewImage"])
+    except (ValueError, KeyError):
+        log.exception("a job record in the stream cannot be read: %s", change.get("Keys"))
+        return None
+    if after.callback_url is None or (before.status if before else None) is after.status or _is_new(before, after):
+        return None
+    return Delivery.of(after.callback_url, _data(after), attempt=after.attempt, at=_time_of(after, change))
+
+
+def _is_new(before: JobRecord | None, after: JobRecord) -> bool:
+    # A redriven job has counted attempts, even where its old record had expired.
+    return before is None and after.status is ResultStatus.SUBMITTED and after.attempt == 0
+
+
+def _data(record: JobRecord) -> JobData:
+    return JobData(
+        message_id=record.message_id,
+        request_id=record.request_id,
+        label=record.label,
+        status=record.status,
+        submitted_at=record.submitted_at or None,
+        started_at=record.started_at or None,
+        finished_at=record.finished_at or None,
+        error=record.error,
+    )
+
+
+def _time_of(record: JobRecord, change: Mapping[str, Any]) -> float:
+    """When the status changed: as the record tells, else when the table was written (a number, or what boto3 makes of it)."""
+    written = change.get("ApproximateCreationDateTime") or time.time()
+    written = written.timestamp() if isinstance(written, datetime) else float(written)
+    if record.status is ResultStatus.IN_PROGRESS:
+        return record.started_at or written
+    return (record.status.finished and record.finished_at) or written

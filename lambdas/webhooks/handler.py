@@ -1,0 +1,84 @@
+"""Webhooks: puts changes of jobs' status on the queue of deliveries, and delivers from it. Two event sources, one function."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.webhook_queue import WebhookMessage, WebhookQueue
+from inference_engine.settings import Settings, WebhookSettings
+from inference_engine.webhooks import Courier, Outbox, Outcome, Secret
+from inference_engine.webhooks.courier import delivery_id
+
+#: The namespace of all metrics of a deployment, and the variable that renames it.
+NAMESPACE = "InferenceEngine"
+NAMESPACE_VARIABLE = "INFERENCE_ENGINE_BACKLOG_NAMESPACE"
+STREAM_SOURCE = "aws:dynamodb"
+
+
+class Webhooks:
+    """The function's state between invocations: connections, threads, the secret."""
+
+    def __init__(self, settings: Settings, webhooks: WebhookSettings) -> None:
+        aws = Aws.for_function(settings)
+        queue = WebhookQueue(aws.transport, aws.queues, settings.prefix)
+        self._deployment = settings.prefix
+        self._outbox = Outbox(queue)
+        self._courier = Courier(queue, Secret(aws.transport, webhooks), webhooks)
+
+    async def run(self, records: list[dict[str, Any]]) -> list[str]:
+        """Deal with a batch of either source; the identifiers of what must come again."""
+        if records[0]["eventSource"] == STREAM_SOURCE:
+            failed = await self._outbox.put(records)
+            return [failed["dynamodb"]["SequenceNumber"]] if failed else []
+        outcome = await self._courier.deliver([WebhookMessage.of_event(record) for record in records])
+        namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
+        print(json.dumps(metric_record(outcome, namespace, self._deployment, time.time())))
+        return [message.message_id for message in outcome.failed]
+
+
+_loop: asyncio.AbstractEventLoop | None = None
+_function: Webhooks | None = None
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """The Lambda's entry; a warm one keeps its connections, and with them its event loop.
+
+    Needs event source mappings with ReportBatchItemFailures. Of a stream's batch, Lambda repeats everything from the named
+    record on (Developer Guide, "Configuring partial batch response with DynamoDB and Lambda").
+    """
+    global _loop, _function
+    if _loop is None or _function is None:
+        _loop = asyncio.new_event_loop()
+        _function = Webhooks(Settings(), WebhookSettings())
+    failed = _loop.run_until_complete(_function.run(event["Records"]))
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+def metric_record(outcome: Outcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
+    """A log record that CloudWatch reads a metric from (User Guide, "Embedded metric format specification")."""
+    return {
+        "_aws": {
+            "Timestamp": int(now * 1000),
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [["Deployment"]],
+                    "Metrics": [
+                        {"Name": "WebhooksDelivered", "Unit": "Count"},
+                        {"Name": "WebhooksFailed", "Unit": "Count"},
+                    ],
+                }
+            ],
+        },
+        "Deployment": deployment,
+        "WebhooksDelivered": len(outcome.delivered),
+        # Tries that failed: what succeeds later counts as delivered then.
+        "WebhooksFailed": len(outcome.failed),
+        "gone": [delivery_id(message) for message in outcome.gone],
+        "failed": [delivery_id(message) for message in outcome.failed],
+    }
