@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+ConsumerState = Literal["alive", "draining", "gone"]
 
 
 class LabelSettings(BaseModel):
@@ -20,6 +23,31 @@ class LabelSettings(BaseModel):
     label: str
     lanes: int = Field(1, ge=1, le=1000)
     max_in_flight: int | None = Field(None, ge=1)
+
+
+class TensorSignature(BaseModel):
+    """One input or output of a model: Triton's name of its datatype, and its shape with -1 for a free dimension."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+
+
+class ModelSignature(BaseModel):
+    """What a label's model takes and gives, as its last load found it; without tensors where only the model knows.
+
+    `platform` says what runs it, in Triton's words where Triton has some (`onnxruntime_onnx`, `python`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    platform: str = ""
+    inputs: tuple[TensorSignature, ...] = ()
+    outputs: tuple[TensorSignature, ...] = ()
 
 
 class LabelStatistics(BaseModel):
@@ -45,6 +73,7 @@ class ConsumerView(BaseModel):
     """A consumer's row in the registry.
 
     `coldest_at` is when the label that it would evict next was last used (Unix seconds), None when it can evict none.
+    `jobs` and `misses` count since it started: jobs that ended, and loads that a job had to wait for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,12 +85,20 @@ class ConsumerView(BaseModel):
     loading: tuple[str, ...] = ()
     loaded: dict[str, LabelStatistics] = Field(default_factory=dict)
     in_flight: int = 0
+    jobs: int = 0
+    misses: int = 0
     draining: bool = False
 
     @property
     def slots(self) -> int:
         """Labels that it holds, and could hold besides."""
         return self.free_slots + len(self.loaded) + len(self.loading)
+
+    def state(self, now: float) -> ConsumerState:
+        """`alive`, `draining`, or `gone` when its lease has run out."""
+        if self.lease_until <= now:
+            return "gone"
+        return "draining" if self.draining else "alive"
 
     def holds(self, label: str) -> bool:
         """Whether the label is loaded here, or will be in a moment."""

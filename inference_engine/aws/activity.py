@@ -18,6 +18,7 @@ from ..errors import DecodeError, LabelError, NotProvisionedError, TransportErro
 from ..fleet import Fleet
 from ..job import Job
 from ..labels import dead_letter_queue_name, label_of_queue, placement_queue_name, queue_name
+from ..overview import Overview
 from .connect import Aws
 from .queues import Backlog
 from .registry import LoadFailure
@@ -50,6 +51,10 @@ class Activity:
         """
         rows = {row.label: row for row in self.waiting}
         return [work.label for work in self.labels if work.unserved and self._due(rows.get(work.label))]
+
+    def overview(self, before: Overview | None = None) -> Overview:
+        """What is shown of it to people; rates need what was shown `before`."""
+        return Overview.of(self.fleet, self.labels, self.failures, now=self.at, before=before)
 
     def _due(self, row: Waiting | None) -> bool:
         if row is None:

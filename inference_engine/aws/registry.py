@@ -4,9 +4,11 @@ pk            sk               what
 cell#N        consumer id      a consumer's row, alive until its lease ends
 claim#LABEL   host number      which consumer has the right to be that host of the label
 labels        label            label settings
+models        label            what its model takes and gives
 failures      label            loads of its model that failed lately
 waiting       label            labels that were rung for (waiting.py)
 dead-letters  message id       jobs that no consumer could finish (dead_letters.py)
+keys          key id           API keys of the HTTP gateway (api_keys.py)
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ..fleet import ConsumerView, Fleet, LabelSettings
+from ..fleet import ConsumerView, Fleet, LabelSettings, ModelSignature
 from .rows import Rows
 from .session import Transport
 
@@ -107,6 +109,19 @@ class Registry:
     async def labels(self) -> list[LabelSettings]:
         """Settings of all labels that have some, by name."""
         return [LabelSettings.model_validate_json(item["row"]["S"]) async for item in self._rows.of("labels")]
+
+    async def describe(self, signature: ModelSignature) -> None:
+        """Write what a label's model takes and gives."""
+        await self._rows.put("models", signature.label, {"row": {"S": signature.model_dump_json()}})
+
+    async def signature(self, label: str) -> ModelSignature | None:
+        """What a label's model takes and gives; None when it was never loaded."""
+        item = await self._rows.get("models", label)
+        return ModelSignature.model_validate_json(item["row"]["S"]) if item else None
+
+    async def signatures(self) -> list[ModelSignature]:
+        """The same of all labels that were ever loaded, by label."""
+        return [ModelSignature.model_validate_json(item["row"]["S"]) async for item in self._rows.of("models")]
 
     async def failure(self, label: str) -> LoadFailure | None:
         """The failure to load that still counts, if there is one."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..fleet import ModelSignature
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """What a load brought into memory.
 
-    `size_bytes` is measured (or the best known estimate); 0 means that loading costs no memory worth counting.
+    `size_bytes` is measured (or the best known estimate); 0 means that loading costs no memory worth counting. `signature`
+    is for callers who ask what the model takes and gives, where the backend knows.
     """
 
     label: str
     size_bytes: int = 0
+    signature: ModelSignature | None = None
 
 
 @dataclass(frozen=True, slots=True)

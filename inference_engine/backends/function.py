@@ -10,9 +10,12 @@ from functools import partial
 from typing import Any
 
 from ..errors import BackendError, ModelLoadError, SettingsError
+from ..fleet import ModelSignature
 from .base import LoadedModel, Work
 
 DEFAULT_THREADS = 8
+#: Of a model that is a function: nobody can tell what it takes and gives.
+PLATFORM = "python_function"
 
 
 class FunctionBackend:
@@ -40,13 +43,14 @@ class FunctionBackend:
         """Nothing to connect to."""
 
     async def load(self, label: str) -> LoadedModel:
+        signature = ModelSignature(label=label, platform=PLATFORM)
         if self._load is None:
-            return LoadedModel(label)
+            return LoadedModel(label, signature=signature)
         try:
             size = await self._call(self._load, label)
         except Exception as error:
             raise ModelLoadError(f"load({label!r}) raised {type(error).__name__}: {error}") from error
-        return LoadedModel(label, size if isinstance(size, int) else 0)
+        return LoadedModel(label, size if isinstance(size, int) else 0, signature)
 
     async def unload(self, label: str) -> None:
         if self._unload is None:

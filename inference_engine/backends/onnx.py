@@ -7,7 +7,7 @@ beside its encoder is a text model, TEXT -> EMBEDDING. Needs the package `onnxru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
 from .base import LoadedModel, Work
-from .tensors import TensorSpec, check_inputs, unsupported
+from .tensors import TensorSpec, check_inputs, signature_of, unsupported
 
 __all__ = ["OnnxBackend"]
 
@@ -39,14 +39,18 @@ DATATYPES = {
     "tensor(string)": "BYTES",
 }
 
+#: What Triton calls the platform of these models.
+PLATFORM = "onnxruntime_onnx"
+
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model in memory: what its inputs are and how to run it (in a worker thread)."""
+    """A model in memory: what its inputs and outputs are and how to run it (in a worker thread)."""
 
     inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     run: Callable[[Arrays], Arrays]
     size_bytes: int
 
@@ -85,7 +89,8 @@ class OnnxBackend:
                 raise ModelLoadError(
                     f"model {label!r} in {self.repository / label} cannot be loaded: {error}"
                 ) from error
-        return LoadedModel(label, self._models[label].size_bytes)
+        model = self._models[label]
+        return LoadedModel(label, model.size_bytes, signature_of(label, PLATFORM, model.inputs, model.outputs))
 
     async def unload(self, label: str) -> None:
         """Forget the model; its memory goes back when its last job ends."""
@@ -148,7 +153,8 @@ def _load_text(folder: Path, size_bytes: int) -> _Model:
     def run(arrays: Arrays) -> Arrays:
         return {"EMBEDDING": encoder.encode([text.decode() for text in arrays["TEXT"]])}
 
-    return _Model((TensorSpec("TEXT", "BYTES", (-1,)),), run, size_bytes)
+    inputs = (TensorSpec("TEXT", "BYTES", (-1,)),)
+    return _Model(inputs, (TensorSpec("EMBEDDING", "FP32", (-1, -1)),), run, size_bytes)
 
 
 def _load_tensors(folder: Path, size_bytes: int) -> _Model:
@@ -159,18 +165,20 @@ def _load_tensors(folder: Path, size_bytes: int) -> _Model:
     options.log_severity_level = 3
     path = str(folder / "model.onnx")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    inputs = tuple(
-        TensorSpec(node.name, DATATYPES.get(node.type, node.type), _shape(node)) for node in session.get_inputs()
-    )
+    inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
     if strange := unsupported(inputs):
         raise ModelLoadError(f"{path} has inputs of types that cannot be carried: {', '.join(map(str, strange))}")
-    names = [node.name for node in session.get_outputs()]
+    names = [spec.name for spec in outputs]
 
     def run(arrays: Arrays) -> Arrays:
         feed = {name: _strings(array) if array.dtype == object else array for name, array in arrays.items()}
         return dict(zip(names, session.run(names, feed), strict=True))
 
-    return _Model(inputs, run, size_bytes)
+    return _Model(inputs, outputs, run, size_bytes)
+
+
+def _specs(nodes: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(node.name, DATATYPES.get(node.type, node.type), _shape(node)) for node in nodes)
 
 
 def _shape(node: Any) -> tuple[int, ...]:

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelInputError
+from ..fleet import ModelSignature, TensorSignature
 
-__all__ = ["DTYPES", "TensorSpec", "check_inputs", "nbytes", "unsupported"]
+__all__ = ["DTYPES", "TensorSpec", "check_inputs", "nbytes", "signature_of", "unsupported"]
 
 #: Triton's datatypes and the numpy types that carry them. BF16 is missing on purpose: numpy has no such type.
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -85,6 +86,20 @@ class _Misfit(Exception):
         super().__init__(given, remedy)
         self.given = given
         self.remedy = remedy
+
+
+def signature_of(
+    label: str, platform: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
+) -> ModelSignature:
+    """What the registry is told of a label's model."""
+    return ModelSignature(label=label, platform=platform, inputs=_signatures(inputs), outputs=_signatures(outputs))
+
+
+def _signatures(specs: Iterable[TensorSpec]) -> tuple[TensorSignature, ...]:
+    return tuple(
+        TensorSignature(name=spec.name, datatype=spec.datatype, shape=spec.shape, optional=spec.optional)
+        for spec in specs
+    )
 
 
 def unsupported(specs: Iterable[TensorSpec]) -> list[TensorSpec]:

@@ -26,9 +26,9 @@ from tritonclient.utils import InferenceServerException
 from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
 from ..models.store import ModelStore, folder_bytes
 from .base import LoadedModel, Work
-from .tensors import TensorSpec, check_inputs
+from .tensors import check_inputs, signature_of
 from .triton_connection import TritonConnection
-from .triton_wire import infer_inputs, is_dead_process, is_unserved, outputs_of, unservable, until
+from .triton_wire import Description, infer_inputs, is_dead_process, is_unserved, outputs_of, unservable, until
 
 __all__ = ["ModelLostError", "TritonBackend"]
 
@@ -41,7 +41,7 @@ class ModelLostError(BackendLostError):
 class _Model:
     """What is known of a loaded model."""
 
-    inputs: tuple[TensorSpec, ...]
+    description: Description
     size_bytes: int
 
 
@@ -114,7 +114,9 @@ class TritonBackend:
                 self._unpin(label)
             raise
         self._models[label] = model
-        return LoadedModel(label, model.size_bytes)
+        found = model.description
+        signature = signature_of(label, found.platform, found.inputs, found.outputs)
+        return LoadedModel(label, model.size_bytes, signature)
 
     async def unload(self, label: str) -> None:
         """Unload; returns when Triton's index no longer holds the model. Raises BackendError if it never does."""
@@ -131,10 +133,10 @@ class TritonBackend:
             await self._unload_from_server(label)
         before = self._measured_bytes()
         await self._load_on_server(label)
-        inputs = await self._describe(label)
+        description = await self._describe(label)
         growth = self._measured_bytes() - before if move.alone else 0
         known = self._models.get(label)
-        return _Model(inputs, max(growth, 0) or (known.size_bytes if known else file_bytes))
+        return _Model(description, max(growth, 0) or (known.size_bytes if known else file_bytes))
 
     async def _file_bytes(self, label: str) -> int:
         if self._store is not None:
@@ -170,8 +172,8 @@ class TritonBackend:
             reason += "; its config.pbtxt is missing or cannot be read, see the server's log"
         return ModelLoadError(f"Triton could not load model {label!r}: {reason}")
 
-    async def _describe(self, label: str) -> tuple[TensorSpec, ...]:
-        """The inputs of a loaded model. Raises ModelLoadError for one that cannot be served here, and unloads it."""
+    async def _describe(self, label: str) -> Description:
+        """What is said of a loaded model. Raises ModelLoadError for one that cannot be served here, and unloads it."""
         try:
             description = await self._server.describe(label)
         except InferenceServerException as error:
@@ -179,7 +181,7 @@ class TritonBackend:
         if problem := unservable(description):
             await self._unload_from_server(label)
             raise ModelLoadError(f"model {label!r} cannot be served: {problem}")
-        return description.inputs
+        return description
 
     async def _unload_from_server(self, label: str) -> None:
         try:
@@ -236,7 +238,7 @@ class TritonBackend:
         model = self._models.get(work.label)
         if model is None:
             raise ModelLostError(f"model {work.label!r} is not loaded by this backend: load it first")
-        arrays = check_inputs(work.label, work.body, model.inputs)
+        arrays = check_inputs(work.label, work.body, model.description.inputs)
         inputs = infer_inputs(work.label, arrays)
         try:
             result = await self._server.infer(work.label, inputs, work.message_id, self._infer_timeout_seconds)

@@ -37,6 +37,7 @@ BROKEN_PHRASES = ("stream removed", "rst_stream", "socket closed", "connection r
 class Description:
     """What Triton says of a loaded model; a `decoupled` one gives any number of answers to one job."""
 
+    platform: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     decoupled: bool
@@ -66,6 +67,7 @@ def description_of(metadata: Any, config: Any) -> Description:
     """The description in a ModelMetadataResponse and a ModelConfig. Shapes in the former have the batch dimension."""
     optional = {tensor.name for tensor in config.input if tensor.optional}
     return Description(
+        metadata.platform,
         tuple(_spec(tensor, tensor.name in optional) for tensor in metadata.inputs),
         tuple(_spec(tensor, False) for tensor in metadata.outputs),
         config.model_transaction_policy.decoupled,

@@ -41,6 +41,7 @@ _EXAMPLES = """\
   inference-engine consume --triton 127.0.0.1:8001 --memory-budget 12GiB \\
       --model-store s3://my-models/triton --model-repository /models
   inference-engine consume --function my_app:compute --queue-name jobs.fifo --table jobs
+  inference-engine consume --simulate 0.1,2 --max-labels 4
 
   where my_app.py holds
       def compute(body, message_id):
@@ -55,6 +56,12 @@ def add(commands: Commands) -> None:
     what.add_argument("--triton", metavar="HOST:PORT", help="gRPC address of a Triton server in explicit model control")
     what.add_argument(
         "--onnx", metavar="FOLDER", type=Path, help="a Triton model repository, run by ONNX Runtime in here"
+    )
+    what.add_argument(
+        "--simulate",
+        metavar="SECONDS[,LOAD_SECONDS]",
+        type=_delays,
+        help="nothing: a job takes SECONDS and a load LOAD_SECONDS (0), to try routing without a model",
     )
     store = parser.add_argument_group("where a Triton server's models come from")
     store.add_argument("--model-store", metavar="PLACE", help="s3://bucket/prefix or a folder, with a folder per label")
@@ -141,7 +148,22 @@ def find_function(name: str) -> Callable[..., Any]:
     return function
 
 
+def _delays(text: str) -> tuple[float, float]:
+    """An argument in seconds of a job and of a load: `0.1`, `0.1,2`."""
+    try:
+        seconds = [float(part) for part in text.split(",")]
+    except ValueError:
+        seconds = []
+    if not 1 <= len(seconds) <= 2 or not all(0 <= one < float("inf") for one in seconds):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SECONDS[,LOAD_SECONDS]; write 0.1 or 0.1,2")
+    return seconds[0], seconds[1] if len(seconds) > 1 else 0.0
+
+
 def _backend(arguments: argparse.Namespace, settings: Settings) -> Backend:
+    if arguments.simulate:
+        from ..backends.simulated import SimulatedBackend
+
+        return SimulatedBackend(*arguments.simulate)
     with needs("triton"):
         if arguments.onnx:
             from ..backends.onnx import OnnxBackend

@@ -153,20 +153,13 @@ def _consumers(arguments: argparse.Namespace) -> int:
     now = time.time()
     views = sorted(fleet.consumers, key=lambda view: view.consumer_id)
     if arguments.json:
-        print_json([view.model_dump() | {"state": state_of(view, now)} for view in views])
+        print_json([view.model_dump() | {"state": view.state(now)} for view in views])
     else:
         head = ("CONSUMER", "STATE", "FREE SLOTS", "IN FLIGHT", "LOADED", "LOADING")
         print_table(head, [_consumer_line(view, now) for view in views])
     return 0
 
 
-def state_of(view: ConsumerView, now: float) -> str:
-    """`alive`, `draining`, or `gone` when its lease has run out."""
-    if view.lease_until <= now:
-        return "gone"
-    return "draining" if view.draining else "alive"
-
-
 def _consumer_line(view: ConsumerView, now: float) -> tuple[Any, ...]:
     loaded, loading = ", ".join(sorted(view.loaded)) or None, ", ".join(view.loading) or None
-    return view.consumer_id, state_of(view, now), view.free_slots, view.in_flight, loaded, loading
+    return view.consumer_id, view.state(now), view.free_slots, view.in_flight, loaded, loading

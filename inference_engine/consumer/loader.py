@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from ..aws.connect import Aws
 from ..aws.registry import LoadFailure
 from ..backends.base import Backend
-from ..errors import BackendError, ModelLoadError
-from ..fleet import Fleet, LabelSettings
+from ..errors import BackendError, ModelLoadError, TransportError
+from ..fleet import Fleet, LabelSettings, ModelSignature
 from ..job import JobFailure
 from .deliveries import Deliveries
 from .hosting import Host, Hosting
@@ -50,6 +51,8 @@ class Loader:
         self._tasks: set[asyncio.Task[None]] = set()
         #: Sizes of labels that were here before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
+        #: What the registry was told of the models that were here.
+        self._told: dict[str, ModelSignature] = {}
 
     async def load(
         self, settings: LabelSettings, hosts: int, fleet: Fleet, choose: Callable[[], list[str] | None]
@@ -94,6 +97,7 @@ class Loader:
             await self._backend.unload(label)
             return False
         self._hosting.serve(host)
+        self._in_background(self._describe(model.signature or ModelSignature(label=label)))
         return True
 
     async def give_up(self, label: str) -> None:
@@ -130,15 +134,29 @@ class Loader:
 
     def follow(self, label: str) -> None:
         """Look after the queue of a label that was given up, in the background."""
-        task = asyncio.get_running_loop().create_task(self._ring_if_needed(label))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._in_background(self._ring_if_needed(label))
 
     async def close(self) -> None:
-        """Stop looking after queues."""
+        """Stop what goes on in the background."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _describe(self, signature: ModelSignature) -> None:
+        """Tell the registry what a model takes and gives, unless this process has done so; the next load tries again."""
+        if self._told.get(signature.label) == signature:
+            return
+        try:
+            await self._aws.registry.describe(signature)
+        except TransportError as error:
+            log.warning("what the model takes was not published: %s", error, extra={"label": signature.label})
+        else:
+            self._told[signature.label] = signature
 
     async def _ring_if_needed(self, label: str) -> None:
         """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""

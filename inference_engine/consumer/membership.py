@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 #: A view of the fleet younger than this is fresh enough to decide by.
 FRESH_SECONDS = 0.2
+#: While many jobs end, people see how many within so long; a write for a few of them would cost as much as they do.
+COUNTS_SECONDS = 5.0
+COUNTS_JOBS = 50
 
 
 class Membership:
@@ -56,6 +59,8 @@ class Membership:
                 if host.ready
             },
             in_flight=self._hosting.in_flight,
+            jobs=self._metrics.jobs,
+            misses=self._metrics.misses,
             draining=self.draining,
         )
 
@@ -66,7 +71,7 @@ class Membership:
         await self._aws.registry.publish(view)
 
     async def keep_lease(self) -> None:
-        """Renew the lease in the middle of its term, and tell sooner what changes the order; for ever."""
+        """Renew the lease in the middle of its term, and tell sooner what changes the order or was counted; for ever."""
         while True:
             await asyncio.sleep(self._settings.placement_interval_seconds)
             if self._row_is_old():
@@ -78,6 +83,8 @@ class Membership:
     def _row_is_old(self) -> bool:
         known, now = self._published, self.view()
         if known is None or known.lease_until - time.time() < self._settings.lease_seconds / 2:
+            return True
+        if now.lease_until - known.lease_until > COUNTS_SECONDS and now.jobs - known.jobs >= COUNTS_JOBS:
             return True
         return _order_of(known) != _order_of(now)
 

@@ -39,6 +39,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.jobs = 0
+        self.misses = 0
         self.labels: dict[str, LabelCounts] = {}
         self.occupancy = Occupancy()
         self._jobs = Counter("inference_engine_jobs", "Jobs that ended", ["label", "status"], registry=self.registry)
@@ -64,6 +66,7 @@ class Metrics:
     def job_ended(self, label: str, status: str, spell: Spell | None = None) -> None:
         """Count a job and what its computation took, if it was computed."""
         self._jobs.labels(label, status).inc()
+        self.jobs += 1
         counts = self.of(label)
         counts.jobs += 1
         if spell is None:
@@ -82,6 +85,7 @@ class Metrics:
 
     def loaded(self, label: str, seconds: float) -> None:
         """Count a load, which is a label miss."""
+        self.misses += 1
         counts = self.of(label)
         counts.misses += 1
         counts.load_seconds += seconds

@@ -28,7 +28,7 @@ from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.consumer import relief
 from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
-from inference_engine.fleet import LabelSettings
+from inference_engine.fleet import LabelSettings, ModelSignature
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -304,7 +304,7 @@ async def test_function_backend_calls_hooks_and_passes_the_label() -> None:
         load=lambda label: calls.append(f"load {label}") or 7,  # type: ignore[func-returns-value]
         unload=lambda label: calls.append(f"unload {label}"),
     )
-    assert await backend.load("m") == LoadedModel("m", 7)
+    assert await backend.load("m") == LoadedModel("m", 7, ModelSignature(label="m", platform="python_function"))
     assert await backend.infer(Work("id", "m", 1)) == (1, "id", "m")
     await backend.unload("m")
     assert calls == ["load m", "unload m"]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from inference_engine.backends.base import LoadedModel, Work
+from inference_engine.backends.tensors import TensorSpec, signature_of
 from inference_engine.backends.triton import ModelLostError, TritonBackend
 from inference_engine.errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
 from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
@@ -134,7 +135,10 @@ class Waiting:
 
 async def test_a_loaded_model_answers_until_it_is_unloaded(backend: TritonBackend, server: TritonServer) -> None:
     loaded = await backend.load("cats")
-    assert loaded == LoadedModel("cats", folder_bytes(server.repository / "cats"))
+    signature = signature_of(
+        "cats", "onnxruntime_onnx", [TensorSpec("X", "FP32", (-1, 4))], [TensorSpec("Y", "FP32", (-1, 4))]
+    )
+    assert loaded == LoadedModel("cats", folder_bytes(server.repository / "cats"), signature)
     x = numbers(1)
     for body in ({"X": x}, {"X": x.tolist()}, x, x.tolist()):
         answer = await backend.infer(work("cats", body))

@@ -1,0 +1,53 @@
+"""A backend without a model keeps the rules of those that have one."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import pytest
+
+from inference_engine.backends.base import LoadedModel, Work
+from inference_engine.backends.simulated import SimulatedBackend
+from inference_engine.cli import build_parser
+from inference_engine.cli.consume import _backend
+from inference_engine.errors import BackendError
+from inference_engine.settings import Settings
+
+
+async def test_jobs_answer_with_what_they_were_given() -> None:
+    backend = SimulatedBackend()
+    await backend.start()
+    assert await backend.load("m") == LoadedModel("m")
+    result = await backend.infer(Work("id", "m", {"n": 1}))
+    assert result == {"simulated": True, "label": "m", "body": {"n": 1}}
+    await backend.close()
+
+
+async def test_a_label_must_be_loaded_and_may_be_unloaded_twice() -> None:
+    backend = SimulatedBackend()
+    await backend.load("m")
+    await backend.unload("m")
+    await backend.unload("m")
+    with pytest.raises(BackendError, match="'m' is not loaded"):
+        await backend.infer(Work("id", "m", None))
+
+
+async def test_jobs_and_loads_take_their_time_and_a_second_load_takes_none() -> None:
+    backend = SimulatedBackend(job_seconds=0.02, load_seconds=0.05)
+    started = time.monotonic()
+    await backend.load("m")
+    loaded = time.monotonic()
+    await backend.infer(Work("id", "m", None))
+    assert time.monotonic() - loaded >= 0.02
+    assert loaded - started >= 0.05
+    backend.load_seconds = 3600
+    await backend.load("m")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0.1", (0.1, 0.0)), ("0", (0.0, 0.0)), ("0.1,2", (0.1, 2.0))])
+def test_the_command_line_makes_one(text: str, seconds: tuple[float, float]) -> None:
+    arguments: argparse.Namespace = build_parser().parse_args(["consume", "--simulate", text])
+    backend = _backend(arguments, Settings())
+    assert isinstance(backend, SimulatedBackend)
+    assert (backend.job_seconds, backend.load_seconds) == seconds
