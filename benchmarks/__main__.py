@@ -16,7 +16,7 @@ from . import report as reports
 from .report import Report
 
 #: In the order of the documentation. Each is a module or package of this folder with `run(quick, plots) -> Report`.
-NAMES = ("routing", "simulate", "requests", "throughput", "triton", "growth", "scaling", "lambdas", "flow")
+NAMES = ("routing", "simulate", "requests", "throughput", "triton", "growth", "scaling", "lambdas", "flow", "gateway")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

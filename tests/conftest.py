@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.provision import provision_now
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
+from tests.support.deployments import provisioned
 from tests.support.lambdas import lambda_zips
 
 __all__ = ["lambda_zips"]
@@ -50,20 +49,7 @@ def aws_environment() -> Iterator[str]:
 @pytest.fixture
 def settings(aws_environment: str) -> Settings:
     """Settings of a deployment that only this test uses, and that is there already."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    settings = Settings(
-        prefix=name,
-        bucket=f"{name}-payloads",
-        wait_time_seconds=1,
-        visibility_timeout_seconds=30,
-        placement_interval_seconds=0.5,
-        placement_idle_seconds=1,
-        host_cache_seconds=1,
-        poll_max_seconds=0.2,
-        timeout_seconds=30,
-    )
-    provision_now(settings)
-    return settings
+    return provisioned()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..settings import Settings
+from .api_keys import ApiKeys
 from .blobs import Blobs
 from .dead_letters import DeadLetters
 from .jobs import JobRecords
@@ -36,6 +37,7 @@ class Aws:
     load_requests: LoadRequests
     load_polls: LoadRequests
     dead_letters: DeadLetters
+    api_keys: ApiKeys
     _poll_transport: Transport | None = None
 
     @classmethod
@@ -79,6 +81,7 @@ class Aws:
             load_requests=LoadRequests(queues, waiting, settings),
             load_polls=LoadRequests(polls, waiting, settings),
             dead_letters=DeadLetters(transport, settings, queues, jobs, blobs),
+            api_keys=ApiKeys(transport, settings.registry_table),
             _poll_transport=poll_transport,
         )
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import InferenceEngineError
-from . import consume, dead_letters, fleet, jobs, local
+from . import consume, dead_letters, fleet, gateway, jobs, keys, local, top, webhooks
 from .common import ExtraMissingError, UsageError, formatter
 
 #: What shells report for a process that SIGINT ended: 128 + 2.
@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (consume, jobs, fleet, dead_letters, local):
+    for family in (consume, gateway, jobs, fleet, top, dead_letters, keys, webhooks, local):
         family.add(commands)
     return parser
 

@@ -14,11 +14,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InferenceEngineError
-from .common import Commands, add_json, command, count, needs, note, number, print_json
+from .common import Commands, add_json, command, count, needs, note, number, port, print_json
 
 if TYPE_CHECKING:
     from ..local.stack import LocalStack
 
+#: Where `local up --gateway` listens when no port is given: the gateway's own default.
+GATEWAY_PORT = 8000
 #: Ending takes as long as consumers need for their jobs.
 DOWN_SECONDS = 60.0
 
@@ -47,11 +49,20 @@ def _add_local(commands: Commands) -> None:
         "start it and show what it does, until ctrl-C",
         "Start the stack in the foreground and show what it does. Ctrl-C (or `local down`) ends it.\n"
         "The first start builds private environments for the emulator and Triton and takes minutes, later ones seconds.",
-        "  inference-engine local up\n  inference-engine local up --consumers 3 --max-labels 1 --models ./my-repository",
+        "  inference-engine local up\n  inference-engine local up --consumers 3 --max-labels 1 --models ./my-repository\n"
+        "  inference-engine local up --gateway",
     )
     _add_stack(up, number)
     up.add_argument(
         "--models", type=Path, metavar="FOLDER", help="a Triton model repository (default: the demo's models)"
+    )
+    up.add_argument(
+        "--gateway",
+        metavar="PORT",
+        type=port,
+        nargs="?",
+        const=GATEWAY_PORT,
+        help=f"run the HTTP gateway too, on this port of 127.0.0.1 ({GATEWAY_PORT})",
     )
     up.set_defaults(run=_up)
     down = command(actions, "down", "end it", "End the stack that `local up` runs, and wait until it is gone.")
@@ -102,6 +113,7 @@ def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
         max_labels=arguments.max_labels,
         endpoint_url=arguments.endpoint_url,
         use_triton=not arguments.no_triton,
+        gateway_port=getattr(arguments, "gateway", None),
         progress=note,
     )
 
@@ -117,10 +129,12 @@ def _up(arguments: argparse.Namespace) -> int:
         stack = _stack(arguments, models)
         try:
             with stack:
-                running.record(
-                    stack.environment(), {"consumers": {item.name: item.http_url for item in stack.consumers}}
-                )
+                gateway = f"http://127.0.0.1:{stack.gateway_port}" if stack.gateway_port else None
+                consumers = {item.name: item.http_url for item in stack.consumers}
+                running.record(stack.environment(), {"consumers": consumers, "gateway": gateway})
                 print(_exports(stack.environment()))
+                if gateway:
+                    note(f"the gateway is at {gateway}, its status page at {gateway}/ui")
                 note('ready; in another terminal: eval "$(inference-engine local env)"; ctrl-C ends it')
                 watch(stack)
         except KeyboardInterrupt:

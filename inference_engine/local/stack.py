@@ -16,18 +16,22 @@ from types import TracebackType
 from typing import Any
 
 from inference_engine.aws.provision import provision_now
-from inference_engine.settings import Settings
+from inference_engine.callbacks import new_secret
+from inference_engine.settings import Settings, WebhookSettings
 
 from . import environments
 from .emulator import Emulator, http_ok
 from .environments import Progress, silent
-from .processes import ChildProcess, free_ports
+from .processes import ChildProcess, check_ports, free_ports
 from .triton import TritonServer, available
+from .webhooks import LocalWebhooks
 
 #: A consumer imports its libraries and connects in a second; a loaded machine gets patience.
 CONSUMER_READY_SECONDS = 60.0
 #: A consumer that is told to stop finishes its jobs first.
 CONSUMER_STOP_SECONDS = 20.0
+#: The gateway lets its callers have what is under way.
+GATEWAY_STOP_SECONDS = 10.0
 #: A stopping consumer waits for its last polls to come back: short ones let ctrl-C end the stack soon.
 CONSUMER_POLL_SECONDS = 2
 LOCAL_PREFIX = "local"
@@ -80,10 +84,12 @@ class LocalStack:
 
     `repository` is a Triton model repository with a folder per label. `endpoint_url` names an AWS emulator that runs
     already, instead of one of our own. `use_triton` False (and any machine where Triton's wheel cannot run) makes the
-    consumers run the models by ONNX Runtime. `progress` hears what is being done.
+    consumers run the models by ONNX Runtime. With `gateway_port` the HTTP gateway listens there. `progress` hears what is being
+    done.
 
     Between `start` and `stop` this process's own environment variables point at the stack, so that a `Producer()` made
-    here posts to it. Everything ends with this process, whatever ends it.
+    here posts to it. Callbacks may go to hosts inside, signed with INFERENCE_ENGINE_WEBHOOKS_SECRET, or a secret of each start's
+    own. Everything ends with this process, whatever ends it.
 
         with LocalStack(repository=Path("models")), Producer() as producer:
             producer.post({"X": [[1, 2, 3, 4]]}, label="tiny")
@@ -95,14 +101,18 @@ class LocalStack:
     endpoint_url: str | None = None
     prefix: str = LOCAL_PREFIX
     use_triton: bool = True
+    gateway_port: int | None = None
     progress: Progress = silent
     consumers: list[LocalConsumer] = field(init=False, default_factory=list)
     _emulator: Emulator = field(init=False)
+    _gateway: ChildProcess | None = field(init=False, default=None)
+    _secret: str = field(init=False, default="", repr=False)
     _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         self.repository = self.repository.absolute()
         self._emulator = Emulator(progress=self.progress)
+        self._secret = os.environ.get("INFERENCE_ENGINE_WEBHOOKS_SECRET") or new_secret()
 
     @property
     def backend(self) -> str:
@@ -119,6 +129,8 @@ class LocalStack:
             "INFERENCE_ENGINE_PREFIX": self.prefix,
             "INFERENCE_ENGINE_BUCKET": LOCAL_BUCKET,
             "INFERENCE_ENGINE_WAIT_TIME_SECONDS": str(CONSUMER_POLL_SECONDS),
+            "INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE": "true",
+            "INFERENCE_ENGINE_WEBHOOKS_SECRET": self._secret,
         }
 
     def start(self) -> None:
@@ -132,16 +144,22 @@ class LocalStack:
             self._cleanup.enter_context(_Environment(variables))
             self.progress("creating queues, tables and a bucket")
             provision_now(Settings())
+            webhooks = LocalWebhooks(Settings(), WebhookSettings())
+            self._cleanup.callback(webhooks.stop)
+            webhooks.start()
             self._start_consumers()
+            self._start_gateway()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop consumers (they finish their jobs), then Triton, then the emulator; no error when nothing runs."""
+        """Stop consumers (they finish their jobs), then Triton, webhooks and the emulator; no error when nothing runs."""
         consumers, self.consumers = self.consumers, []
         if consumers:
             self.progress("stopping")
+        if self._gateway is not None:
+            self._gateway.stop(GATEWAY_STOP_SECONDS)
         _at_once(lambda consumer: consumer.process.stop(CONSUMER_STOP_SECONDS), consumers)
         _at_once(lambda server: server.stop(), [consumer.triton for consumer in consumers if consumer.triton])
         self._cleanup.close()
@@ -176,19 +194,29 @@ class LocalStack:
         for consumer in self.consumers:
             _wait_until_ready(consumer)
 
+    def _start_gateway(self) -> None:
+        if self.gateway_port is None:
+            return
+        check_ports(self.gateway_port)
+        self.progress(f"starting the gateway on port {self.gateway_port}")
+        self._gateway = self._child("gateway", self.gateway_port, "gateway", "--port", str(self.gateway_port))
+        self._gateway.start()
+        ready_url = f"http://127.0.0.1:{self.gateway_port}/v2/health/ready"
+        self._gateway.wait_until_ready(lambda: http_ok(ready_url), timeout_seconds=CONSUMER_READY_SECONDS)
+
     def _consumer(self, name: str, port: int) -> LocalConsumer:
         triton = TritonServer(self.repository, progress=self.progress) if self.backend == "triton" else None
         computes = ["--triton", triton.grpc_url] if triton else ["--onnx", str(self.repository)]
-        process = ChildProcess(
-            [
-                *(sys.executable, "-m", "inference_engine.cli", "consume", *computes),
-                *("--max-labels", str(self.max_labels), "--http-port", str(port), "--consumer-id", name),
-                *("--log-format", "json"),
-            ],
+        options = ("--max-labels", str(self.max_labels), "--http-port", str(port), "--consumer-id", name)
+        return LocalConsumer(name, port, self._child(name, port, "consume", *computes, *options), triton)
+
+    def _child(self, name: str, port: int, *command: str) -> ChildProcess:
+        """A process of one of this library's commands, which listens on a port and talks to this stack."""
+        return ChildProcess(
+            [sys.executable, "-m", "inference_engine.cli", *command, "--log-format", "json"],
             log_file=environments.cache_folder() / "logs" / f"{name}-{port}.log",
             environment=_without_aws(os.environ) | self.environment(),
         )
-        return LocalConsumer(name, port, process, triton)
 
 
 class _Environment:

@@ -47,7 +47,7 @@ def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str
     ("arguments", "told"),
     [
         ([], "required: COMMAND"),
-        (["consume"], "one of the arguments --function --triton --onnx is required"),
+        (["consume"], "one of the arguments --function --triton --onnx --simulate is required"),
         (["consume", "--function", "a:b", "--triton", "h:1"], "not allowed with"),
         (["consume", "--function", "a:b", "--max-labels", "0"], "'0' is not a whole number of at least 1"),
         (["consume", "--function", "a:b", "--memory-budget", "much"], "write 2000000, 500MB or 8GiB"),
@@ -55,6 +55,9 @@ def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str
         (["consume", "--triton", "h:1", "--model-store", "s3://m"], "go together"),
         (["consume", "--function", "a:b", "--model-store", "m", "--model-repository", "r"], "give --triton HOST:PORT"),
         (["consume", "--function", "a:b", "--table", "t"], "--table belongs to --queue-name"),
+        (["consume", "--simulate", "1,2,3"], "'1,2,3' is not SECONDS[,LOAD_SECONDS]"),
+        (["consume", "--simulate", "-1"], "argument --simulate"),
+        (["consume", "--simulate", "0.1,inf"], "write 0.1 or 0.1,2"),
         (["post"], "no label given"),
         (["post", "red", "{"], "BODY '{' is not JSON"),
         (["post", "red", "{}", "--deadline-in", "-1"], "'-1' is not a number above zero"),
@@ -166,7 +169,7 @@ def test_labels_are_those_with_settings_and_those_that_are_held() -> None:
     )
     rows = fleet.label_rows([LabelSettings(label="red", lanes=2)], Fleet(views), now=10)
     assert [(row["label"], row["lanes"], row["hosts"]) for row in rows] == [("blue", 1, ["a", "b"]), ("red", 2, [])]
-    assert [fleet.state_of(view, 10) for view in views] == ["alive", "alive", "gone"]
+    assert [view.state(10) for view in views] == ["alive", "alive", "gone"]
 
 
 def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:

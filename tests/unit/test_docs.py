@@ -13,15 +13,22 @@ from prometheus_client import Metric
 
 from docs import _cost_tables, _terraform_tables
 from docs._terraform_tables import TERRAFORM, blocks
+from inference_engine.aws.connect import Aws
 from inference_engine.aws.scaling import metric_data
 from inference_engine.backlog import LabelWork, Measures
 from inference_engine.cli import build_parser
 from inference_engine.consumer.metrics import Metrics
+from inference_engine.gateway.metrics import Metrics as GatewayMetrics
+from inference_engine.gateway.service import Service
+from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.settings import Settings
 from lambdas.backlog_metrics.handler import _label_record
 from lambdas.dead_letters.handler import NAMESPACE
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOWTO = DOCS / "howto"
+#: Pages that tell people what to type.
+PAGES = sorted(page for folder in (HOWTO, DOCS / "gateway") for page in folder.glob("*.md"))
 RUNBOOK = (HOWTO / "runbook.md").read_text("utf-8")
 METRICS = (DOCS / "reference" / "metrics.md").read_text("utf-8")
 
@@ -142,7 +149,8 @@ def test_every_section_of_an_alarm_answers_the_same_questions() -> None:
 def test_every_metric_that_is_published_is_described_with_its_unit() -> None:
     published = {one["MetricName"]: one["Unit"] for one in metric_data("x", Measures(*([0] * len(fields(Measures)))))}
     described = dict(re.findall(r"^\| `(\w+)` \| (Seconds|Count) \|", METRICS, re.MULTILINE))
-    assert described == published | {"DeadLetters": "Count", "DeadLettersFailed": "Count"}
+    logged = ("DeadLetters", "DeadLettersFailed", "WebhooksDelivered", "WebhooksFailed")
+    assert described == published | dict.fromkeys(logged, "Count")
     assert f"Namespace `{NAMESPACE}`" in METRICS
 
 
@@ -151,8 +159,9 @@ def test_every_field_of_the_backlog_record_is_described() -> None:
     assert [name for name in record if f"`.{name}`" not in METRICS and f"labels.0.{name}`" not in METRICS] == []
 
 
-def test_every_metric_of_a_consumer_is_described() -> None:
-    exposed: list[Metric] = list(Metrics().registry.collect())
+def test_every_metric_of_a_consumer_and_of_the_gateway_is_described() -> None:
+    gateway = GatewayMetrics(Service(Aws.for_producer(Settings(), threads=True), GatewaySettings()))
+    exposed: list[Metric] = [*Metrics().registry.collect(), *gateway.registry.collect()]
     names = [f"{one.name}_total" if one.type == "counter" else one.name for one in exposed]
     assert names
     assert [name for name in names if not re.search(rf"`{name}[`{{]", METRICS)] == []
@@ -185,7 +194,7 @@ def own_commands(line: str) -> Iterator[list[str]]:
 
 COMMANDS = [
     pytest.param(command, id=f"{page.stem}: {' '.join(command)}"[:80])
-    for page in sorted(HOWTO.glob("*.md"))
+    for page in PAGES
     for line in console_lines(page)
     if line.startswith("inference-engine ")
     for command in own_commands(line)
@@ -199,14 +208,14 @@ def test_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_how_tos_parse(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_of_the_pages_parse(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         build_parser().parse_args(command)
     except SystemExit:
         pytest.fail(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("page", sorted(HOWTO.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (DOCS.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
     used = {line.split()[1] for line in console_lines(page) if line.startswith("make ")}

@@ -1,0 +1,47 @@
+"""gateway: the HTTP gateway, until SIGTERM or ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+
+from .common import Commands, add_settings, command, needs, port, settings_of
+
+_DESCRIPTION = """\
+Run the HTTP gateway: the Open Inference Protocol v2 and three more APIs over the queues of this deployment, with flow
+control in front of them. Its own settings are INFERENCE_ENGINE_GATEWAY_…, see docs/gateway.
+
+On loopback it serves whoever is on this machine. On any other address callers need an API key
+(`inference-engine keys create`). TLS is the load balancer's.
+
+The first SIGTERM or ctrl-C stops admitting and lets callers have their results, the second ends it at once."""
+
+_EXAMPLES = """\
+  inference-engine gateway
+  inference-engine gateway --port 9000 --log-format json
+  inference-engine gateway --host 0.0.0.0                   callers need API keys
+  curl http://127.0.0.1:8000/v2/models/resnet50/infer -d '{"inputs": [{"name": "X", "datatype": "FP32",
+      "shape": [1, 4], "data": [1, 2, 3, 4]}]}'"""
+
+
+def add(commands: Commands) -> None:
+    """Declare the command."""
+    parser = command(commands, "gateway", "run the HTTP gateway", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", metavar="PORT", type=port, help="port to listen on (default: 8000)")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
+    add_settings(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    with needs("gateway"):
+        from ..gateway import server
+        from ..gateway.settings import GatewaySettings
+    given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    gateway = GatewaySettings(**given)
+    from .. import logs
+
+    logs.configure(arguments.log_format, arguments.log_level)
+    return server.run(settings, gateway)

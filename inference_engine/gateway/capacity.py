@@ -1,0 +1,91 @@
+"""How much the fleet can take of each label: what flow control goes by. Reads the registry, answers from memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from ..aws.connect import Aws
+from ..errors import TransportError
+from ..fleet import Fleet, LabelSettings
+from .flow import Room
+from .settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+#: Label settings change by an operator's hand.
+LABELS_SECONDS = 60.0
+#: A consumer that computes n jobs of a label at once should have as many again in hand when those end.
+HANDS = 2
+
+
+class Capacity:
+    """The fleet as it was a few seconds ago.
+
+    `fleet` has nobody in it before the first reading.
+    """
+
+    def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
+        self.fleet = Fleet()
+        self._aws = aws
+        self._settings = settings
+        self._labels: dict[str, LabelSettings] = {}
+        self._labels_at = -LABELS_SECONDS
+        self._read_at: float | None = None
+        self._failed = False
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def labels(self) -> dict[str, LabelSettings]:
+        """Labels that have settings."""
+        return self._labels
+
+    @property
+    def answering(self) -> bool:
+        """Whether the last reading succeeded."""
+        return self._read_at is not None and not self._failed
+
+    def room(self, label: str) -> Room:
+        """What flow control may let go.
+
+        While no consumer lives one request goes all the same: its message is what a fleet at zero is woken by.
+        """
+        now = time.time()
+        if not any(True for _ in self.fleet.live(now)):
+            return Room(1, served=False)
+        # A label that nobody holds is about to be loaded by somebody.
+        hosts = max(1, len(self.fleet.hosts(label, now)))
+        return Room(hosts * self._per_host(label))
+
+    async def fresh(self, seconds: float) -> None:
+        """Read again if the last reading is older. Raises TransportError when there is none at all."""
+        if self._read_at is not None and time.monotonic() - self._read_at < seconds:
+            return
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read())
+            self._reading.add_done_callback(self._read_done)
+        reading = self._reading
+        await asyncio.wait([reading])
+        if self._read_at is None and (error := reading.exception()):
+            raise error
+
+    def _per_host(self, label: str) -> int:
+        own = self._labels[label].max_in_flight if label in self._labels else None
+        usual = self._settings.in_flight_per_host
+        return usual if own is None else min(usual, HANDS * own)
+
+    async def _read(self) -> None:
+        fleet = await self._aws.registry.whole_fleet(self._aws.settings.cells)
+        if time.monotonic() - self._labels_at >= LABELS_SECONDS:
+            self._labels = {one.label: one for one in await self._aws.registry.labels()}
+            self._labels_at = time.monotonic()
+        self.fleet = fleet
+        self._read_at = time.monotonic()
+
+    def _read_done(self, reading: asyncio.Task[None]) -> None:
+        self._reading = None
+        error = None if reading.cancelled() else reading.exception()
+        self._failed = error is not None
+        if isinstance(error, TransportError):
+            log.warning("the registry was not read, what was known before is used: %s", error)

@@ -1,0 +1,63 @@
+"""A caller that hangs up ends its request: nothing is to be computed, or waited for, on behalf of nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class CancelOnDisconnect:
+    """Cancels a request's handler when the client has left; then there is no response.
+
+    ASGI servers only tell those who ask: once the body is there, this keeps asking.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application beside a watch on the connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        connection = _Connection(receive)
+        handler = asyncio.ensure_future(self._app(scope, connection.receive, send))
+        watch = asyncio.create_task(connection.gone())
+        try:
+            await asyncio.wait((handler, watch), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watch.cancel()
+            if not handler.done():
+                handler.cancel()
+                await asyncio.wait([handler])
+        if not handler.cancelled():
+            handler.result()
+
+
+class _Connection:
+    """The messages of one request: the body's go to the application, the end of the connection to whoever asks."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._body_read = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    async def receive(self) -> Message:
+        if self._body_read.is_set():
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._gone.set()
+            self._body_read.set()
+        elif not message.get("more_body", False):
+            self._body_read.set()
+        return message
+
+    async def gone(self) -> None:
+        """Returns when the client has left."""
+        await self._body_read.wait()
+        while not self._gone.is_set():
+            if (await self._receive())["type"] == "http.disconnect":
+                self._gone.set()

@@ -1,0 +1,207 @@
+"""What stands before every route: limits on bodies, the guard of gateways without keys; `guarded` puts all around an app.
+
+Plain ASGI, so that streams stay streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import re
+import time
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .access import Access, KeyGuard
+from .access_log import AccessLog, ApiHeaders
+from .problems import Problem
+from .settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+#: A caller who is refused in the middle of a body is listened to for so long: who sends all before reading anything would else
+#: find a broken connection in the place of the answer.
+LINGER_SECONDS = 2.0
+
+#: Of a Content-Length that is looked at: no limit has more, and Python refuses to read thousands.
+LENGTH_DIGITS = 20
+
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+def guarded(app: ASGIApp, settings: GatewaySettings, access: Access) -> ASGIApp:
+    """An app behind all guards; the last that is put around it sees a request first.
+
+    Around the whole app, not among its own middleware: the answers to unforeseen errors pass through here as well.
+    """
+    app = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds)
+    app = KeyGuard(app, access)
+    if not access.required:
+        app = LoopbackGuard(app)
+    return AccessLog(ApiHeaders(app))
+
+
+# --- bodies --------------------------------------------------------------------------------------------------------------
+
+
+class BodyLimit:
+    """Refuses bodies of more than `max_bytes` with 413, and such as are not here after `timeout_seconds` of waiting with 408.
+
+    `request.state.body_bytes` is the size of the body: what was read of it, before that what is declared.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._timeout_seconds = timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")[:LENGTH_DIGITS]
+        declared = int(length) if length.isdecimal() else 0
+        state = scope.setdefault("state", {})
+        state["body_bytes"] = declared
+        body = _Body(receive, send, self._max_bytes, self._timeout_seconds, state)
+        if declared > self._max_bytes:
+            body.refuse_size()
+        else:
+            await self._run(scope, body)
+        if body.refusal is not None and not body.started:
+            await _refuse(scope, receive, send, body.refusal, linger="expect" not in headers)
+
+    async def _run(self, scope: Scope, body: _Body) -> None:
+        try:
+            await self._app(scope, body.receive, body.send)
+        except Exception:
+            # An app whose body breaks off may fail as it likes: the caller is told the reason.
+            if body.refusal is None or body.started:
+                raise
+
+
+class _Body:
+    """The body of one request: what the app reads of it, until it is refused."""
+
+    def __init__(
+        self, receive: Receive, send: Send, max_bytes: int, timeout_seconds: float, state: dict[str, Any]
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_bytes = max_bytes
+        self._timeout_seconds = timeout_seconds
+        self._state = state
+        self._bytes = 0
+        self._waited_seconds = 0.0
+        self._complete = False
+        self.refusal: Problem | None = None
+        #: Whether the app has begun to answer, so that nothing else can be.
+        self.started = False
+
+    async def receive(self) -> Message:
+        if self.refusal is not None:
+            return {"type": "http.disconnect"}
+        if self._complete:
+            return await self._receive()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, self._timeout_seconds - self._waited_seconds)):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"the request's body did not arrive within {self._timeout_seconds:g} s"
+            return self._refuse(Problem(408, "body-timeout", detail))
+        # Only time that the gateway waits for the caller counts, not what the app does between two reads.
+        self._waited_seconds += time.monotonic() - began
+        self._bytes += len(message.get("body", b""))
+        self._state["body_bytes"] = max(self._bytes, self._state["body_bytes"])
+        self._complete = not message.get("more_body", False)
+        return self.refuse_size() if self._bytes > self._max_bytes else message
+
+    async def send(self, message: Message) -> None:
+        """What the app answers; nothing once the body was refused, since that is the answer."""
+        if self.refusal is None or self.started:
+            self.started = True
+            await self._send(message)
+
+    def refuse_size(self) -> Message:
+        detail = f"the request's body is larger than {self._max_bytes} bytes (body_max_bytes)"
+        return self._refuse(Problem(413, "too-large", detail))
+
+    def _refuse(self, problem: Problem) -> Message:
+        """What the app gets in the place of the rest: as if its caller had left."""
+        self.refusal = problem
+        return {"type": "http.disconnect"}
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem, *, linger: bool) -> None:
+    """Answer and close the connection, whose rest is the body that nobody wants."""
+    problem.headers["Connection"] = "close"
+
+    async def send_but_stay(message: Message) -> None:
+        await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+    await problem.response()(scope, receive, send_but_stay)
+    if linger and problem.status == 413:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await _discard(receive)
+        except TimeoutError:
+            log.debug("a refused body goes on for more than %g s", LINGER_SECONDS)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive) -> None:
+    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+        pass
+
+
+# --- gateways without keys -----------------------------------------------------------------------------------------------
+
+
+class LoopbackGuard:
+    """Keeps web pages away from a gateway without keys: any page in a browser of this machine can send it requests.
+
+    A page that had its own name resolve to 127.0.0.1 sends that name as Host; requests from pages of other origins say so in
+    Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are refused with 403.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := _foreign(Headers(scope=scope))):
+            problem = Problem(403, "not-from-this-machine", refusal)
+            await problem.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _foreign(headers: Headers) -> str | None:
+    """Why a request may come from another site's page; None where it does not."""
+    host = headers.get("host", "")
+    if len(headers.getlist("host")) != 1 or not names_loopback(host):
+        return f"host {host[:100]!r} does not name this machine: without API keys, use http://127.0.0.1 or http://localhost"
+    if headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
+        return "without API keys, pages of other sites may not send requests here"
+    same = (f"http://{host}".lower(), f"https://{host}".lower())
+    if any(origin.lower() not in same for origin in headers.getlist("origin")):
+        return "without API keys, pages of other origins may not send requests here"
+    return None
+
+
+def names_loopback(authority: str) -> bool:
+    """Whether a Host header names loopback: 127.0.0.0/8, ::1 or localhost, with any port."""
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        return False
+    host = match[1].lower()
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,123 @@
+"""The gateway's numbers for Prometheus: requests by route and status, and what flow control does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .context import CallerOf
+from .problems import responses
+from .service import Service
+
+#: From an answer out of memory to a job that waited for a model to be loaded.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: The route of requests that no route took: what callers ask for must not become names of series.
+NO_ROUTE = "none"
+
+router = APIRouter(tags=["Gateway"])
+
+
+class Metrics:
+    """What is counted here, by names of routes and codes only, so that there are as many series as routes."""
+
+    def __init__(self, service: Service) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "inference_engine_gateway_requests",
+            "requests that were answered",
+            ("route", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "inference_engine_gateway_request_seconds",
+            "from a request's head to the end of its answer",
+            ("route",),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.registry.register(_FlowControl(service))
+
+
+class _FlowControl(Collector):
+    """Reads flow control when it is asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._service.gateway_stats()
+        waiting = GaugeMetricFamily(
+            "inference_engine_gateway_waiting", "requests that wait for their turn", labels=["priority"]
+        )
+        for band in stats["bands"]:
+            waiting.add_metric([str(band["priority"])], band["requests"])
+        yield waiting
+        yield GaugeMetricFamily(
+            "inference_engine_gateway_in_flight", "requests whose jobs are on their way", stats["in_flight"]
+        )
+        outcomes = CounterMetricFamily(
+            "inference_engine_gateway_outcomes", "how waits for a turn have ended", labels=["outcome"]
+        )
+        for outcome, count in stats["outcomes"].items():
+            outcomes.add_metric([outcome], count)
+        yield outcomes
+
+
+class Metered:
+    """Counts and times each request that is answered."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def send_and_count(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(_route(scope), str(message["status"])).inc()
+
+        try:
+            await self._app(scope, receive, send_and_count)
+        finally:
+            self._metrics.seconds.labels(_route(scope)).observe(time.perf_counter() - began)
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", NO_ROUTE)
+
+
+def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text format", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}},
+        **responses(401, 403),
+    },
+)
+async def metrics(caller: CallerOf, metrics: Annotated[Metrics, Depends(_metrics)]) -> Response:
+    """Requests by route and status, waiting requests by priority, outcomes. Needs an operator's key where keys are required."""
+    caller.check_operator()
+    return Response(generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE})

@@ -1,0 +1,30 @@
+"""What probes of all APIs ask: whether the gateway lives, and whether it accepts requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .problems import Problem, later
+
+if TYPE_CHECKING:
+    from .service import Service
+
+__all__ = ["check_live", "check_ready"]
+
+#: How soon a gateway that is not ready may be asked again.
+RETRY_SECONDS = 5.0
+
+
+def check_live(service: Service) -> None:
+    """Raises Problem 503 where the process should be replaced."""
+    if not service.live:
+        raise Problem(503, "not-live", "the gateway does not work any more and must be started again")
+
+
+def check_ready(service: Service) -> None:
+    """Raises Problem 503 where requests would be refused.
+
+    A paused gateway is ready: it still tells of jobs, and a platform would replace one that is not ready.
+    """
+    if not service.ready:
+        raise later(503, "not-ready", "the gateway shuts down, or AWS does not answer it", RETRY_SECONDS)

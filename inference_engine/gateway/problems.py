@@ -1,0 +1,151 @@
+"""Errors as callers get them: one shape for all APIs, problem details (RFC 9457), with each API's status codes.
+
+Beside the members of the RFC each problem carries `error`, the detail again: the name under which clients of the Open Inference
+Protocol look for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response as HttpResponse
+
+from ..errors import (
+    CallbackError,
+    EncodeError,
+    InferenceEngineError,
+    InvalidLabelError,
+    LabelError,
+    PayloadTooLargeError,
+    TransportError,
+    UnknownLabelError,
+    UnknownMessageError,
+)
+from ..job import Response, ResultStatus
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+#: Failures of a job that its caller can mend: the body does not fit the model.
+CALLERS_FAULT = ("ModelInputError", "DecodeError")
+
+
+class ProblemDetails(BaseModel):
+    """Problem details for HTTP APIs (RFC 9457)."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": "/problems/queue-full",
+                "title": "Queue full",
+                "status": 429,
+                "detail": "10000 requests of priority 0 wait already; try again in 3 s",
+                "error": "10000 requests of priority 0 wait already; try again in 3 s",
+            }
+        },
+    )
+
+    type: str = Field(description="reference that names the kind of problem")
+    title: str = Field(description="the kind of problem, for people")
+    status: int = Field(description="the HTTP status code")
+    detail: str = Field(description="what was wrong here, and what to do")
+    error: str = Field(description="the detail again, where clients of the Open Inference Protocol look for it")
+
+
+class Problem(Exception):
+    """What went wrong with a request, as its caller is told.
+
+    `kind` is a slug (`queue-full`), `members` are further members of the problem, `headers` those of the response.
+    """
+
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def body(self) -> dict[str, Any]:
+        """The members of the problem."""
+        return {
+            "type": f"/problems/{self.kind}",
+            "title": self.kind.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.detail,
+            **self.members,
+        }
+
+    def response(self) -> HttpResponse:
+        """The response that tells it, in ASCII: what it quotes of the request need not be valid Unicode."""
+        return HttpResponse(json.dumps(self.body()), self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def later(status: int, kind: str, detail: str, seconds: float, **members: Any) -> Problem:
+    """A problem that time may mend: with Retry-After, in whole seconds."""
+    wait = max(1, math.ceil(seconds))
+    return Problem(status, kind, f"{detail}; try again in {wait} s", headers={"Retry-After": str(wait)}, **members)
+
+
+#: Errors of the library, the first that fits: status and kind.
+_ERRORS: tuple[tuple[type[InferenceEngineError], int, str], ...] = (
+    (UnknownLabelError, 404, "unknown-label"),
+    (UnknownMessageError, 404, "unknown-job"),
+    (InvalidLabelError, 400, "invalid-label"),
+    (LabelError, 400, "invalid-label"),
+    (PayloadTooLargeError, 413, "too-large"),
+    (EncodeError, 400, "not-encodable"),
+    (CallbackError, 400, "invalid-callback"),
+)
+#: AWS did not answer after the SDK's own retries: so long is the next try worth waiting for.
+AWS_RETRY_SECONDS = 5.0
+
+
+def problem_of(error: InferenceEngineError) -> Problem:
+    """An error of the library as its caller is told."""
+    for kind_of_error, status, kind in _ERRORS:
+        if isinstance(error, kind_of_error):
+            return Problem(status, kind, str(error))
+    if isinstance(error, TransportError):
+        # What AWS said names tables and accounts: that is for the log.
+        log.error("AWS did not do what a request needs: %s", error)
+        return later(503, "aws-unavailable", "a service that the gateway needs does not answer", AWS_RETRY_SECONDS)
+    log.error("unexpected error of a request", exc_info=error)
+    return Problem(500, "internal", "the gateway failed; its log tells why")
+
+
+def problem_of_job(response: Response) -> Problem:
+    """A job that ended without a result, or did not end in time."""
+    failure = response.error
+    detail = str(failure) if failure else f"the job is {response.status.value}"
+    told: dict[str, Any] = {
+        "message_id": response.message_id,
+        "job_status": response.status.value,
+        "error_type": failure.type if failure else "",
+    }
+    if not response.status.finished:
+        return Problem(504, "timeout", detail, **told)
+    if response.status is ResultStatus.EXPIRED:
+        return Problem(504, "job-expired", detail, **told)
+    if response.status is ResultStatus.CANCELLED:
+        return Problem(409, "job-cancelled", detail, **told)
+    if failure is not None and failure.type in CALLERS_FAULT:
+        return Problem(400, "invalid-input", detail, **told)
+    if failure is not None and failure.type == "ModelLoadError":
+        return Problem(503, "model-not-loadable", detail, **told)
+    return Problem(500, "job-failed", detail, **told)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the problems that a route may answer with."""
+    return {status: {"description": HTTPStatus(status).phrase, "model": ProblemDetails} for status in statuses}

@@ -1,0 +1,93 @@
+"""The router's API: one model behind the gateway, asked by prompts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from ..context import CallContext, ServiceOf
+from ..jsonable import JsonAnswer
+from ..probes import check_live, check_ready
+from ..problems import Problem
+from .statuses import PROBE, RUN
+
+router = APIRouter(tags=["Router"])
+
+
+class Alive(BaseModel):
+    """The process lives."""
+
+    status: str = Field(description="always `ok`", examples=["ok"])
+
+
+class Ready(BaseModel):
+    """Requests are accepted."""
+
+    ready: bool = Field(description="always true; 503 tells the contrary", examples=[True])
+
+
+class Prompt(BaseModel):
+    """What to ask the model."""
+
+    prompt: str = Field(description="the prompt", examples=["Why is the sky blue?"])
+
+
+class Inferred(BaseModel):
+    """The model's answer, and who gave it."""
+
+    modelRef: str = Field(description="label of the model", examples=["llama-3-8b"])
+    prompt: str = Field(description="the prompt that was answered", examples=["Why is the sky blue?"])
+    routerPod: str = Field(
+        description="host name of the gateway: of its pod, on Kubernetes", examples=["router-7d9f-x2x"]
+    )
+    kvEndpoints: list[str] = Field(description="the model's key-value stores, as set", examples=[["kv-0:6379"]])
+    processingMs: int = Field(description="from request to result, waiting included, in milliseconds", examples=[42])
+    result: Any = Field(description="what the model answered", examples=[{"text": "Because of Rayleigh scattering."}])
+
+
+@router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives", responses=PROBE)
+async def healthz(service: ServiceOf) -> Alive:
+    """For liveness probes: 503 says that the process should be replaced."""
+    check_live(service)
+    return Alive(status="ok")
+
+
+@router.get("/readyz", operation_id="router_readyz", summary="Whether the gateway accepts requests", responses=PROBE)
+async def readyz(service: ServiceOf) -> Ready:
+    """For readiness probes: 503 while the gateway shuts down or AWS does not answer."""
+    check_ready(service)
+    return Ready(ready=True)
+
+
+@router.post(
+    "/infer",
+    operation_id="router_infer",
+    summary="Ask the model",
+    response_model=Inferred,
+    responses=RUN,
+)
+async def infer(prompt: Prompt, request: Request, service: ServiceOf, context: CallContext) -> JsonAnswer:
+    """Runs a job of the label MODEL_REF, whose body is the prompt under the name PROMPT_INPUT, and waits for its result."""
+    started = time.monotonic()
+    settings = service.settings
+    if settings.model_ref is None:
+        raise Problem(
+            503, "no-model", "no model is set: give the gateway MODEL_REF, the label that prompts are sent to"
+        )
+    request.state.label = settings.model_ref
+    response = await service.run(settings.model_ref, {settings.prompt_input: prompt.prompt}, context)
+    return JsonAnswer(
+        Inferred(
+            modelRef=settings.model_ref,
+            prompt=prompt.prompt,
+            routerPod=os.environ.get("HOSTNAME") or socket.gethostname(),
+            kvEndpoints=list(settings.kv_endpoints),
+            processingMs=round((time.monotonic() - started) * 1000),
+            result=response.result,
+        )
+    )

@@ -1,0 +1,299 @@
+"""The serving agent's API: predictions that are waited for, and tasks that are looked at later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
+
+from ...job import Response, ResultStatus
+from ..context import NAME_MAX_CHARACTERS, CallContext, CallerOf, Context, ServiceOf
+from ..jsonable import JsonAnswer
+from ..probes import check_live, check_ready
+from ..problems import Problem, responses
+from .statuses import FIND, LOOK, PLAIN, PROBE, RUN, SUBMIT
+
+router = APIRouter(tags=["Serving agent"])
+
+#: DynamoDB takes keys of at most 2048 bytes; an SQS message id has 36.
+TASK_ID_MAX_CHARACTERS = 128
+
+TaskStatus = Literal["pending", "running", "succeeded", "failed", "canceled", "expired"]
+#: The job's states by the names that this API has for them, in the same order.
+STATUSES: dict[ResultStatus, TaskStatus] = dict(zip(ResultStatus, get_args(TaskStatus), strict=True))
+
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+TaskId = Annotated[
+    str,
+    Path(
+        max_length=TASK_ID_MAX_CHARACTERS,
+        description="what `POST /async/v1/predict` answered",
+        examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"],
+    ),
+]
+
+
+class Predict(BaseModel):
+    """Inputs for a model."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        json_schema_extra={"examples": [{"model_name": "resnet50", "inputs": {"image": [[0.1, 0.2]]}}]},
+    )
+
+    model_name: str = Field(description="label of the model")
+    inputs: dict[str, Any] = Field(description="the model's inputs by name")
+
+
+class AsyncPredict(Predict):
+    """Inputs for a model, and what is to happen with the task."""
+
+    webhook: str | None = Field(
+        None, description="URL to which changes of its status are posted, signed", examples=["https://example.com/done"]
+    )
+    keep_inputs: StrictBool = Field(False, description="keep the inputs with the task, to look at them later")
+
+
+class Accepted(BaseModel):
+    """A task that is on its way."""
+
+    id: str = Field(description="the task", examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"])
+
+
+class Task(BaseModel):
+    """A task as it stands."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str = Field(description="the task", examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"])
+    model_name: str = Field(description="label of the model", examples=["resnet50"])
+    status: TaskStatus = Field(description="where it is", examples=["succeeded"])
+    outputs: Any = Field(None, description="what the model answered; null until then", examples=[{"label": "cat"}])
+    error: str | None = Field(None, description="why there are no outputs", examples=[None])
+    created_at: Time | None = Field(None, description="when it was accepted", examples=["2026-01-31T12:00:00.000Z"])
+    started_at: Time | None = Field(None, description="when it was begun last", examples=["2026-01-31T12:00:00.100Z"])
+    finished_at: Time | None = Field(None, description="when it ended", examples=["2026-01-31T12:00:00.350Z"])
+    queue_seconds: float | None = Field(None, description="from accepted to begun", examples=[0.1])
+    running_time: float | None = Field(None, description="from begun to ended, in seconds", examples=[0.25])
+    inputs: Any = Field(None, description="what it was given, where that was kept and asked for")
+
+
+class Canceled(BaseModel):
+    """A task that will have no outputs."""
+
+    id: str = Field(description="the task", examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"])
+    canceled: bool = Field(description="always true", examples=[True])
+
+
+class QueueSize(BaseModel):
+    """Work that waits."""
+
+    queue_size: int = Field(ge=0, description="jobs that wait, or are with a consumer", examples=[3])
+
+
+class Info(BaseModel):
+    """What was done."""
+
+    info: str = Field(description="for people", examples=["paused: no work is handed on"])
+
+
+class Unfinished(BaseModel):
+    """Tasks that were accepted here and have not ended."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    number: int = Field(alias="num of unfinished tasks", ge=0, description="how many", examples=[1])
+    ids: list[str] = Field(description="which", examples=[["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"]])
+
+
+class Message(BaseModel):
+    """The gateway answers."""
+
+    message: str = Field(description="always `API OK`", examples=["API OK"])
+
+
+async def _context_of_user(
+    request: Request,
+    context: CallContext,
+    uid: Annotated[
+        str | None,
+        Header(
+            max_length=NAME_MAX_CHARACTERS,
+            pattern=r"^[ -~]*$",
+            description="whose request it is, where X-Inference-Flow does not say so",
+            examples=["user-17"],
+        ),
+    ] = None,
+) -> Context:
+    """The request's context, where the user is the flow unless the caller names another."""
+    if not uid or "x-inference-flow" in request.headers:
+        return context
+    return replace(context, flow=f"{context.caller.key_id}/{uid}")
+
+
+UserContext = Annotated[Context, Depends(_context_of_user)]
+
+
+@router.post(
+    "/v1/predict",
+    operation_id="serving_agent_predict",
+    summary="Predict and wait",
+    response_model=Task,
+    responses=RUN,
+)
+async def predict(prediction: Predict, request: Request, service: ServiceOf, context: UserContext) -> JsonAnswer:
+    """Answers with the task when it has succeeded; any other end is told by the status code."""
+    request.state.label = prediction.model_name
+    return JsonAnswer(task_of(await service.run(prediction.model_name, prediction.inputs, context)))
+
+
+@router.post(
+    "/async/v1/predict",
+    operation_id="serving_agent_async_predict",
+    summary="Predict later",
+    responses=SUBMIT,
+)
+async def async_predict(
+    prediction: AsyncPredict, request: Request, service: ServiceOf, context: UserContext
+) -> Accepted:
+    """Answers as soon as the task is on its queue; 429 where MAX_QUEUE_SIZE tasks of the model wait there already."""
+    request.state.label = prediction.model_name
+    message_id = await service.submit(
+        prediction.model_name,
+        prediction.inputs,
+        context,
+        callback_url=prediction.webhook,
+        keep_body=prediction.keep_inputs,
+    )
+    return Accepted(id=message_id)
+
+
+@router.get(
+    "/task/{id}",
+    operation_id="serving_agent_task",
+    summary="A task as it stands",
+    response_model=Task,
+    responses=FIND,
+)
+async def task(
+    id: TaskId,
+    service: ServiceOf,
+    context: CallContext,
+    inputs: Annotated[bool, Query(description="show the inputs too, where they were kept")] = False,
+) -> JsonAnswer:
+    """Tasks are known for a while after their end: `result_ttl_seconds`, a day by default."""
+    found = task_of(await service.result(id, context))
+    if inputs:
+        try:
+            found.inputs = await service.inputs(id, context)
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+    return JsonAnswer(found)
+
+
+@router.post(
+    "/cancel/{id}",
+    operation_id="serving_agent_cancel",
+    summary="Cancel a task",
+    responses=FIND | responses(409),
+)
+async def cancel(id: TaskId, service: ServiceOf, context: CallContext) -> Canceled:
+    """A task that waits is not begun; one that runs is not interrupted, but its outputs are dropped. Twice is no error."""
+    if not await service.cancel(id, context):
+        raise Problem(409, "ended-already", f"the task has ended already: GET /task/{id} tells how", message_id=id)
+    return Canceled(id=id, canceled=True)
+
+
+@router.get(
+    "/v1/queue_size",
+    operation_id="serving_agent_queue_size",
+    summary="How much work waits",
+    responses=FIND,
+)
+async def queue_size(
+    service: ServiceOf,
+    context: CallContext,
+    model_name: Annotated[str | None, Query(description="of this label only", examples=["resnet50"])] = None,
+) -> QueueSize:
+    """Jobs on the queue of a label, or on the queues of all labels that the caller may use."""
+    return QueueSize(queue_size=await service.queue_size(model_name, context))
+
+
+@router.get(
+    "/unfinished",
+    operation_id="serving_agent_unfinished",
+    summary="Tasks that have not ended",
+    responses=LOOK,
+)
+async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:
+    """Of the tasks that this gateway process accepted; others and earlier ones are not known here."""
+    ids = await service.unfinished(context)
+    return JsonAnswer(Unfinished(number=len(ids), ids=ids))
+
+
+@router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work", responses=PLAIN)
+async def pause(service: ServiceOf, caller: CallerOf) -> Info:
+    """Until `/unpause` new tasks get 503, and predictions that are waited for wait on. For operators' API keys."""
+    caller.check_operator()
+    service.pause()
+    return Info(info="paused: no work is handed on")
+
+
+@router.post("/unpause", operation_id="serving_agent_unpause", summary="Hand work on again", responses=PLAIN)
+async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
+    """The contrary of `/pause`. For operators' API keys."""
+    caller.check_operator()
+    service.unpause()
+    return Info(info="unpaused: work is handed on")
+
+
+@router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway lives", responses=PROBE)
+async def live(service: ServiceOf) -> Message:
+    """For liveness probes: 503 says that the process should be replaced."""
+    check_live(service)
+    return Message(message="API OK")
+
+
+@router.get(
+    "/ready",
+    operation_id="serving_agent_ready",
+    summary="Whether the gateway accepts requests",
+    responses=PROBE,
+)
+async def ready(service: ServiceOf) -> Message:
+    """For readiness probes: 503 while the gateway shuts down or AWS does not answer. A paused gateway is ready."""
+    check_ready(service)
+    return Message(message="API OK")
+
+
+def task_of(response: Response) -> Task:
+    """A job as this API shows it."""
+    submitted, started, finished = response.submitted_at, response.started_at, response.finished_at
+    return Task(
+        id=response.message_id,
+        model_name=response.label,
+        status=STATUSES[response.status],
+        outputs=response.result,
+        error=str(response.error) if response.error else None,
+        created_at=_time(submitted),
+        started_at=_time(started),
+        finished_at=_time(finished),
+        queue_seconds=_between(submitted, started),
+        running_time=_between(started, finished),
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    """RFC 3339, in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _between(earlier: float | None, later_: float | None) -> float | None:
+    """Seconds; clocks of two machines may differ, but nothing takes less than no time."""
+    return None if earlier is None or later_ is None else round(max(0.0, later_ - earlier), 6)

@@ -1,0 +1,177 @@
+"""The status page, and the data that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from ...job import JobFailure, ResultStatus
+from ...job import Response as JobResponse
+from ...overview import Overview
+from ..context import CallContext, CallerOf, ServiceOf
+from ..jsonable import dumps
+from ..problems import responses
+
+router = APIRouter(tags=["Status page"])
+
+#: A result is shown to people up to so many characters.
+RESULT_MAX_CHARACTERS = 4000
+#: The page loads nothing from elsewhere, sends nothing elsewhere, and runs no text as code.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect")),
+        "img-src 'self' data:",
+        *(f"{kind} 'none'" for kind in ("base-uri", "form-action", "frame-ancestors")),
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_FILES = files("inference_engine.gateway") / "ui"
+
+
+class Latencies(BaseModel):
+    """How long callers waited of late, in milliseconds."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    count: int = Field(0, description="calls that these are of")
+
+
+class Band(BaseModel):
+    """Callers of one priority that wait for their turn."""
+
+    priority: int
+    requests: int
+    bytes: int
+
+
+class GatewayNumbers(BaseModel):
+    """Flow control of this gateway process."""
+
+    waiting: int = Field(0, description="callers that wait for their turn")
+    in_flight: int = Field(0, description="callers' jobs that are on their way")
+    bands: list[Band] = []
+    outcomes: dict[str, int] = Field({}, description="what became of requests since this process started")
+    latency_ms: Latencies = Latencies()
+
+
+class StatusData(BaseModel):
+    """What the status page shows."""
+
+    deployment: str = Field(description="the prefix of its queues and tables")
+    now: float = Field(description="the gateway's clock: Unix seconds")
+    ready: bool
+    paused: bool
+    overview: Overview
+    gateway: GatewayNumbers
+
+
+class JobView(BaseModel):
+    """A job as it stands; times are Unix seconds."""
+
+    message_id: str
+    request_id: str
+    label: str
+    status: ResultStatus
+    submitted_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    error: JobFailure | None
+    result: str | None = Field(description=f"the beginning of its result as JSON, {RESULT_MAX_CHARACTERS} characters")
+    result_cut: bool = Field(description="whether there is more of it")
+
+
+@router.get("/ui", include_in_schema=False)
+async def page() -> Response:
+    """The page; it asks for a key itself where one is needed."""
+    return _file("index.html", "text/html")
+
+
+@router.get("/ui/app.js", include_in_schema=False)
+async def script() -> Response:
+    """What the page does."""
+    return _file("app.js", "text/javascript")
+
+
+@router.get("/ui/app.css", include_in_schema=False)
+async def styles() -> Response:
+    """How the page looks."""
+    return _file("app.css", "text/css")
+
+
+@router.get(
+    "/ui/data",
+    operation_id="status_data",
+    summary="Labels, consumers and this gateway at a glance",
+    responses=responses(401, 403, 429, 503),
+)
+async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
+    """For operators. One reading of at most two seconds serves all who look."""
+    caller.check_operator()
+    overview = await service.overview()
+    return StatusData(
+        deployment=service.deployment,
+        now=time.time(),
+        ready=service.ready,
+        paused=service.paused,
+        overview=overview,
+        gateway=_numbers(service.gateway_stats()),
+    )
+
+
+@router.get(
+    "/ui/jobs/{message_id}",
+    operation_id="status_job",
+    summary="A job as it stands",
+    responses=responses(401, 403, 404, 429, 503),
+)
+async def job(message_id: str, service: ServiceOf, context: CallContext) -> JobView:
+    """For operators: its state and times, its error, and the beginning of its result."""
+    context.caller.check_operator()
+    return await _view(await service.result(message_id, context))
+
+
+@router.post(
+    "/ui/jobs/{message_id}/cancel",
+    operation_id="status_cancel_job",
+    summary="Cancel a job",
+    responses=responses(401, 403, 404, 429, 503),
+)
+async def cancel(message_id: str, service: ServiceOf, context: CallContext) -> JobView:
+    """For operators. A job that has ended stays as it is; the answer tells how it stands then."""
+    context.caller.check_operator()
+    await service.cancel(message_id, context)
+    return await _view(await service.result(message_id, context))
+
+
+def _numbers(stats: Mapping[str, Any]) -> GatewayNumbers:
+    return GatewayNumbers.model_validate(stats)
+
+
+def _file(name: str, media_type: str) -> Response:
+    return Response((_FILES / name).read_bytes(), headers=_HEADERS, media_type=f"{media_type}; charset=utf-8")
+
+
+async def _view(response: JobResponse) -> JobView:
+    text = None
+    if response.ok:
+        # A result may be large: others are served meanwhile.
+        text = (await asyncio.to_thread(dumps, response.result)).decode("ascii")
+    return JobView(
+        **response.model_dump(include=JobView.model_fields.keys() - {"result", "result_cut"}),
+        result=None if text is None else text[:RESULT_MAX_CHARACTERS],
+        result_cut=text is not None and len(text) > RESULT_MAX_CHARACTERS,
+    )

@@ -1,0 +1,214 @@
+"""The operations behind every API: run and wait; submit and poll; and what is known of the deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Self
+
+from .. import payloads
+from ..aws.connect import Aws
+from ..errors import TransportError
+from ..fleet import Fleet, ModelSignature
+from ..job import Response
+from ..labels import check_label
+from ..overview import Overview
+from ..producer import AsyncProducer
+from .accepted import Accepted
+from .capacity import Capacity
+from .context import Context
+from .flow import Outcome
+from .glance import Glance
+from .problems import Problem, later
+from .settings import GatewaySettings
+from .waiters import Waiters
+
+#: A gateway that nobody uses reads the registry this often, to tell whether it is ready.
+IDLE_READ_SECONDS = 30.0
+#: After a failed reading the next one comes this soon.
+FAILED_READ_SECONDS = 2.0
+#: A gateway listens after so long even where AWS does not answer: it says then that it is not ready.
+FIRST_READ_SECONDS = 5.0
+PAUSED_RETRY_SECONDS = 10.0
+
+
+class Service:
+    """Posts jobs for callers. Everything here raises Problem or InferenceEngineError; use it with `async with`."""
+
+    def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self._aws = aws
+        self._producer = AsyncProducer(aws.settings, _connect=lambda _: aws)
+        self._capacity = Capacity(aws, settings)
+        self._waiters = Waiters(self._producer, self._capacity, settings)
+        self._accepted = Accepted(aws, settings.max_queue_size)
+        self._glance = Glance(aws)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        with contextlib.suppress(TransportError, TimeoutError):
+            async with asyncio.timeout(FIRST_READ_SECONDS):
+                await self._capacity.fresh(0)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._waiters.flow.run()), loop.create_task(self._keep_reading())]
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.stop()
+        self.send_away()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._producer.close()
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, label: str, body: Any, context: Context) -> Response:
+        """Run a job for a caller who waits: see Waiters.run. Returns only a success."""
+        self._check(label, context)
+        return await self._waiters.run(label, body, context)
+
+    async def submit(
+        self, label: str, body: Any, context: Context, *, callback_url: str | None = None, keep_body: bool = False
+    ) -> str:
+        """The message id of a job that goes on whatever becomes of this gateway and its caller.
+
+        Raises Problem 429 where the label's queue is full, 503 while paused or shutting down.
+        """
+        self._check(label, context)
+        if self._stopping:
+            raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down", 1)
+        if self.paused:
+            raise later(503, "paused", "an operator has paused this gateway", PAUSED_RETRY_SECONDS)
+        await self._accepted.check(label)
+        message_id = await self._producer.post_non_blocking(
+            body, label, request_id=context.request_id, callback_url=callback_url, keep_body=keep_body
+        )
+        self._accepted.add(message_id, label)
+        return message_id
+
+    async def result(self, message_id: str, context: Context) -> Response:
+        """A job as it stands. Problem 404 or UnknownMessageError where there is none that the caller may see."""
+        response = await self._producer.retrieve_result(message_id)
+        if not context.caller.allows(response.label):
+            raise Problem(404, "unknown-job", f"no job of this API key's labels has the message id {message_id!r}")
+        return response
+
+    async def inputs(self, message_id: str, context: Context) -> Any:
+        """What a job was posted with, where that was to be kept; else Problem 404."""
+        await self.result(message_id, context)
+        record = await self._aws.jobs.get(message_id)
+        if record is None or (record.body is None and record.body_ref is None):
+            raise Problem(
+                404, "inputs-not-kept", f"the inputs of job {message_id!r} were not kept; ask for it when posting"
+            )
+        return await payloads.unpack(self._aws.blobs, record.body, record.body_ref)
+
+    async def cancel(self, message_id: str, context: Context) -> bool:
+        """End a job that has not ended; False when it had."""
+        await self.result(message_id, context)
+        return await self._producer.cancel(message_id)
+
+    async def queue_size(self, label: str | None, context: Context) -> int:
+        """Jobs that have not ended, of one label or of all that the caller may use."""
+        if label is not None:
+            self._check(label, context)
+            return await self._accepted.backlog(label)
+        overview = await self._glance.overview()
+        return sum(row.visible + row.in_flight for row in overview.labels if context.caller.allows(row.label))
+
+    async def unfinished(self, context: Context) -> list[str]:
+        """Message ids of jobs that were submitted through this gateway and have not ended."""
+        return await self._accepted.unfinished(context.caller.allows)
+
+    # --- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def deployment(self) -> str:
+        """The prefix of the deployment's queues and tables."""
+        return self._aws.settings.prefix
+
+    async def fleet(self) -> Fleet:
+        """All consumers, as of a moment ago."""
+        await self._capacity.fresh(1.0)
+        return self._capacity.fleet
+
+    async def labels(self) -> list[str]:
+        """Labels that a consumer holds, that have settings, or whose model was loaded once."""
+        fleet = await self.fleet()
+        held = {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
+        signed = {signature.label for signature in await self._aws.registry.signatures()}
+        return sorted(held | signed | self._capacity.labels.keys())
+
+    async def signature(self, label: str) -> ModelSignature | None:
+        """Inputs and outputs of a label's model, None where no consumer has told them."""
+        return await self._aws.registry.signature(check_label(label))
+
+    async def overview(self) -> Overview:
+        """The deployment at a glance, a moment ago."""
+        return await self._glance.overview()
+
+    def gateway_stats(self) -> dict[str, Any]:
+        """This gateway's own numbers: what waits, what became of requests, how long they took."""
+        flow = self._waiters.flow
+        bands = sorted(flow.bands.items(), reverse=True)
+        return {
+            "waiting": flow.waiting,
+            "in_flight": flow.in_flight,
+            "paused": flow.paused,
+            "bands": [{"priority": one, "requests": band.requests, "bytes": band.bytes} for one, band in bands],
+            "outcomes": {outcome.value: flow.outcomes[outcome] for outcome in Outcome},
+            "latency_ms": self._waiters.latency.summary(),
+        }
+
+    # --- the process --------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether this process does its work."""
+        return all(not task.done() for task in self._tasks)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self.live and not self._stopping and self._capacity.answering
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is handed to consumers for now."""
+        return self._waiters.flow.paused
+
+    def pause(self) -> None:
+        """Hand no work to consumers: who waits goes on waiting, new jobs are refused."""
+        self._waiters.flow.pause()
+
+    def unpause(self) -> None:
+        """Go on."""
+        self._waiters.flow.resume()
+
+    def stop(self) -> None:
+        """Admit nothing more; who was admitted goes on."""
+        self._stopping = True
+        self._waiters.flow.close()
+        self._waiters.flow.resume()
+
+    async def emptied(self) -> None:
+        """Return when nobody waits for anything."""
+        await self._waiters.flow.emptied()
+
+    def send_away(self) -> None:
+        """Tell all who still wait that this gateway has no result for them."""
+        self._waiters.send_away()
+
+    def _check(self, label: str, context: Context) -> None:
+        context.caller.check(check_label(label))
+
+    async def _keep_reading(self) -> None:
+        """Know the fleet while anybody waits, and once in a while otherwise."""
+        usual = self._aws.settings.host_cache_seconds
+        while True:
+            with contextlib.suppress(TransportError):
+                flow = self._waiters.flow
+                await self._capacity.fresh(usual if flow.waiting or flow.in_flight else IDLE_READ_SECONDS)
+            await asyncio.sleep(usual if self._capacity.answering else FAILED_READ_SECONDS)

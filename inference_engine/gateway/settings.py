@@ -1,0 +1,143 @@
+"""The gateway's own settings, beside those of the library.
+
+A setting `max_concurrency` is the environment variable `INFERENCE_ENGINE_GATEWAY_MAX_CONCURRENCY`. Settings that the APIs which
+are served here have always had answer to those names too (`MAX_CONCURRENCY`, `MODEL_REF`, …).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ..errors import SettingsError
+from ..settings import Bytes, Seconds, explain
+
+ENV_PREFIX = "INFERENCE_ENGINE_GATEWAY_"
+#: Priorities that a caller can name: enough for any order of importance, and a bound on how many bands there can be.
+PRIORITY_MAX = 100
+
+
+def _also(name: str, variable: str) -> AliasChoices:
+    """A setting that answers to another variable as well; its own goes first."""
+    return AliasChoices(ENV_PREFIX + name.upper(), variable)
+
+
+class GatewaySettings(BaseSettings):
+    """What an HTTP gateway needs to know besides its deployment.
+
+    Every argument may be given by name or by environment. Raises SettingsError, naming the setting, its value and the
+    rule, when one is wrong.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on; others than loopback need keys")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    require_keys: bool | None = Field(
+        None, description="whether callers need an API key; by default wherever `host` is not loopback"
+    )
+
+    max_concurrency: int = Field(
+        1000,
+        ge=1,
+        validation_alias=_also("max_concurrency", "MAX_CONCURRENCY"),
+        description="waiting callers' jobs that are on their way at once, over all labels",
+    )
+    in_flight_per_host: int = Field(64, ge=1, description="the same for one label, for each consumer that holds it")
+    max_queue_size: int = Field(
+        10_000,
+        ge=0,
+        validation_alias=_also("max_queue_size", "MAX_QUEUE_SIZE"),
+        description="callers that wait in one priority band, and jobs that may lie on the queue of a label",
+    )
+    max_queue_bytes: Bytes = Field(67_108_864, description="bytes of the requests that wait in one priority band")
+    max_bands: int = Field(8, ge=1, description="priorities of which requests may wait at once")
+    order: Literal["fcfs", "edf"] = Field(
+        "fcfs", description="within a flow: first come, first served; or earliest deadline first"
+    )
+    queue_seconds: Seconds = Field(60, description="a request that waited so long without being dispatched gets 429")
+    no_consumer_seconds: Seconds = Field(
+        30, description="a request that waited so long while no consumer lives gets 503"
+    )
+    timeout_seconds: Seconds = Field(
+        300,
+        validation_alias=_also("timeout_seconds", "TASK_TIMEOUT"),
+        description="how long a caller waits for a result who names no time",
+    )
+    timeout_max_seconds: Seconds = Field(3600, description="the longest time that a caller may name")
+    shutdown_delay: Seconds = Field(
+        30,
+        validation_alias=_also("shutdown_delay", "SHUTDOWN_DELAY"),
+        description="how long a stopping gateway lets callers wait on",
+    )
+
+    max_connections: int = Field(10_000, ge=1, description="open connections; further ones get 503")
+    body_max_bytes: Bytes = Field(67_108_864, description="larger request bodies are refused, also when decompressed")
+    body_timeout_seconds: Seconds = Field(30, description="a request body must arrive within this")
+
+    model_ref: str | None = Field(
+        None, validation_alias=_also("model_ref", "MODEL_REF"), description="label that POST /infer sends prompts to"
+    )
+    prompt_input: str = Field("prompt", description="name under which POST /infer puts the prompt into the job")
+    kv_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_also("kv_endpoints", "KV_ENDPOINTS"),
+        description="key-value stores of the model, separated by commas; told in each answer of POST /infer",
+    )
+    uploader_url: str | None = Field(None, description="service that POST /upload-model is forwarded to")
+    uploader_timeout_seconds: Seconds = Field(900, description="how long an upload may take")
+
+    @field_validator("kv_endpoints", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GatewaySettings:
+        if self.require_keys is False and not self.loopback:
+            raise ValueError(
+                f"require_keys is false and host {self.host!r} is not loopback: anyone could post jobs; "
+                "listen on 127.0.0.1, or require keys (inference-engine keys create)"
+            )
+        if self.timeout_seconds > self.timeout_max_seconds:
+            raise ValueError("timeout_seconds is greater than timeout_max_seconds")
+        return self
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**_with_address(values))
+        except ValidationError as error:
+            raise SettingsError(explain(error, ENV_PREFIX)) from error
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether callers need an API key."""
+        return not self.loopback if self.require_keys is None else self.require_keys
+
+
+def _with_address(values: dict[str, Any]) -> dict[str, Any]:
+    """Host and port of `HTTP_SERVER_ADDRESS` (`0.0.0.0:8000`), where nothing else names them."""
+    import os
+
+    address = os.environ.get("HTTP_SERVER_ADDRESS", "")
+    if not address:
+        return values
+    host, _, port = address.rpartition(":")
+    found: dict[str, Any] = {"host": host.strip("[]"), "port": port}
+    named = {name for name in found if os.environ.get(ENV_PREFIX + name.upper())}
+    return {name: value for name, value in found.items() if name not in named and value} | values

@@ -1,0 +1,133 @@
+"""A gateway before more callers than it may let wait: each gets exactly one outcome, and memory stays where its bounds are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from inference_engine import Producer
+from inference_engine.settings import Settings
+from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.workers import eventually, workers
+
+CALLERS = 2000
+LEAVING = 100
+WAITING = 500
+IN_FLIGHT = 64
+BODY_BYTES = 20_000
+#: What 2,000 connections with a body each cost at once, and twice that again; all bodies of callers who wait are 10 MB.
+MEMORY_MAX_BYTES = 200_000_000
+
+
+async def test_every_caller_of_a_saturated_label_gets_one_outcome_in_bounded_memory(
+    settings: Settings, tmp_path: Path
+) -> None:
+    bounds = {"max_queue_size": WAITING, "in_flight_per_host": IN_FLIGHT, "queue_seconds": 5, "timeout_seconds": 120}
+    with workers(settings, 1), gateway_process(settings, **bounds) as gateway:
+        await asyncio.to_thread(_warm, settings)
+        before = _memory(gateway)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(gateway.url, connector=connector) as session:
+            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(CALLERS)]
+            await asyncio.to_thread(eventually, lambda: _ended(callers) == CALLERS - WAITING - IN_FLIGHT, "it is full")
+            waiting = [caller for caller in callers if not caller.done()]
+            for caller in waiting[-LEAVING:]:
+                caller.cancel()
+            await asyncio.to_thread(
+                eventually, lambda: _ended(callers) == CALLERS - IN_FLIGHT, "the rest has waited enough"
+            )
+            (tmp_path / "go").touch()
+            outcomes = Counter(await asyncio.gather(*callers, return_exceptions=True))
+            counted = _outcomes(await (await session.get("/metrics")).text())
+        grown = _memory(gateway) - before
+    assert {type(outcome) for outcome in outcomes} == {tuple, asyncio.CancelledError}
+    told = Counter({outcome: count for outcome, count in outcomes.items() if isinstance(outcome, tuple)})
+    assert told == {
+        (200, "done"): IN_FLIGHT,
+        (429, "/problems/queue-full"): CALLERS - WAITING - IN_FLIGHT,
+        (429, "/problems/ttl"): WAITING - LEAVING,
+    }
+    assert counted == {
+        "dispatched": IN_FLIGHT,
+        "queue-full": CALLERS - WAITING - IN_FLIGHT,
+        "ttl": WAITING - LEAVING,
+        "caller-left": LEAVING,
+        "no-consumer": 0,
+        "shutting-down": 0,
+    }
+    starts = (tmp_path / "starts").read_text().splitlines()
+    assert len(starts) == len({start.split()[0] for start in starts}) == IN_FLIGHT
+    assert grown < MEMORY_MAX_BYTES, f"the gateway grew by {grown / 1e6:.0f} MB"
+
+
+async def test_a_gateway_that_is_told_to_stop_refuses_newcomers_and_serves_who_was_there(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
+        await asyncio.to_thread(_warm, settings)
+        async with aiohttp.ClientSession(gateway.url) as session:
+            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
+            gateway.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(eventually, lambda: not gateway.ready, "it is not ready any more")
+            assert await _call(session, tmp_path, 7) == (503, "/problems/shutting-down")
+            submitted = await session.post("/send-task", json=_task(tmp_path, 8))
+            assert submitted.status == 503
+            assert submitted.headers["Retry-After"] == "1"
+            (tmp_path / "go").touch()
+            assert Counter(await asyncio.gather(*callers)) == {(200, "done"): 6}
+        assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+
+
+async def test_who_has_no_turn_within_the_shutdown_delay_is_told_so(settings: Settings, tmp_path: Path) -> None:
+    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=2) as gateway:
+        await asyncio.to_thread(_warm, settings)
+        async with aiohttp.ClientSession(gateway.url) as session:
+            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
+            gateway.process.send_signal(signal.SIGTERM)
+            outcomes = Counter(await asyncio.gather(*callers))
+        assert outcomes == {(503, "/problems/shutting-down"): 6}
+        assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+        (tmp_path / "go").touch()
+
+
+def _warm(settings: Settings) -> None:
+    """Have the label's model loaded, so that its room is that of one host."""
+    with Producer(settings) as producer:
+        assert producer.post({"n": 0}, label="busy").ok
+
+
+async def _call(session: aiohttp.ClientSession, folder: Path, number: int) -> tuple[int, str]:
+    async with session.post("/run-task", json=_task(folder, number)) as answer:
+        told = await answer.json(content_type=None)
+        return answer.status, "done" if answer.status == 200 else told["type"]
+
+
+def _task(folder: Path, number: int) -> dict[str, Any]:
+    body = {"do": "hold", "folder": str(folder), "n": number, "padding": "x" * BODY_BYTES}
+    return {"task_id": str(number), "task_type": "infer", "label": "busy", "parameters_json": json.dumps(body)}
+
+
+def _ended(callers: list[asyncio.Future[tuple[int, str]]]) -> int:
+    return sum(caller.done() for caller in callers)
+
+
+def _outcomes(metrics: str) -> dict[str, int]:
+    found = re.findall(r'^inference_engine_gateway_outcomes_total\{outcome="(.*)"\} (\S+)$', metrics, re.MULTILINE)
+    return {outcome: int(float(count)) for outcome, count in found}
+
+
+def _memory(gateway: GatewayProcess) -> int:
+    """The most that the process ever had in memory, in bytes."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024

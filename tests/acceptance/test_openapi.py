@@ -1,0 +1,138 @@
+"""The gateway's whole OpenAPI description against a live gateway: examples, boundary values, and requests that are made up.
+
+Many of the requests do not fit the description. Whatever comes, the answer has a status, a content type and a form that are
+described, and the gateway does not fail.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck
+from hypothesis import settings as generated
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from inference_engine import Consumer, Producer, Settings
+from inference_engine.aws.connect import Aws
+from inference_engine.aws.provision import provision_now
+from inference_engine.gateway.app import create_app
+from inference_engine.gateway.service import Service
+from inference_engine.gateway.settings import GatewaySettings
+from tests.support.gateway import running_gateway
+
+#: The labels of the description's examples; no other label has a queue.
+LABELS = ("resnet50", "minilm", "chat")
+#: What a gateway that works does not answer here: the model, the uploader and AWS are well.
+FAILURES = (500, 501, 502)
+
+#: Of a gateway that is never started: pytest wants to know the routes before there is a deployment.
+described = create_app(Service(Aws.for_producer(Settings()), GatewaySettings())).openapi()
+description = schemathesis.openapi.from_dict(described)
+
+
+def compute(body: Any, message_id: str) -> Any:
+    """Answers anything at once."""
+    return {"EMBEDDING": np.full((1, 4), 0.5, dtype=np.float32)}
+
+
+class Uploader(BaseHTTPRequestHandler):
+    """Says that the model is there."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps({"status": "success", "model_name": "a--b", "message": "converted"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def uploader_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Uploader) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/upload-model"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def gateway_url(aws_environment: str, uploader_url: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex[:8]}"
+    deployment = Settings(
+        prefix=name,
+        bucket=f"{name}-payloads",
+        wait_time_seconds=1,
+        placement_interval_seconds=0.5,
+        poll_max_seconds=0.2,
+    )
+    provision_now(deployment)
+    consumer = Consumer(deployment, compute_result=compute, max_labels=len(LABELS))
+    consumer.start_consuming()
+    try:
+        with Producer(deployment) as producer:
+            assert all(producer.post({}, label, timeout_seconds=60).ok for label in LABELS)
+        restricted = deployment.model_copy(update={"auto_create_queues": False})
+        with running_gateway(restricted, model_ref="chat", uploader_url=uploader_url) as url:
+            yield url
+    finally:
+        consumer.stop_consuming()
+
+
+def does_not_fail(_context: Any, response: Any, case: schemathesis.Case[Any]) -> None:
+    """A check: what went wrong is the request's fault."""
+    if response.status_code in FAILURES:
+        raise AssertionError(f"{case.method} {case.path} is answered by {response.status_code}: {response.text[:500]}")
+
+
+@description.parametrize()
+@generated(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_as_it_is_described(case: schemathesis.Case[Any], gateway_url: str) -> None:
+    response = case.call(base_url=gateway_url, timeout=30)
+    if case.path == "/pause":
+        requests.post(f"{gateway_url}/unpause", timeout=30).raise_for_status()
+    case.validate_response(
+        response,
+        checks=[
+            does_not_fail,
+            openapi_checks.status_code_conformance,
+            openapi_checks.content_type_conformance,
+            openapi_checks.response_schema_conformance,
+            openapi_checks.response_headers_conformance,
+            openapi_checks.negative_data_rejection,
+        ],
+    )
+
+
+def test_what_is_described_is_what_is_served(gateway_url: str) -> None:
+    assert requests.get(f"{gateway_url}/openapi.json", timeout=30).json() == described
+
+
+def test_problems_are_described_in_their_media_type() -> None:
+    routes = [
+        (path, method, route) for path, methods in described["paths"].items() for method, route in methods.items()
+    ]
+    assert len(routes) > 25
+    wrong = [
+        f"{method} {path} {status}"
+        for path, method, route in routes
+        for status, answer in route["responses"].items()
+        if int(status) >= 400 and list(answer["content"]) != ["application/problem+json"]
+    ]
+    assert wrong == []
+    names = [route["operationId"] for _, _, route in routes]
+    assert len(set(names)) == len(names)
+    assert [path for path, _, route in routes if not (route.get("summary") and route["tags"])] == []

@@ -1,0 +1,262 @@
+"""What the gateway does with callers, against a real deployment: rooms, refusals, bounds, labels of keys."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
+from inference_engine.aws.connect import Aws
+from inference_engine.errors import (
+    InvalidLabelError,
+    ModelInputError,
+    TransportError,
+    UnknownLabelError,
+    UnknownMessageError,
+)
+from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics
+from inference_engine.gateway.accepted import Accepted
+from inference_engine.gateway.capacity import Capacity
+from inference_engine.gateway.context import Caller, Context
+from inference_engine.gateway.flow import Room
+from inference_engine.gateway.problems import Problem
+from inference_engine.gateway.service import Service
+from inference_engine.gateway.settings import GatewaySettings
+from tests.support.workers import eventually
+
+ANYONE = Caller()
+
+
+def context(caller: Caller = ANYONE, *, seconds: float = 30, flow: str = "/", priority: int = 0) -> Context:
+    return Context(caller, priority, flow, seconds, request_id="asked")
+
+
+@asynccontextmanager
+async def service(settings: Settings, **overrides: Any) -> AsyncIterator[Service]:
+    async with Service(Aws.for_producer(settings), GatewaySettings(**overrides)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def consumer(settings: Settings, compute: Any, **options: Any) -> AsyncIterator[AsyncConsumer]:
+    async with AsyncConsumer(settings, compute_result=compute, **options) as made:
+        yield made
+
+
+def echo(body: Any, message_id: str) -> Any:
+    return {"echo": body}
+
+
+# --- run ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_waiting_caller_gets_the_result_with_its_times(settings: Settings) -> None:
+    async with consumer(settings, echo), service(settings) as gateway:
+        before = time.time()
+        response = await gateway.run("m", {"n": 1}, context())
+        assert (response.result, response.request_id) == ({"echo": {"n": 1}}, "asked")
+        assert response.submitted_at is not None
+        assert response.started_at is not None
+        assert response.finished_at is not None
+        assert before - 1 < response.submitted_at <= response.started_at <= response.finished_at < time.time() + 1
+        assert gateway.gateway_stats()["outcomes"]["dispatched"] == 1
+        assert gateway.gateway_stats()["latency_ms"]["count"] == 1
+
+
+def moody(body: Any, message_id: str) -> Any:
+    match body:
+        case "input":
+            raise ModelInputError("does not fit")
+        case "final":
+            raise UnretryableError("broken")
+        case "slow":
+            time.sleep(3)
+    return body
+
+
+async def test_what_becomes_of_a_job_is_told_by_the_status_of_its_problem(settings: Settings) -> None:
+    async with consumer(settings, moody), service(settings) as gateway:
+        for body, status, kind in (("input", 400, "invalid-input"), ("final", 500, "job-failed")):
+            with pytest.raises(Problem) as told:
+                await gateway.run("m", body, context())
+            assert (told.value.status, told.value.kind) == (status, kind)
+            assert told.value.members["job_status"] == "ERROR"
+        with pytest.raises(Problem) as late:
+            await gateway.run("m", "slow", context(seconds=1))
+        assert (late.value.status, late.value.kind) == (504, "timeout")
+        # The job was begun in time and goes on: who wants its result can poll.
+        message_id = late.value.members["message_id"]
+        async with AsyncProducer(settings) as producer:
+            assert (await producer.wait(message_id)).result == "slow"
+        assert (await gateway.result(message_id, context())).result == "slow"
+
+
+async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to_wake_the_fleet(
+    settings: Settings, aws: Aws
+) -> None:
+    async with service(settings, no_consumer_seconds=1) as gateway:
+        problems = await asyncio.gather(*(gateway.run("m", n, context()) for n in range(3)), return_exceptions=True)
+        assert [(problem.status, problem.kind) for problem in problems if isinstance(problem, Problem)] == [
+            (503, "no-consumer")
+        ] * 3
+        assert all(int(problem.headers["Retry-After"]) > 0 for problem in problems if isinstance(problem, Problem))
+        url = await aws.queues.of_label("m")
+        assert (await aws.queues.backlog(url)).total == 1
+        ran: list[Any] = []
+
+        def compute(body: Any, message_id: str) -> Any:
+            ran.append(body)
+            return body
+
+        async with consumer(settings, compute):
+            assert (await gateway.run("m", "after", context())).result == "after"
+        assert ran == ["after"]
+
+
+async def test_a_consumer_that_comes_in_time_serves_all_who_wait(settings: Settings) -> None:
+    async with service(settings, no_consumer_seconds=30) as gateway:
+        callers = [asyncio.ensure_future(gateway.run("m", n, context())) for n in range(20)]
+        await asyncio.sleep(0)
+        async with consumer(settings, echo):
+            assert [(await caller).result["echo"] for caller in callers] == list(range(20))
+
+
+async def test_a_label_that_was_never_posted_to_is_unknown_where_queues_are_not_made(settings: Settings) -> None:
+    async with service(settings.model_copy(update={"auto_create_queues": False})) as gateway:
+        with pytest.raises(UnknownLabelError):
+            await gateway.run("nobody", 1, context())
+        with pytest.raises(UnknownLabelError):
+            await gateway.submit("nobody", 1, context())
+        with pytest.raises(UnknownLabelError):
+            await gateway.queue_size("nobody", context())
+        with pytest.raises(InvalidLabelError):
+            await gateway.run(" ", 1, context())
+
+
+async def test_urgent_callers_overtake_patient_ones_on_their_way_to_a_busy_label(settings: Settings) -> None:
+    ran: list[Any] = []
+
+    def compute(body: Any, message_id: str) -> Any:
+        ran.append(body)
+        return body
+
+    async with consumer(settings, compute), service(settings, in_flight_per_host=1) as gateway:
+        await gateway.run("m", "first", context())
+        gateway.pause()
+        calls = [("low 1", -1, "a"), ("low 2", -1, "a"), ("low 3", -1, "b"), ("high", 5, "a")]
+        callers = [asyncio.ensure_future(gateway.run("m", n, context(priority=p, flow=f))) for n, p, f in calls]
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["waiting"] == len(calls), "all wait")
+        assert [band["priority"] for band in gateway.gateway_stats()["bands"]] == [5, -1]
+        gateway.unpause()
+        await asyncio.gather(*callers)
+    assert ran == ["first", "high", "low 1", "low 3", "low 2"]
+
+
+# --- submit ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_submitted_job_is_found_cancelled_and_listed_until_it_ends(settings: Settings) -> None:
+    async with service(settings) as gateway:
+        kept = await gateway.submit("m", {"n": 1}, context(), keep_body=True)
+        other = await gateway.submit("m", {"n": 2}, context())
+        assert await gateway.unfinished(context()) == [kept, other]
+        assert await gateway.queue_size("m", context()) == await gateway.queue_size(None, context()) == 2
+        assert await gateway.inputs(kept, context()) == {"n": 1}
+        with pytest.raises(Problem) as not_kept:
+            await gateway.inputs(other, context())
+        assert not_kept.value.kind == "inputs-not-kept"
+        assert await gateway.cancel(other, context())
+        assert (await gateway.result(other, context())).status is ResultStatus.CANCELLED
+        assert await gateway.unfinished(context()) == [kept]
+        with pytest.raises(UnknownMessageError):
+            await gateway.result("nothing", context())
+
+
+async def test_the_bound_of_a_label_s_queue_holds_over_all_gateways(settings: Settings, aws: Aws) -> None:
+    one, other = Accepted(aws, 3), Accepted(aws, 3)
+    async with service(settings) as gateway:
+        for accepted in (one, one, other):
+            await accepted.check("m")
+            await gateway.submit("m", 1, context())
+        with pytest.raises(Problem) as full:
+            await other.check("m")
+        assert (full.value.status, full.value.kind) == (429, "queue-full")
+        assert await one.backlog("m") == 3
+        with pytest.raises(Problem):
+            await one.check("m")
+        await one.check("another")
+
+
+async def test_a_paused_or_stopping_gateway_takes_no_jobs(settings: Settings) -> None:
+    async with service(settings) as gateway:
+        gateway.pause()
+        with pytest.raises(Problem) as paused:
+            await gateway.submit("m", 1, context())
+        assert (paused.value.status, paused.value.kind) == (503, "paused")
+        gateway.unpause()
+        await gateway.submit("m", 1, context())
+        assert gateway.ready
+        gateway.stop()
+        assert not gateway.ready
+        for attempt in (gateway.submit("m", 1, context()), gateway.run("m", 1, context())):
+            with pytest.raises(Problem) as stopping:
+                await attempt
+            assert (stopping.value.status, stopping.value.kind) == (503, "shutting-down")
+
+
+async def test_a_caller_sees_and_uses_its_own_labels_only(settings: Settings) -> None:
+    caller = Caller(key_id="k", labels=("mine-*",), operator=False)
+    async with service(settings) as gateway:
+        mine = await gateway.submit("mine-1", 1, context(caller))
+        other = await gateway.submit("other", 1, context())
+        for attempt in (gateway.run("other", 1, context(caller)), gateway.submit("other", 1, context(caller))):
+            with pytest.raises(Problem) as refused:
+                await attempt
+            assert refused.value.status == 403
+        for hidden in (gateway.result(other, context(caller)), gateway.cancel(other, context(caller))):
+            with pytest.raises(Problem) as unknown:
+                await hidden
+            assert unknown.value.status == 404
+        assert await gateway.unfinished(context(caller)) == [mine]
+        assert await gateway.queue_size(None, context(caller)) == 1
+
+
+# --- what the fleet can take ----------------------------------------------------------------------------------------------
+
+
+def view(name: str, *loaded: str, seconds: float = 60) -> ConsumerView:
+    return ConsumerView(
+        consumer_id=name, lease_until=time.time() + seconds, loaded={label: LabelStatistics() for label in loaded}
+    )
+
+
+async def test_rooms_follow_hosts_and_the_label_s_own_bound(aws: Aws) -> None:
+    capacity = Capacity(aws, GatewaySettings(in_flight_per_host=10))
+    assert capacity.room("m") == Room(1, served=False)
+    capacity.fleet = Fleet((view("a", "m"), view("b", "m", "n"), view("gone", "n", seconds=-1)))
+    assert capacity.room("m") == Room(20)
+    assert capacity.room("n") == Room(10)
+    assert capacity.room("about to be loaded") == Room(10)
+    await aws.registry.set_label(LabelSettings(label="n", max_in_flight=2))
+    await capacity.fresh(0)
+    assert capacity.answering
+    capacity.fleet = Fleet((view("b", "n"),))
+    assert capacity.room("n") == Room(4)
+
+
+async def test_what_was_read_once_is_used_while_aws_does_not_answer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unanswered(cells: int) -> Fleet:
+        raise TransportError("no answer")
+
+    capacity, never = Capacity(aws, GatewaySettings()), Capacity(aws, GatewaySettings())
+    await capacity.fresh(0)
+    monkeypatch.setattr(aws.registry, "whole_fleet", unanswered)
+    await capacity.fresh(0)
+    assert not capacity.answering
+    with pytest.raises(TransportError):
+        await never.fresh(0)

@@ -1,0 +1,26 @@
+"""Deployments of tests: each with names of its own, and quick about everything."""
+
+from __future__ import annotations
+
+import uuid
+
+from inference_engine.aws.provision import provision_now
+from inference_engine.settings import Settings
+
+
+def provisioned() -> Settings:
+    """Settings of a new deployment, which is there when this returns."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    settings = Settings(
+        prefix=name,
+        bucket=f"{name}-payloads",
+        wait_time_seconds=1,
+        visibility_timeout_seconds=30,
+        placement_interval_seconds=0.5,
+        placement_idle_seconds=1,
+        host_cache_seconds=1,
+        poll_max_seconds=0.2,
+        timeout_seconds=30,
+    )
+    provision_now(settings)
+    return settings
