@@ -31,6 +31,10 @@ PUT_METRICS_CALL = 0.01 / 1000
 LAMBDA_GB_SECOND = 0.0000133334
 LAMBDA_CALL = 0.20 / 1e6
 
+#: "Elastic Load Balancing pricing": an Application Load Balancer, and a capacity unit, which 25 new connections a second fill.
+BALANCER_HOUR = 0.0225
+CAPACITY_UNIT_HOUR = 0.008
+
 HOURS_A_MONTH = 730
 MINUTES_A_MONTH = HOURS_A_MONTH * 60
 #: What `terraform apply` makes: interface endpoints (SQS, ECR twice, Logs, monitoring) in two zones, metrics, and alarms, which
@@ -38,6 +42,8 @@ MINUTES_A_MONTH = HOURS_A_MONTH * 60
 ENDPOINTS, ZONES, METRICS, ALARMS = 5, 2, 16, 21
 #: The backlog function: memory, and how long a run takes with a hundred labels that have work.
 BACKLOG_GB, BACKLOG_SECONDS = 0.5, 1.0
+#: The gateway, where there is one: tasks of its smallest service, and metrics in its alarms, target tracking's included.
+GATEWAY_TASKS, GATEWAY_VCPU, GATEWAY_GIB, GATEWAY_ALARMS = 2, 0.5, 1.0, 8
 #: Tasks are kept so busy by the default target; the rest is reserve.
 UTILISATION = 0.7
 
@@ -128,7 +134,16 @@ def fixed_dollars() -> float:
     )
 
 
-def costs(jobs_per_second: float, hours_a_day: float, pattern: str, task: Task, known: Counted) -> Costs:
+def gateway_dollars() -> float:
+    """A month of the HTTP gateway: its load balancer with little traffic, its fewest tasks, its alarms."""
+    task_hour = GATEWAY_VCPU * FARGATE_VCPU_HOUR + GATEWAY_GIB * FARGATE_GIB_HOUR
+    hour = BALANCER_HOUR + CAPACITY_UNIT_HOUR + GATEWAY_TASKS * task_hour
+    return hour * HOURS_A_MONTH + GATEWAY_ALARMS * ALARM_MONTH
+
+
+def costs(
+    jobs_per_second: float, hours_a_day: float, pattern: str, task: Task, known: Counted, *, gateway: bool = False
+) -> Costs:
     """A month of such traffic. As many tasks run in the hours of work as keep up with it, and none in the others."""
     hours = HOURS_A_MONTH * hours_a_day / 24
     jobs = jobs_per_second * hours * 3600
@@ -139,22 +154,22 @@ def costs(jobs_per_second: float, hours_a_day: float, pattern: str, task: Task, 
         requests=jobs / 1e6 * known.job_dollars[pattern],
         waiting=tasks * hours * 60 * known.idle_dollars_a_minute,
         compute=tasks * hours * task.dollars_an_hour,
-        fixed=fixed_dollars(),
+        fixed=fixed_dollars() + (gateway_dollars() if gateway else 0.0),
     )
 
 
-def report(traffic: Sequence[tuple[float, float, str]], task: Task) -> Report:
+def report(traffic: Sequence[tuple[float, float, str]], task: Task, *, gateway: bool = False) -> Report:
     """The table of the documentation, for some traffic."""
     made = Report("costs", "Costs", "python -m benchmarks.costs")
     table = made.table(
         f"Dollars a month: tasks of {task.vcpu:g} vCPU and {task.memory_gib:g} GiB, {task.job_seconds:g} s of a task a job, "
-        f"{task.spot:.0%} Spot",
+        f"{task.spot:.0%} Spot{', with a gateway' if gateway else ''}",
         *("jobs/s × hours a day", "as they come", "million jobs", "tasks"),
         *("SQS and DynamoDB", "polls and leases", "compute", "fixed", "a month", "a million jobs"),
     )
     known = counted()
     for rate, hours, pattern in traffic:
-        one = costs(rate, hours, pattern, task, known)
+        one = costs(rate, hours, pattern, task, known, gateway=gateway)
         amounts = (one.requests, one.waiting, one.compute, one.fixed, one.month, one.per_million_jobs)
         table.add(
             f"{rate:g} × {hours:g}", pattern, one.jobs / 1e6, one.tasks, *(round(amount, 2) for amount in amounts)
@@ -176,13 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--job-seconds", type=float, default=Task.job_seconds, help="a job's share of a task's time (0.05)"
     )
     parser.add_argument("--spot", type=float, default=Task.spot, help="share of tasks on Fargate Spot, 0 to 1 (0)")
+    parser.add_argument("--gateway", action="store_true", help="with the HTTP gateway among what is fixed")
     chosen = parser.parse_args(arguments)
     task = Task(chosen.vcpu, chosen.memory_gib, chosen.job_seconds, chosen.spot)
     traffic: Sequence[tuple[float, float, str]] = TRAFFIC
     if chosen.jobs_per_second:
         traffic = ((chosen.jobs_per_second, chosen.hours_a_day, chosen.pattern),)
     try:
-        report(traffic, task).show(Console())
+        report(traffic, task, gateway=chosen.gateway).show(Console())
     except LookupError as error:
         print(f"costs: {error}", file=sys.stderr)
         return 1

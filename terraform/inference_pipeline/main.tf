@@ -26,6 +26,8 @@ locals {
   )
   max_tasks = var.scaling.max_capacity * var.cells
 
+  images = concat(["consumer", "triton"], var.gateway.enabled ? ["gateway"] : [])
+
   tags = merge({ Application = "inference-engine", Environment = var.environment }, var.tags)
 
   # What clients and consumers have to agree on: fields of inference_engine/settings.py.
@@ -94,7 +96,7 @@ module "models" {
 module "repositories" {
   source = "../modules/repositories"
 
-  names        = { for image in ["consumer", "triton"] : image => "${local.plain_prefix}-${image}" }
+  names        = { for image in local.images : image => "${local.plain_prefix}-${image}" }
   kms_key_arn  = var.kms_key_arn
   force_delete = var.force_destroy
   tags         = local.tags
@@ -122,6 +124,7 @@ module "policies" {
   service_names         = values(local.services)
   metric_namespace      = local.metric_namespace
   auto_create_queues    = var.auto_create_queues
+  webhooks              = var.webhooks.enabled
   kms_key_arn           = var.kms_key_arn
   tags                  = local.tags
 }
@@ -183,6 +186,32 @@ module "dead_letters" {
   environment = local.lambda_environment
 
   policy_arn         = module.policies.arns["dead-letters"]
+  log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
+  tags               = local.tags
+}
+
+module "webhooks" {
+  source = "../modules/webhooks"
+  count  = var.webhooks.enabled ? 1 : 0
+
+  prefix          = local.prefix
+  parameter_path  = local.parameter_path
+  jobs_stream_arn = module.tables.jobs.stream_arn
+
+  zip_path     = "${local.zips_dir}/webhooks.zip"
+  runtime      = var.lambda_runtime
+  architecture = var.lambda_architecture
+  environment = merge(local.lambda_environment, {
+    INFERENCE_ENGINE_BACKLOG_NAMESPACE = local.metric_namespace
+  })
+  network = var.webhooks.network
+
+  message_max_bytes       = var.message_max_bytes
+  allow_private           = var.webhooks.allow_private
+  request_timeout_seconds = var.webhooks.timeout_seconds
+
+  policy_arn         = module.policies.arns["webhooks"]
   log_retention_days = var.log_retention_days
   kms_key_arn        = var.kms_key_arn
   tags               = local.tags
@@ -308,12 +337,113 @@ module "autoscaling" {
 }
 
 ################################################################################
+# Gateway
+################################################################################
+
+locals {
+  gateway_name = "${local.prefix}-gateway"
+  gateway_port = 8000
+}
+
+module "gateway_balancer" {
+  source = "../modules/gateway_balancer"
+  count  = var.gateway.enabled ? 1 : 0
+
+  name                   = local.gateway_name
+  vpc_id                 = var.vpc_id
+  subnet_ids             = coalesce(var.gateway.subnet_ids, var.subnet_ids)
+  internal               = var.gateway.internal
+  allowed_cidr_blocks    = var.gateway.allowed_cidr_blocks
+  task_security_group_id = module.gateway[0].security_group_id
+  task_port              = local.gateway_port
+
+  certificate_arn = var.gateway.certificate_arn
+  plain_http      = var.gateway.plain_http
+  # The gateway answers first, even when it is as slow to notice as that.
+  idle_timeout_seconds         = var.gateway.timeout_seconds + 20
+  deregistration_delay_seconds = var.gateway.shutdown_delay_seconds
+  access_logs = var.gateway.access_logs_bucket == null ? null : {
+    bucket = var.gateway.access_logs_bucket
+    prefix = local.gateway_name
+  }
+  web_acl             = var.gateway.web_acl
+  deletion_protection = var.deletion_protection
+  tags                = local.tags
+}
+
+module "gateway" {
+  source = "../modules/gateway"
+  count  = var.gateway.enabled ? 1 : 0
+
+  name       = local.gateway_name
+  partition  = local.partition
+  region     = local.region
+  account_id = local.account_id
+
+  compute = {
+    cpu          = var.gateway.cpu
+    memory_mib   = var.gateway.memory_mib
+    architecture = var.gateway.architecture
+  }
+  container = {
+    image = coalesce(var.gateway.image, "${module.repositories.urls["gateway"]}:${var.gateway.image_tag}")
+    user  = var.gateway.user
+  }
+  port                   = local.gateway_port
+  timeout_seconds        = var.gateway.timeout_seconds
+  shutdown_delay_seconds = var.gateway.shutdown_delay_seconds
+  environment = merge(
+    { for name, value in local.settings : "INFERENCE_ENGINE_${upper(name)}" => value },
+    {
+      AWS_REGION                                       = local.region
+      INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE          = tostring(var.webhooks.allow_private)
+      INFERENCE_ENGINE_GATEWAY_CALLBACKS_ALLOW_PRIVATE = tostring(var.webhooks.allow_private)
+    },
+    var.gateway.environment,
+  )
+  keep_revisions = !var.force_destroy
+
+  cluster_arn  = module.cluster.arn
+  cluster_name = module.cluster.name
+  network = {
+    vpc_id                      = var.vpc_id
+    subnet_ids                  = var.subnet_ids
+    endpoint_security_group_ids = var.endpoint_security_group_ids
+    prefix_list_ids             = var.prefix_list_ids
+    egress_cidr_blocks          = var.egress_cidr_blocks
+  }
+  target_group_arn  = module.gateway_balancer[0].target_group_arn
+  metric_dimensions = module.gateway_balancer[0].metric_dimensions
+  scaling = {
+    min_tasks           = var.gateway.min_tasks
+    max_tasks           = var.gateway.max_tasks
+    cpu_percent         = var.gateway.cpu_percent
+    requests_per_minute = var.gateway.requests_per_minute
+  }
+
+  policy_arn         = module.policies.arns["gateway"]
+  repository_arns    = concat(values(module.repositories.arns), var.other_repository_arns)
+  log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
+  tags               = local.tags
+}
+
+################################################################################
 # What people look at
 ################################################################################
 
 locals {
-  function_names = [module.backlog_metrics.name, module.dead_letters.name]
-  # Names, not what the table module says: they are keys, which have to be known before anything is made.
+  # Names, not what the modules say: they are keys, which have to be known before anything is made.
+  function_names = concat(
+    ["${local.prefix}-backlog-metrics", "${local.prefix}-dead-letters"],
+    var.webhooks.enabled ? ["${local.prefix}-webhooks"] : [],
+  )
+  webhook_queue_names = var.webhooks.enabled ? ["${local.prefix}-webhooks", "${local.prefix}-webhooks-dead"] : []
+  watched_gateway = var.gateway.enabled ? {
+    load_balancer = module.gateway_balancer[0].metric_dimensions.load_balancer
+    target_group  = module.gateway_balancer[0].metric_dimensions.target_group
+    slow_seconds  = var.gateway.slow_seconds
+  } : null
   table_names = ["${local.prefix}-jobs", "${local.prefix}-registry"]
 }
 
@@ -325,12 +455,15 @@ module "alarms" {
   dead_letter_queue_name = module.queues.dead_letters.name
   table_names            = local.table_names
   function_names         = local.function_names
+  gateway                = local.watched_gateway
   oldest_job_age_seconds = var.oldest_job_age_seconds
   max_tasks              = local.max_tasks
   target_backlog_seconds = var.scaling.target_backlog_seconds
   topic_arns             = var.alarm_topic_arns
   runbook_url            = var.runbook_url
   tags                   = local.tags
+
+  webhooks_dead_queue_name = try(local.webhook_queue_names[1], null)
 }
 
 module "dashboard" {
@@ -344,7 +477,9 @@ module "dashboard" {
   table_names            = local.table_names
   function_names         = local.function_names
   cluster_name           = local.prefix
-  service_names          = values(local.services)
+  service_names          = concat(values(local.services), var.gateway.enabled ? [local.gateway_name] : [])
+  gateway                = local.watched_gateway
+  webhook_queue_names    = local.webhook_queue_names
   target_backlog_seconds = var.scaling.target_backlog_seconds
   max_tasks              = local.max_tasks
   oldest_job_age_seconds = var.oldest_job_age_seconds
@@ -369,6 +504,11 @@ module "parameters" {
       backlog_metrics_function = module.backlog_metrics.name
       dead_letters_function    = module.dead_letters.name
     },
+    var.gateway.enabled ? {
+      gateway_repository_url = module.repositories.urls["gateway"]
+      gateway_service        = module.gateway[0].service_name
+    } : {},
+    var.webhooks.enabled ? { webhooks_function = module.webhooks[0].function_name } : {},
   )
   tags = local.tags
 }

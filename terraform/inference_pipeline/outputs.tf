@@ -18,7 +18,7 @@ output "settings" {
 }
 
 output "policy_arns" {
-  description = "ARNs of the policies to attach by role: producer, consumer, operator, backlog-metrics, dead-letters."
+  description = "ARNs of the policies to attach by role: producer, gateway, consumer, operator, backlog-metrics, dead-letters, and webhooks where there are any."
   value       = module.policies.arns
 }
 
@@ -51,13 +51,16 @@ output "buckets" {
 }
 
 output "repository_urls" {
-  description = "ECR repositories: consumer, and triton for a mirror of NVIDIA's image."
+  description = "ECR repositories: consumer, triton for a mirror of NVIDIA's image, and gateway where there is one."
   value       = module.repositories.urls
 }
 
 output "functions" {
-  description = "Lambda functions: backlog_metrics and dead_letters."
-  value       = { backlog_metrics = module.backlog_metrics.name, dead_letters = module.dead_letters.name }
+  description = "Lambda functions: backlog_metrics, dead_letters, and webhooks where there are any."
+  value = merge(
+    { backlog_metrics = module.backlog_metrics.name, dead_letters = module.dead_letters.name },
+    { for one in module.webhooks : "webhooks" => one.function_name },
+  )
 }
 
 output "cluster_name" {
@@ -98,6 +101,36 @@ output "task_security_group_ids" {
 output "scaling" {
   description = "Scalable targets by cell: resource_id, min_capacity, max_capacity."
   value       = { for cell, scaling in module.autoscaling : cell => scaling.target }
+}
+
+output "gateway" {
+  description = "The gateway, null where there is none: url, dns_name and zone_id (for a record of one's own domain), load_balancer_arn, service_name, task_definition_arn, container, task_role_arn, execution_policy_json, log_group_name, security_group_ids (balancer, tasks)."
+  value = one([
+    for index, gateway in module.gateway : {
+      url                   = module.gateway_balancer[index].url
+      dns_name              = module.gateway_balancer[index].dns_name
+      zone_id               = module.gateway_balancer[index].zone_id
+      load_balancer_arn     = module.gateway_balancer[index].arn
+      service_name          = gateway.service_name
+      task_definition_arn   = gateway.task_definition_arn
+      container             = gateway.container
+      task_role_arn         = gateway.task_role_arn
+      execution_policy_json = gateway.execution_policy_json
+      log_group_name        = gateway.log_group_name
+      security_group_ids    = { balancer = module.gateway_balancer[index].security_group_id, tasks = gateway.security_group_id }
+    }
+  ])
+}
+
+output "webhooks" {
+  description = "The webhooks, null where there are none: queue and dead_queue, each with name, arn and url, and secret_parameter, the name of the secret in SSM."
+  value = one([
+    for webhooks in module.webhooks : {
+      queue            = webhooks.queue
+      dead_queue       = webhooks.dead_queue
+      secret_parameter = webhooks.secret_parameter
+    }
+  ])
 }
 
 output "alarm_arns" {

@@ -421,11 +421,171 @@ variable "scaling" {
 }
 
 ################################################################################
+# Gateway
+################################################################################
+
+variable "gateway" {
+  description = <<-EOT
+    The HTTP gateway: a load balancer, and tasks on Fargate behind it.
+
+    enabled                 whether there is one
+    image                   null for image_tag of the repository made here
+    image_tag               tag in that repository; tags there cannot be overwritten
+    user                    user or uid of the container; null for the image's own
+    cpu                     of a task, in units; 1024 is a processor
+    memory_mib              of a task
+    architecture            X86_64 or ARM64, as the image
+    min_tasks               the fewest tasks …
+    max_tasks               … and the most
+    cpu_percent             processor use that autoscaling aims at
+    requests_per_minute     requests of a task that it aims at besides; null for none
+    internal                false for a load balancer that the internet reaches
+    subnet_ids              of the load balancer, in two zones at least; null for those of the tasks; public ones unless it is internal
+    allowed_cidr_blocks     addresses of callers
+    certificate_arn         certificate of ACM for HTTPS
+    plain_http              HTTP instead of HTTPS; of an internal load balancer only
+    timeout_seconds         how long a caller may wait for a result; the load balancer holds the connection for 20 seconds more
+    shutdown_delay_seconds  how long a stopping gateway lets callers wait on
+    slow_seconds            time of the slowest hundredth of the answers that raises an alarm
+    access_logs_bucket      bucket of the load balancer's access logs; null for none
+    web_acl                 web ACL of AWS WAF that requests pass: arn; null for none
+    environment             more environment variables, no secrets
+  EOT
+  type = object({
+    enabled                = optional(bool, false)
+    image                  = optional(string)
+    image_tag              = optional(string, "1")
+    user                   = optional(string, "10001")
+    cpu                    = optional(number, 512)
+    memory_mib             = optional(number, 1024)
+    architecture           = optional(string, "X86_64")
+    min_tasks              = optional(number, 2)
+    max_tasks              = optional(number, 10)
+    cpu_percent            = optional(number, 60)
+    requests_per_minute    = optional(number)
+    internal               = optional(bool, true)
+    subnet_ids             = optional(list(string))
+    allowed_cidr_blocks    = optional(set(string), [])
+    certificate_arn        = optional(string)
+    plain_http             = optional(bool, false)
+    timeout_seconds        = optional(number, 300)
+    shutdown_delay_seconds = optional(number, 45)
+    slow_seconds           = optional(number, 60)
+    access_logs_bucket     = optional(string)
+    web_acl                = optional(object({ arn = string }))
+    environment            = optional(map(string), {})
+  })
+  default = {}
+
+  validation {
+    condition     = !var.gateway.enabled || var.gateway.plain_http || var.gateway.certificate_arn != null
+    error_message = "gateway.certificate_arn must name a certificate of ACM, or plain_http be true: callers send their keys with each request."
+  }
+
+  validation {
+    condition     = !var.gateway.plain_http || var.gateway.internal
+    error_message = "gateway.plain_http is for internal load balancers alone: keys of callers would cross the internet in the open."
+  }
+
+  validation {
+    condition     = var.gateway.internal || var.gateway.subnet_ids != null
+    error_message = "gateway.subnet_ids must be public subnets where the load balancer is not internal; tasks stay in the private ones."
+  }
+
+  validation {
+    condition = !var.gateway.enabled || (
+      # Of IPv4 alone there is a netmask.
+      length(var.gateway.allowed_cidr_blocks) > 0 && alltrue([for block in var.gateway.allowed_cidr_blocks : can(cidrnetmask(block))])
+    )
+    error_message = "gateway.allowed_cidr_blocks must be CIDR blocks of IPv4, at least one, for example the VPC's."
+  }
+
+  validation {
+    condition = contains(lookup({
+      256  = [512, 1024, 2048]
+      512  = range(1024, 4097, 1024)
+      1024 = range(2048, 8193, 1024)
+      2048 = range(4096, 16385, 1024)
+      4096 = range(8192, 30721, 1024)
+    }, tostring(var.gateway.cpu), []), var.gateway.memory_mib)
+    error_message = "Fargate has no task of that size. gateway.cpu and gateway.memory_mib go together: 256 with 512, 1024 or 2048, 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024)."
+  }
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.gateway.architecture)
+    error_message = "gateway.architecture must be X86_64 or ARM64."
+  }
+
+  validation {
+    condition     = var.gateway.min_tasks >= 1 && var.gateway.max_tasks >= var.gateway.min_tasks
+    error_message = "gateway.min_tasks must be at least 1, and max_tasks not below it."
+  }
+
+  validation {
+    condition     = var.gateway.cpu_percent > 0 && var.gateway.cpu_percent <= 100
+    error_message = "gateway.cpu_percent must be above 0 and at most 100."
+  }
+
+  validation {
+    condition     = var.gateway.requests_per_minute == null ? true : var.gateway.requests_per_minute > 0
+    error_message = "gateway.requests_per_minute must be above 0, or null."
+  }
+
+  validation {
+    # inference_engine/gateway/server.py, KEEP_ALIVE_SECONDS: 400. The load balancer has to be the one that closes.
+    condition     = var.gateway.timeout_seconds >= 1 && var.gateway.timeout_seconds <= 360
+    error_message = "gateway.timeout_seconds must be 1 to 360: the gateway keeps connections for 400 seconds. Longer jobs are submitted, and polled or called back."
+  }
+
+  validation {
+    condition     = var.gateway.shutdown_delay_seconds >= 1 && var.gateway.shutdown_delay_seconds <= 105
+    error_message = "gateway.shutdown_delay_seconds must be 1 to 105: ECS kills the container 15 seconds later, and 120 is its limit."
+  }
+
+  validation {
+    condition     = var.gateway.slow_seconds > 0
+    error_message = "gateway.slow_seconds must be above 0."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.gateway.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))])
+    error_message = "gateway.environment must have names of letters, digits and '_'."
+  }
+}
+
+################################################################################
+# Webhooks
+################################################################################
+
+variable "webhooks" {
+  description = <<-EOT
+    Requests to callback URLs when jobs end.
+
+    enabled          whether there is the function that makes them
+    allow_private    whether callback URLs may have private addresses, or no TLS
+    timeout_seconds  how long a receiver may take to answer
+    network          where in a VPC the function runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach
+  EOT
+  type = object({
+    enabled         = optional(bool, false)
+    allow_private   = optional(bool, false)
+    timeout_seconds = optional(number, 10)
+    network         = optional(object({ subnet_ids = list(string), security_group_ids = list(string) }))
+  })
+  default = {}
+
+  validation {
+    condition     = var.webhooks.timeout_seconds >= 1 && var.webhooks.timeout_seconds <= 30
+    error_message = "webhooks.timeout_seconds must be 1 to 30: a run of the function ends after 60."
+  }
+}
+
+################################################################################
 # Lambdas
 ################################################################################
 
 variable "lambda_zips_dir" {
-  description = "Folder of backlog_metrics.zip and dead_letters.zip; null for lambdas/dist of this repository, where `make lambdas` puts them."
+  description = "Folder of backlog_metrics.zip, dead_letters.zip and webhooks.zip; null for lambdas/dist of this repository, where `make lambdas` puts them."
   type        = string
   default     = null
 }

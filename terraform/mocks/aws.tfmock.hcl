@@ -29,7 +29,10 @@ mock_resource "aws_sqs_queue" {
 }
 
 mock_resource "aws_dynamodb_table" {
-  defaults = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/table" }
+  defaults = {
+    arn        = "arn:aws:dynamodb:eu-central-1:123456789012:table/table"
+    stream_arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/table/stream/2026-01-01T00:00:00.000"
+  }
 }
 
 mock_resource "aws_s3_bucket" {
@@ -89,4 +92,27 @@ mock_resource "aws_route_table" {
 
 mock_resource "aws_vpc_endpoint" {
   defaults = { prefix_list_id = "pl-0123456789abcdef0" }
+}
+
+mock_resource "aws_security_group" {
+  defaults = { id = "sg-0123456789abcdef0" }
+}
+
+mock_resource "aws_lb" {
+  defaults = {
+    arn        = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/gateway/0123456789abcdef"
+    arn_suffix = "app/gateway/0123456789abcdef"
+    dns_name   = "internal-gateway-1.eu-central-1.elb.amazonaws.com"
+  }
+}
+
+mock_resource "aws_lb_target_group" {
+  defaults = {
+    arn        = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/gateway/0123456789abcdef"
+    arn_suffix = "targetgroup/gateway/0123456789abcdef"
+  }
+}
+
+mock_resource "aws_lb_listener" {
+  defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener/app/gateway/0123456789abcdef/0123456789abcdef" }
 }

@@ -70,8 +70,10 @@ def applied_stack(stack_under_way: Callable[[], AppliedStack]) -> AppliedStack:
 def destroyed_stack(applied_stack: AppliedStack) -> AppliedStack:
     """The same after `terraform destroy`; tests that ask for it come last.
 
-    Queues that first posts made are not Terraform's: whoever tears an environment down deletes them too.
+    Queues that first posts made, and the webhooks' secret, are not Terraform's: whoever tears an environment down deletes
+    them too.
     """
     applied_stack.delete_queues_of_posts()
+    applied_stack.delete_webhook_secret()
     applied_stack.terraform.destroy()
     return applied_stack

@@ -144,6 +144,13 @@ def _describe_services(account: Account, parameters: Parameters) -> list[Request
     ]
 
 
+def _parameter(action: str) -> Mapper:
+    def requests(account: Account, parameters: Parameters) -> list[Request]:
+        return [Request(f"ssm:{action}", account.arn("ssm", f"parameter/{parameters['Name'].lstrip('/')}"))]
+
+    return requests
+
+
 def _parameters_by_path(account: Account, parameters: Parameters) -> list[Request]:
     path = parameters["Path"].strip("/")
     return [Request("ssm:GetParametersByPath", account.arn("ssm", f"parameter/{path}"))]
@@ -164,4 +171,6 @@ OPERATIONS: dict[tuple[str, str], Mapper] = {
     ("cloudwatch", "put_metric_data"): _put_metric_data,
     ("ecs", "describe_services"): _describe_services,
     ("ssm", "get_parameters_by_path"): _parameters_by_path,
+    ("ssm", "get_parameter"): _parameter("GetParameter"),
+    ("ssm", "put_parameter"): _parameter("PutParameter"),
 }

@@ -13,6 +13,8 @@ Resource = dict[str, Any]
 
 #: Roles that people attach themselves to what they run; the others are roles of what Terraform makes.
 STANDALONE = ("producer", "operator")
+TASKS = ("consumer", "gateway")
+FUNCTIONS = ("backlog-metrics", "dead-letters", "webhooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,14 @@ class Roles:
     prefix: str
 
     def documents(self) -> dict[str, list[Document]]:
-        """Policies by role: producer, operator, consumer, execution (of the task), backlog-metrics, dead-letters."""
-        (task,) = self._values("aws_ecs_task_definition")
+        """Policies by role: producer, operator, consumer and gateway with their execution roles, and the functions' names."""
+        tasks = {name: self._task(name) for name in TASKS}
         functions = {values["function_name"]: values["role"] for values in self._values("aws_lambda_function")}
         found = {name: [self._policy("name", f"{self.prefix}-{name}")] for name in STANDALONE}
-        found["consumer"] = self._of_role(task["task_role_arn"])
-        found["execution"] = self._of_role(task["execution_role_arn"])
-        for name in ("backlog-metrics", "dead-letters"):
+        for name, task in tasks.items():
+            found[name] = self._of_role(task["task_role_arn"])
+            found[f"{name}-execution"] = self._of_role(task["execution_role_arn"])
+        for name in FUNCTIONS:
             found[name] = self._of_role(functions[f"{self.prefix}-{name}"])
         return found
 
@@ -40,6 +43,10 @@ class Roles:
             for resource in self.resources
             if resource["type"] in ("aws_iam_policy", "aws_iam_role_policy")
         }
+
+    def _task(self, name: str) -> Any:
+        (values,) = self._values("aws_ecs_task_definition", family=f"{self.prefix}-{name}")
+        return values
 
     def _of_role(self, arn: str) -> list[Document]:
         """A role's inline policies and attached ones. Raises ValueError for a policy that Terraform does not make."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,15 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from inference_engine import Producer
+from inference_engine.cli import main
 from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.local.triton import TritonServer
 from inference_engine.local.triton_support import unavailable_reason
 from tests.support.aws_stack import PROJECT, AppliedStack
+from tests.support.webhooks import receiver
 
 READY_SECONDS = 60.0
 #: A fifth of the patience that a cold environment on AWS gets.
 E2E_SECONDS = 180.0
+#: The emulator starts a process for the function, twice.
+TOLD_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -81,6 +87,22 @@ def test_jobs_metrics_and_dead_letters_of_the_applied_environment(applied_stack:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout
+    applied_stack.delete_queues_of_posts()
+
+
+def test_the_end_of_a_job_is_told_to_its_callback_url(
+    applied_stack: AppliedStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the applied function: from the jobs table's stream to the queue, and from there to the receiver."""
+    for name, value in {**applied_stack.variables, "INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE": "true"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["webhooks", "secret", "--environment", applied_stack.environment, "--show", "--json"]) == 0
+    secret, *_ = json.loads(capsys.readouterr().out)["secrets"]
+    with receiver() as hook, Producer(applied_stack.settings) as producer:
+        message_id = producer.post_non_blocking({"n": 1}, "told", callback_url=hook.url)
+        assert producer.cancel(message_id)
+        event = hook.next(TOLD_SECONDS).verified(secret)
+    assert (event["type"], event["data"]["message_id"]) == ("job.cancelled", message_id)
     applied_stack.delete_queues_of_posts()
 
 

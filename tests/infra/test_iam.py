@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import botocore.session
 import pytest
@@ -17,12 +17,12 @@ from tests.support.aws_stack import AppliedStack
 
 from .iam import Document, Request, allowed, as_list, statements
 from .iam_actions import WITHOUT_RESOURCE, Account
-from .roles import Roles
+from .roles import FUNCTIONS, Roles
 from .traffic import Call, record
 
 AWS_FOLDER = Path(inference_engine.aws.__file__).parent
-#: What only provisions local stacks and tests: on AWS, Terraform does that.
-PROVISIONING = "provision.py"
+#: What only makes local stacks and reads their stream: on AWS, Terraform and Lambda do that.
+LOCAL = ("provision.py", "table_stream.py")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,20 @@ FORBIDDEN = [
     ("dead-letters", "sqs:ReceiveMessage", "sqs", "{prefix}-resnet50.fifo"),
     ("dead-letters", "sqs:SendMessage", "sqs", "{prefix}-resnet50.fifo"),
     ("operator", "sqs:DeleteQueue", "sqs", "{prefix}-resnet50.fifo"),
-    ("execution", "ecr:PutImage", "ecr", "repository/{prefix}-consumer"),
+    ("operator", "ssm:PutParameter", "ssm", "parameter/inference-engine/test/settings/bucket"),
+    ("consumer-execution", "ecr:PutImage", "ecr", "repository/{prefix}-consumer"),
+    ("gateway", "sqs:ReceiveMessage", "sqs", "{prefix}-resnet50.fifo"),
+    ("gateway", "sqs:SendMessage", "sqs", "{prefix}-webhooks"),
+    ("gateway", "dynamodb:PutItem", "dynamodb", "table/{prefix}-registry"),
+    ("gateway", "dynamodb:DeleteItem", "dynamodb", "table/{prefix}-registry"),
+    ("gateway", "ssm:PutParameter", "ssm", "parameter/inference-engine/test/webhooks/secret"),
+    ("gateway", "ecs:UpdateTaskProtection", "ecs", "task/{prefix}/0123"),
+    ("producer", "ssm:GetParameter", "ssm", "parameter/inference-engine/test/webhooks/secret"),
+    ("webhooks", "sqs:SendMessage", "sqs", "{prefix}-resnet50.fifo"),
+    ("webhooks", "sqs:ReceiveMessage", "sqs", "{prefix}-webhooks-dead"),
+    ("webhooks", "dynamodb:GetItem", "dynamodb", "table/{prefix}-jobs"),
+    ("webhooks", "ssm:GetParameter", "ssm", "parameter/inference-engine/test/settings/bucket"),
+    ("webhooks", "ssm:PutParameter", "ssm", "parameter/inference-engine/test/webhooks/secret"),
 ]
 
 
@@ -195,6 +208,22 @@ def test_metrics_go_to_one_namespace_only(documents: dict[str, list[Document]]) 
     assert not publishes("Another")
 
 
+@pytest.mark.parametrize("role", ["producer", "gateway"])
+def test_who_reads_all_parameters_cannot_decrypt_the_webhooks_secret(
+    role: str, documents: dict[str, list[Document]], account: Account, applied_stack: AppliedStack
+) -> None:
+    """Not even where another policy of the role allows all keys."""
+    everything = {"Statement": [{"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}]}
+    name = applied_stack.outputs["webhooks"]["secret_parameter"].lstrip("/")
+
+    def decrypts(parameter: str) -> bool:
+        context = {"kms:EncryptionContext:PARAMETER_ARN": (account.arn("ssm", f"parameter/{parameter}"),)}
+        return allowed([*documents[role], everything], Request("kms:Decrypt", account.arn("kms", "key/0a"), context))
+
+    assert not decrypts(name)
+    assert decrypts(f"{name}-of-another")
+
+
 def operations_in_the_code() -> set[tuple[str, str]]:
     """Every string in `aws/` that is the name of an operation of a service that the transport knows.
 
@@ -209,7 +238,7 @@ def operations_in_the_code() -> set[tuple[str, str]]:
     texts = {
         node.value
         for path in AWS_FOLDER.glob("*.py")
-        if path.name != PROVISIONING
+        if path.name not in LOCAL
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -218,40 +247,63 @@ def operations_in_the_code() -> set[tuple[str, str]]:
 
 def in_the_name_of_roles(stack: AppliedStack, account: Account) -> list[tuple[str, Request]]:
     """What AWS itself does as a role, of which the code knows nothing."""
-    dead_letters = stack.outputs["queues"]["dead_letters"]["arn"]
     task = account.arn("ecs", f"task/{stack.outputs['cluster_name']}/0123456789abcdef")
-    url = stack.outputs["repository_urls"]["consumer"]
-    repository = account.arn("ecr", f"repository/{url.partition('/')[2]}")
-    containers = stack.outputs["containers"]["0"]
-    groups = [
-        one["logConfiguration"]["options"]["awslogs-group"] for one in containers.values() if "logConfiguration" in one
-    ]
     return [
-        # Lambda Developer Guide, "Using Lambda with Amazon SQS", "Execution role permissions"
-        *(
-            ("dead-letters", Request(f"sqs:{action}", dead_letters))
-            for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
-        ),
-        # Lambda Developer Guide, "Sending Lambda function logs to CloudWatch Logs"
-        *(
-            (role, Request(f"logs:{action}", account.arn("logs", f"log-group:{group}:log-stream:x")))
-            for role, group in (
-                ("backlog-metrics", f"/aws/lambda/{stack.prefix}-backlog-metrics"),
-                ("dead-letters", f"/aws/lambda/{stack.prefix}-dead-letters"),
-            )
-            for action in ("CreateLogStream", "PutLogEvents")
-        ),
+        *_of_functions(stack, account),
         # ECS Developer Guide, "Task scale-in protection endpoint": with the task's own role
         ("consumer", Request("ecs:UpdateTaskProtection", task)),
         ("consumer", Request("ecs:GetTaskProtection", task)),
-        # ECS Developer Guide, "Amazon ECS task execution IAM role"
-        ("execution", Request("ecr:GetAuthorizationToken", "*")),
+        *_of_execution("consumer", list(stack.outputs["containers"]["0"].values()), stack, account),
+        *_of_execution("gateway", [stack.outputs["gateway"]["container"]], stack, account),
+    ]
+
+
+def _of_functions(stack: AppliedStack, account: Account) -> list[tuple[str, Request]]:
+    """What Lambda does as its functions' roles: reading their event sources, giving up on them, logging."""
+    sources = {
+        "dead-letters": stack.outputs["queues"]["dead_letters"]["arn"],
+        "webhooks": stack.outputs["webhooks"]["queue"]["arn"],
+    }
+    stream = stack.outputs["tables"]["jobs"]["stream_arn"]
+    return [
+        # Lambda Developer Guide, "Using Lambda with Amazon SQS", "Execution role permissions"
         *(
-            ("execution", Request(f"ecr:{action}", repository))
+            (role, Request(f"sqs:{action}", queue))
+            for role, queue in sources.items()
+            for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
+        ),
+        # Lambda Developer Guide, "Using Lambda with Amazon DynamoDB", "Execution role permissions"
+        *(
+            ("webhooks", Request(f"dynamodb:{action}", stream))
+            for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+        ),
+        # Lambda Developer Guide, "Retain discarded batch records for a DynamoDB event source": with the function's own role
+        ("webhooks", Request("sqs:SendMessage", stack.outputs["webhooks"]["dead_queue"]["arn"])),
+        # Lambda Developer Guide, "Sending Lambda function logs to CloudWatch Logs"
+        *(
+            (role, Request(f"logs:{action}", account.arn("logs", f"log-group:{group}:log-stream:x")))
+            for role in FUNCTIONS
+            for group in [f"/aws/lambda/{stack.prefix}-{role}"]
+            for action in ("CreateLogStream", "PutLogEvents")
+        ),
+    ]
+
+
+def _of_execution(
+    name: str, containers: list[dict[str, Any]], stack: AppliedStack, account: Account
+) -> list[tuple[str, Request]]:
+    """What ECS does to start a task (ECS Developer Guide, "Amazon ECS task execution IAM role")."""
+    role = f"{name}-execution"
+    repository = account.arn("ecr", f"repository/{stack.outputs['repository_urls'][name].partition('/')[2]}")
+    groups = [one["logConfiguration"]["options"]["awslogs-group"] for one in containers if "logConfiguration" in one]
+    return [
+        (role, Request("ecr:GetAuthorizationToken", "*")),
+        *(
+            (role, Request(f"ecr:{action}", repository))
             for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
         ),
         *(
-            ("execution", Request(f"logs:{action}", account.arn("logs", f"log-group:{group}:log-stream:x")))
+            (role, Request(f"logs:{action}", account.arn("logs", f"log-group:{group}:log-stream:x")))
             for group in groups
             for action in ("CreateLogStream", "PutLogEvents")
         ),

@@ -12,7 +12,13 @@ import pytest
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.parameters import deployed_settings
 from inference_engine.aws.provision import provision_now
-from inference_engine.labels import dead_letter_queue_name, placement_queue_name, queue_name
+from inference_engine.labels import (
+    dead_letter_queue_name,
+    placement_queue_name,
+    queue_name,
+    webhook_dead_queue_name,
+    webhook_queue_name,
+)
 from inference_engine.settings import Settings
 from tests.support.aws_stack import AppliedStack
 
@@ -53,7 +59,7 @@ def test_clients_find_their_settings_by_the_name_of_the_environment(environment:
     assert deployed_settings(environment.environment) == environment.settings
 
 
-@pytest.mark.parametrize("kind", ["dead letters", "placement", "label"])
+@pytest.mark.parametrize("kind", ["dead letters", "placement", "label", "webhooks", "dead webhooks"])
 def test_queues_are_what_the_library_makes(kind: str, environment: AppliedStack, provisioned: Settings) -> None:
     of_terraform = _queue(environment, environment.settings, kind)
     of_library = _queue(environment, provisioned, kind)
@@ -96,6 +102,8 @@ def _queue(stack: AppliedStack, settings: Settings, kind: str) -> dict[str, Any]
         "dead letters": dead_letter_queue_name(settings.prefix),
         "placement": placement_queue_name(settings.prefix, 0, settings.cells),
         "label": queue_name(settings.prefix, LABEL),
+        "webhooks": webhook_queue_name(settings.prefix),
+        "dead webhooks": webhook_dead_queue_name(settings.prefix),
     }
     sqs = stack.emulators.client("sqs")
     url = sqs.get_queue_url(QueueName=names[kind])["QueueUrl"]
@@ -120,4 +128,5 @@ def _table(stack: AppliedStack, name: str) -> dict[str, Any]:
         "AttributeDefinitions": attributes,
         "BillingModeSummary": billing,
         "TimeToLive": expiry,
+        "StreamSpecification": table.get("StreamSpecification", {"StreamEnabled": False}),
     }

@@ -29,12 +29,29 @@ from inference_engine.labels import message_group
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
 from tests.support.aws_stack import AppliedStack
 
+from .gateway_traffic import deliver, make_secret, serve_callers
+
 PATIENCE_SECONDS = 60.0
 #: Payloads over this go to S3 here.
 INLINE_BYTES = 2_000
 #: A body that makes a dead letter's text too large for a row.
 LARGE_JSON = json.dumps("x" * 100_000)
 MODEL_KEY = "traffic/model.onnx"
+#: Settings with which all of it takes seconds.
+QUICK = {
+    "wait_time_seconds": 1,
+    "poll_max_seconds": 0.2,
+    "host_cache_seconds": 1.0,
+    "placement_interval_seconds": 0.5,
+    "placement_idle_seconds": 1.0,
+    "turn_min_seconds": 0.5,
+    "retry_backoff_seconds": 0.1,
+    "max_attempts": 2,
+    "max_load_tries": 1,
+    "drain_seconds": 0.5,
+    "body_inline_max_bytes": INLINE_BYTES,
+    "result_inline_max_bytes": INLINE_BYTES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +82,26 @@ Calls = defaultdict[str, list[Call]]
 
 
 def record(stack: AppliedStack) -> dict[str, list[Call]]:
-    """The calls of each role: producer, consumer, backlog-metrics, dead-letters, operator.
+    """The calls of each role: producer, gateway, consumer, backlog-metrics, dead-letters, webhooks, operator.
 
     The process's environment must lead to the stack. Queues of labels that this makes are deleted again.
     """
     calls: Calls = defaultdict(list)
+    settings = stack.settings.model_copy(update=QUICK)
     try:
-        with _dead_letters_stay(stack):
-            asyncio.run(_record(stack, calls))
+        with _messages_stay(stack):
+            asyncio.run(_record(stack, settings, calls))
+            key = asyncio.run(_key(settings))
             _operate(stack, calls["operator"])
+            make_secret(stack.environment, partial(Recorder, calls["operator"]))
+            serve_callers(stack, settings, key, partial(Recorder, calls["gateway"]))
+            asyncio.run(deliver(stack, settings, partial(Recorder, calls["webhooks"])))
     finally:
         stack.delete_queues_of_posts()
     return calls
 
 
-async def _record(stack: AppliedStack, calls: Calls) -> None:
-    quick = {
-        "wait_time_seconds": 1,
-        "poll_max_seconds": 0.2,
-        "host_cache_seconds": 1.0,
-        "placement_interval_seconds": 0.5,
-        "placement_idle_seconds": 1.0,
-        "turn_min_seconds": 0.5,
-        "retry_backoff_seconds": 0.1,
-        "max_attempts": 2,
-        "max_load_tries": 1,
-        "drain_seconds": 0.5,
-        "body_inline_max_bytes": INLINE_BYTES,
-        "result_inline_max_bytes": INLINE_BYTES,
-    }
-    settings = stack.settings.model_copy(update=quick)
+async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
     async with AsyncProducer(settings, timeout_seconds=PATIENCE_SECONDS, _connect=_over(calls["producer"])) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
@@ -212,6 +219,13 @@ def _dead(message_id: str, job: Job) -> DeadMessage:
     return DeadMessage(message_id, job.encode(), job.label, message_id, None, "handle")
 
 
+async def _key(settings: Settings) -> str:
+    """An API key of the gateway that may do everything."""
+    async with _aws(settings, []) as aws:
+        key, _ = await aws.api_keys.create("caller", operator=True)
+    return key
+
+
 def _operate(stack: AppliedStack, calls: list[Call]) -> None:
     """The commands of an operator, as they are run."""
     with pytest.MonkeyPatch.context() as patch:
@@ -223,10 +237,14 @@ def _operate(stack: AppliedStack, calls: list[Call]) -> None:
             ["labels", "set", "third", "--lanes", "2"],
             ["labels", "list", "--json"],
             ["consumers", "--json"],
+            ["keys", "create", "another"],
+            ["keys", "list", "--json"],
             ["dlq", "list", "--json"],
             ["dlq", "redrive", "--all"],
         ):
             assert main([*command, *environment]) == 0, command
+        # Of a key that is none.
+        assert main(["keys", "revoke", "2222222222", *environment]) == 1
         asyncio.run(_dead_letter_waits(stack.settings))
         assert main(["dlq", "collect", *environment]) == 0
         assert main(["dlq", "purge", "--all", "--yes", *environment]) == 0
@@ -244,11 +262,15 @@ async def _dead_letter_waits(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _dead_letters_stay(stack: AppliedStack) -> Iterator[None]:
-    """Meanwhile the function does not take what comes to the dead-letter queue."""
+def _messages_stay(stack: AppliedStack) -> Iterator[None]:
+    """Meanwhile no function takes what comes to the dead-letter queue, to the jobs table's stream and to the webhooks' queue."""
     client = stack.emulators.client("lambda")
-    function = stack.outputs["functions"]["dead_letters"]
-    mappings = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    functions = (stack.outputs["functions"][name] for name in ("dead_letters", "webhooks"))
+    mappings = [
+        mapping
+        for function in functions
+        for mapping in client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    ]
     for mapping in mappings:
         client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     try:

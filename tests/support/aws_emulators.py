@@ -6,6 +6,7 @@ ministack has queues, tables, functions that really run, and most of the rest. m
 * ECS: ministack drops a service's `availabilityZoneRebalancing`; Application Auto Scaling asks moto's own ECS;
 * EC2: ministack drops what a VPC endpoint is created with (policy, security groups, private DNS) and tags of rules;
   ECS asks moto's own EC2 for subnets;
+* Elastic Load Balancing, which looks for its subnets, security groups and certificates there;
 * CloudWatch: ministack keeps hardly anything of an alarm (dimensions, period, statistic, actions).
 
 Functions inside ministack are sent to moto for the same services: their metrics and Terraform's alarms meet there.
@@ -29,10 +30,12 @@ from . import moto_server
 
 #: Services of moto, as the AWS SDKs name them in `AWS_ENDPOINT_URL_<SERVICE>`, with boto3's name.
 MOTO_SERVICES = {
+    "ACM": "acm",
     "APPLICATION_AUTO_SCALING": "application-autoscaling",
     "CLOUDWATCH": "cloudwatch",
     "EC2": "ec2",
     "ECS": "ecs",
+    "ELASTIC_LOAD_BALANCING_V2": "elbv2",
 }
 #: The account that ministack plays; moto is told to play the same, because ARNs go from one to the other.
 ACCOUNT = "000000000000"

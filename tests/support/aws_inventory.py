@@ -91,6 +91,8 @@ KINDS: dict[str, tuple[str, Names]] = {
         "application-autoscaling",
         _listed("describe_scheduled_actions", "ScheduledActions", "ScheduledActionName", **_ECS),
     ),
+    "load balancer": ("elbv2", _listed("describe_load_balancers", "LoadBalancers", "LoadBalancerArn")),
+    "target group": ("elbv2", _listed("describe_target_groups", "TargetGroups", "TargetGroupArn")),
     "alarm": ("cloudwatch", _listed("describe_alarms", "MetricAlarms", "AlarmName")),
     "composite alarm": ("cloudwatch", _listed("describe_alarms", "CompositeAlarms", "AlarmName")),
     "dashboard": ("cloudwatch", _listed("list_dashboards", "DashboardEntries", "DashboardName")),

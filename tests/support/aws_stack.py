@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .terraform import Terraform, copy_project
 PROJECT = Path(__file__).parents[2]
 #: The name of the environment that is applied.
 ENVIRONMENT = "test"
+#: The gateway's callers: the example's VPC.
+CALLERS = ["10.20.0.0/16"]
 #: Versions of the AWS provider before 6.8 refuse to make queues for larger messages.
 OLD_PROVIDERS_MESSAGE_MAX_BYTES = 262_144
 
@@ -55,12 +58,18 @@ class AppliedStack:
         queues = self.outputs["queues"]
         declared = {queues["dead_letters"]["url"]}
         declared |= {queue["url"] for kind in ("placement", "labels") for queue in queues[kind].values()}
+        declared |= {self.outputs["webhooks"][kind]["url"] for kind in ("queue", "dead_queue")}
         client = self.emulators.client("sqs")
         urls = client.list_queues(QueueNamePrefix=f"{self.prefix}-").get("QueueUrls", [])
         made = [url for url in urls if url not in declared]
         for url in made:
             client.delete_queue(QueueUrl=url)
         return made
+
+    def delete_webhook_secret(self) -> None:
+        """Delete the parameter that `inference-engine webhooks secret` made, where it did."""
+        client = self.emulators.client("ssm")
+        client.delete_parameters(Names=[self.outputs["webhooks"]["secret_parameter"]])
 
 
 @contextlib.contextmanager
@@ -77,6 +86,7 @@ def applying(folder: Path, zips: Path) -> Iterator[Callable[[], AppliedStack]]:
 
 
 def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
+    certificate = emulators.client("acm").request_certificate(DomainName="gateway.example.com")["CertificateArn"]
     before = aws_inventory.inventory(emulators)
     variables = emulators.environment()
     inputs = {
@@ -84,6 +94,15 @@ def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
         "lambda_zips_dir": str(zips),
         "lambda_runtime": RUNTIME,
         "lambda_architecture": ARCHITECTURE,
+        "gateway": json.dumps(
+            {
+                "enabled": True,
+                "certificate_arn": certificate,
+                "allowed_cidr_blocks": CALLERS,
+                "requests_per_minute": 3000,
+            }
+        ),
+        "webhooks": json.dumps({"enabled": True, "allow_private": True}),
     }
     terraform = Terraform(root, variables | {f"TF_VAR_{name}": value for name, value in inputs.items()})
     terraform.use_emulator()
@@ -93,20 +112,26 @@ def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
         message_max_bytes = OLD_PROVIDERS_MESSAGE_MAX_BYTES
         terraform = terraform.with_variables(TF_VAR_message_max_bytes=str(message_max_bytes))
     terraform.apply()
-    _drop_repeated_mappings(emulators, terraform)
+    _drop_repeated(emulators, terraform)
     outputs = terraform.outputs()["inference_pipeline"]
     settings = Settings(**outputs["settings"], region=emulators.region)
     return AppliedStack(emulators, terraform, variables, ENVIRONMENT, outputs, settings, message_max_bytes, before)
 
 
-def _drop_repeated_mappings(emulators: AwsEmulators, terraform: Terraform) -> None:
-    """A request that is repeated makes a second mapping of a queue to a function, of which Terraform knows nothing.
+def _drop_repeated(emulators: AwsEmulators, terraform: Terraform) -> None:
+    """A request that is repeated makes a second mapping to a function, or another revision of a task: Terraform knows one.
 
-    AWS refuses it (ResourceConflictException, Lambda API Reference, "CreateEventSourceMapping"); ministack does not.
+    AWS refuses the mapping (ResourceConflictException, Lambda API Reference, "CreateEventSourceMapping"); ministack does
+    not. A revision more is AWS's own answer to a RegisterTaskDefinition that is sent twice.
     """
     resources = terraform.resources()
-    known = {one["values"]["uuid"] for one in resources if one["type"] == "aws_lambda_event_source_mapping"}
+    mappings = {one["values"]["uuid"] for one in resources if one["type"] == "aws_lambda_event_source_mapping"}
     client = emulators.client("lambda")
     for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
-        if mapping["UUID"] not in known:
+        if mapping["UUID"] not in mappings:
             client.delete_event_source_mapping(UUID=mapping["UUID"])
+    revisions = {one["values"]["arn"] for one in resources if one["type"] == "aws_ecs_task_definition"}
+    ecs = emulators.client("ecs")
+    for arn in ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]:
+        if arn not in revisions:
+            ecs.deregister_task_definition(taskDefinition=arn)

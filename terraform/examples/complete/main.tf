@@ -108,6 +108,8 @@ module "inference_pipeline" {
   consumer = var.consumer
   triton   = var.triton
   scaling  = var.scaling
+  gateway  = var.gateway
+  webhooks = var.webhooks
 
   # An example that can be destroyed with all that is in it.
   deletion_protection = false

@@ -83,6 +83,18 @@ variable "scaling" {
   default     = { min_capacity = 0, max_capacity = 2 }
 }
 
+variable "gateway" {
+  description = "The HTTP gateway: `gateway` of the inference_pipeline stack. The VPC has no way to the internet: the load balancer is internal."
+  type        = any
+  default     = {}
+}
+
+variable "webhooks" {
+  description = "Requests to callback URLs: `webhooks` of the inference_pipeline stack."
+  type        = any
+  default     = {}
+}
+
 variable "tags" {
   description = "More tags of all resources."
   type        = map(string)

@@ -191,6 +191,96 @@ run "a_schedule_that_is_none" {
   expect_failures = [var.scaling]
 }
 
+run "a_gateway_without_tls" {
+  command = plan
+
+  variables {
+    gateway = { enabled = true, allowed_cidr_blocks = ["10.0.0.0/8"] }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_in_the_open" {
+  command = plan
+
+  variables {
+    gateway = { enabled = true, plain_http = true, internal = false, subnet_ids = ["subnet-0c", "subnet-0d"], allowed_cidr_blocks = ["0.0.0.0/0"] }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_public_gateway_in_private_subnets" {
+  command = plan
+
+  variables {
+    gateway = { enabled = true, internal = false, certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/0a", allowed_cidr_blocks = ["0.0.0.0/0"] }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_that_nobody_may_call" {
+  command = plan
+
+  variables {
+    gateway = { enabled = true, plain_http = true }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_of_no_size_on_fargate" {
+  command = plan
+
+  variables {
+    gateway = { cpu = 256, memory_mib = 4096 }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_that_waits_longer_than_connections_last" {
+  command = plan
+
+  variables {
+    gateway = { timeout_seconds = 600 }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_that_is_killed_while_callers_wait" {
+  command = plan
+
+  variables {
+    gateway = { shutdown_delay_seconds = 120 }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "a_gateway_without_tasks" {
+  command = plan
+
+  variables {
+    gateway = { min_tasks = 0 }
+  }
+
+  expect_failures = [var.gateway]
+}
+
+run "webhooks_that_outlast_a_run" {
+  command = plan
+
+  variables {
+    webhooks = { timeout_seconds = 60 }
+  }
+
+  expect_failures = [var.webhooks]
+}
+
 run "labels_whose_queues_the_library_names_otherwise" {
   command = plan
 

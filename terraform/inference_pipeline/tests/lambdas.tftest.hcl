@@ -75,6 +75,63 @@ run "the_dead_letters_function_reports_failures_one_by_one" {
   }
 }
 
+run "the_function_reads_a_stream_in_bounded_tries" {
+  module {
+    source = "../modules/lambda_function"
+  }
+
+  variables {
+    name            = "prod-webhooks"
+    description     = "Tells"
+    zip_path        = "../mocks/zips/webhooks.zip"
+    memory_mb       = 256
+    timeout_seconds = 60
+    queue           = { arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks" }
+    stream = {
+      arn                = "arn:aws:dynamodb:eu-central-1:123456789012:table/prod-jobs/stream/2026-01-01T00:00:00.000"
+      failures_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks-dead"
+      pattern            = "{\"dynamodb\":{\"NewImage\":{\"callback_url\":{\"S\":[{\"exists\":true}]}}}}"
+    }
+    network = { subnet_ids = ["subnet-0a"], security_group_ids = ["sg-0a"] }
+  }
+
+  assert {
+    condition = (
+      aws_lambda_event_source_mapping.stream[0].starting_position == "LATEST" && aws_lambda_event_source_mapping.stream[0].batch_size == 100
+      && aws_lambda_event_source_mapping.stream[0].bisect_batch_on_function_error
+      && aws_lambda_event_source_mapping.stream[0].maximum_retry_attempts == 10
+      && aws_lambda_event_source_mapping.stream[0].maximum_record_age_in_seconds == 3600
+      && tolist(aws_lambda_event_source_mapping.stream[0].function_response_types) == tolist(["ReportBatchItemFailures"])
+    )
+    error_message = "A record that cannot be dealt with would hold up the others."
+  }
+
+  assert {
+    condition = one(flatten([
+      for criteria in aws_lambda_event_source_mapping.stream[0].filter_criteria : [for filter in criteria.filter : jsondecode(filter.pattern)]
+    ])) == { dynamodb = { NewImage = { callback_url = { S = [{ exists = true }] } } } }
+    error_message = "Jobs without a callback URL cost runs of the function."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.stream[0].destination_config[0].on_failure[0].destination_arn == "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks-dead"
+    error_message = "Records are given up in silence."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.queue[0].batch_size == 10 && tolist(aws_lambda_event_source_mapping.queue[0].function_response_types) == tolist(["ReportBatchItemFailures"])
+    error_message = "One receiver that fails would bring back the others' deliveries."
+  }
+
+  assert {
+    condition = (
+      length(aws_iam_role_policy_attachment.vpc) == 1
+      && tolist(aws_lambda_function.this.vpc_config[0].subnet_ids) == tolist(["subnet-0a"])
+    )
+    error_message = "In a VPC the function needs its subnets, and the right to make network interfaces."
+  }
+}
+
 run "zips_that_were_not_built" {
   command = plan
 

@@ -50,7 +50,7 @@ run "all_names_follow_from_the_environment" {
   }
 
   assert {
-    condition     = keys(output.policy_arns) == ["backlog-metrics", "consumer", "dead-letters", "operator", "producer"]
+    condition     = keys(output.policy_arns) == ["backlog-metrics", "consumer", "dead-letters", "gateway", "operator", "producer"]
     error_message = "There is a policy for each role."
   }
 }

@@ -25,6 +25,7 @@ variables {
   cluster_name          = "prod"
   service_names         = ["prod-consumer"]
   metric_namespace      = "InferenceEngine"
+  webhooks              = true
 }
 
 run "nobody_may_do_anything_everywhere" {
@@ -46,7 +47,7 @@ run "nobody_may_do_anything_everywhere" {
   assert {
     condition = toset(flatten([
       for document in values(output.json) : [
-        for statement in jsondecode(document).Statement : statement.Action if contains(flatten([statement.Resource]), "*")
+        for statement in jsondecode(document).Statement : statement.Action if statement.Effect == "Allow" && contains(flatten([statement.Resource]), "*")
       ]
     ])) == toset(["sqs:ListQueues", "cloudwatch:PutMetricData"])
     error_message = "Only ListQueues and PutMetricData have no resource level."
@@ -79,7 +80,7 @@ run "a_producer_posts_and_reads" {
   }
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(output.json["producer"]).Statement : statement.Action])) == toset([
+    condition = toset(flatten([for statement in jsondecode(output.json["producer"]).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
       "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:CreateQueue",
       "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:BatchGetItem",
       "dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem",
@@ -98,8 +99,15 @@ run "a_producer_posts_and_reads" {
   assert {
     condition = [
       for statement in jsondecode(output.json["producer"]).Statement : "${statement.Action} ${statement.Resource}" if statement.Effect == "Deny"
-    ] == ["sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:prod-dead-letters.fifo"]
-    error_message = "A producer could send dead letters, and so end the jobs of others."
+    ] == ["sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:prod-dead-letters.fifo", "kms:Decrypt *"]
+    error_message = "A producer could send dead letters, and so end the jobs of others, or read the webhooks' secret."
+  }
+
+  assert {
+    condition = one([
+      for statement in jsondecode(output.json["producer"]).Statement : statement.Condition if statement.Sid == "NoWebhookSecret"
+    ]) == { StringEquals = { "kms:EncryptionContext:PARAMETER_ARN" = "arn:aws:ssm:eu-central-1:123456789012:parameter/inference-engine/prod/webhooks/secret" } }
+    error_message = "What a producer may not decrypt is the webhooks' secret alone."
   }
 }
 
@@ -156,6 +164,33 @@ run "the_dead_letters_function_sees_one_queue" {
   }
 }
 
+run "the_webhooks_function_sees_its_queue_its_stream_and_one_secret" {
+  command = plan
+
+  module {
+    source = "../modules/policies"
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(output.json["webhooks"]).Statement : statement.Resource])) == toset([
+      "arn:aws:dynamodb:eu-central-1:123456789012:table/prod-jobs/stream/*",
+      "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks",
+      "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks-dead",
+      "arn:aws:ssm:eu-central-1:123456789012:parameter/inference-engine/prod/webhooks/secret",
+      "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/prod-webhooks:*",
+    ])
+    error_message = "The function reaches jobs, queues or parameters of others."
+  }
+
+  assert {
+    condition = [
+      for role in sort(keys(output.json)) : role
+      if anytrue([for statement in jsondecode(output.json[role]).Statement : contains(flatten([statement.Action]), "ssm:PutParameter")])
+    ] == ["operator"]
+    error_message = "Others than operators make the secret."
+  }
+}
+
 run "a_key_of_ones_own_has_to_be_usable" {
   command = plan
 
@@ -168,7 +203,11 @@ run "a_key_of_ones_own_has_to_be_usable" {
   }
 
   assert {
-    condition     = alltrue([for document in values(output.json) : strcontains(document, "kms:Decrypt")])
+    condition = alltrue([
+      for document in values(output.json) : anytrue([
+        for statement in jsondecode(document).Statement : contains(flatten([statement.Action]), "kms:Decrypt") if statement.Effect == "Allow"
+      ])
+    ])
     error_message = "A role cannot use the key that its tables are encrypted with."
   }
 }

@@ -72,6 +72,17 @@ run "tables_pay_by_request_and_expire" {
   }
 }
 
+run "changes_of_jobs_can_be_followed" {
+  module {
+    source = "../modules/tables"
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.jobs.stream_enabled && aws_dynamodb_table.jobs.stream_view_type == "NEW_AND_OLD_IMAGES" && !coalesce(aws_dynamodb_table.registry.stream_enabled, false)
+    error_message = "The jobs table has a stream with both images, the registry none."
+  }
+}
+
 run "tables_under_a_key_of_ones_own" {
   module {
     source = "../modules/tables"

@@ -11,6 +11,9 @@ variables {
   oldest_job_age_seconds = 900
   max_tasks              = 8
   target_backlog_seconds = 60
+
+  gateway                  = { load_balancer = "app/prod-gateway/0a", target_group = "targetgroup/prod-gateway/0a", slow_seconds = 60 }
+  webhooks_dead_queue_name = "prod-webhooks-dead"
 }
 
 run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
@@ -32,6 +35,7 @@ run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
     condition = toset([for text in values(output.descriptions) : regex("#([a-z-]+)$", text)[0]]) == toset([
       "dead-letters", "dead-letters-failing", "dead-letter-queue-not-drained", "oldest-job-age", "unserved-labels", "failing-labels", "no-consumer",
       "backlog-metrics-missing", "lambda-errors", "throttled-tables", "at-maximum-capacity",
+      "gateway-errors", "gateway-unhealthy", "gateway-slow", "webhooks-dead",
     ])
     error_message = "The runbook has a section for each of these, and for no other."
   }
@@ -41,6 +45,8 @@ run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
       for alarm in concat(
         values(aws_cloudwatch_metric_alarm.single), values(aws_cloudwatch_metric_alarm.combined), values(aws_cloudwatch_metric_alarm.lambda_errors),
         values(aws_cloudwatch_metric_alarm.throttles), [aws_cloudwatch_metric_alarm.metrics_missing],
+        aws_cloudwatch_metric_alarm.gateway_errors, aws_cloudwatch_metric_alarm.gateway_unhealthy,
+        aws_cloudwatch_metric_alarm.gateway_slow, aws_cloudwatch_metric_alarm.webhooks_dead,
       ) : tolist(alarm.alarm_actions) == tolist(["arn:aws:sns:eu-central-1:123456789012:alarms"])
     ])
     error_message = "An alarm tells nobody."
@@ -123,6 +129,57 @@ run "thresholds" {
   }
 }
 
+run "the_gateway_is_watched" {
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    runbook_url = "runbook"
+  }
+
+  assert {
+    condition = {
+      for query in aws_cloudwatch_metric_alarm.gateway_errors[0].metric_query : query.id => query.expression if query.expression != null && query.expression != ""
+    } == { share = "IF(errors >= 5, 100 * errors / MAX([FILL(requests, 0), errors]), 0)", errors = "FILL(gateway, 0) + FILL(balancer, 0)" }
+    error_message = "Errors of the gateway and of the load balancer count, by the requests that there were."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.gateway_unhealthy[0].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.gateway_errors[0].treat_missing_data == "notBreaching"
+    error_message = "No task at all is a fault; no request is none."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.gateway_slow[0].extended_statistic == "p99" && aws_cloudwatch_metric_alarm.gateway_slow[0].threshold == 60
+    error_message = "The slowest hundredth counts."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.webhooks_dead[0].dimensions == tomap({ QueueName = "prod-webhooks-dead" })
+    error_message = "The alarm looks at another queue."
+  }
+}
+
+run "what_is_not_there_is_not_watched" {
+  command = plan
+
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    gateway                  = null
+    webhooks_dead_queue_name = null
+    runbook_url              = "runbook"
+  }
+
+  assert {
+    condition     = length([for name in keys(output.descriptions) : name if can(regex("gateway|webhooks", name))]) == 0
+    error_message = "An alarm about nothing would never be quiet."
+  }
+}
+
 run "a_topic_that_is_none" {
   command = plan
 
@@ -147,7 +204,8 @@ run "the_dashboard_shows_each_chart_in_a_place_of_its_own" {
     region                = "eu-central-1"
     placement_queue_names = ["prod-placement.fifo"]
     cluster_name          = "prod"
-    service_names         = ["prod-consumer"]
+    service_names         = ["prod-consumer", "prod-gateway"]
+    webhook_queue_names   = ["prod-webhooks", "prod-webhooks-dead"]
   }
 
   assert {
@@ -163,5 +221,24 @@ run "the_dashboard_shows_each_chart_in_a_place_of_its_own" {
   assert {
     condition     = contains(jsondecode(output.body).widgets[0].properties.metrics, ["InferenceEngine", "BacklogSecondsPerTask", "Deployment", "prod"])
     error_message = "The first chart is the backlog per task."
+  }
+}
+
+run "the_dashboard_shows_what_there_is" {
+  module {
+    source = "../modules/dashboard"
+  }
+
+  variables {
+    region                = "eu-central-1"
+    placement_queue_names = ["prod-placement.fifo"]
+    cluster_name          = "prod"
+    service_names         = ["prod-consumer"]
+    gateway               = null
+  }
+
+  assert {
+    condition     = !strcontains(output.body, "AWS/ApplicationELB") && !strcontains(output.body, "ebhooks")
+    error_message = "There are charts of a gateway or of webhooks, and neither of them."
   }
 }

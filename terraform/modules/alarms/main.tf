@@ -96,6 +96,8 @@ locals {
     }
   }
 
+  gateway_errors_percent = 5
+
   throttles = {
     for pair in setproduct(var.table_names, ["ReadThrottleEvents", "WriteThrottleEvents"]) :
     "${pair[0]}-${pair[1]}" => { table = pair[0], metric = pair[1] }
@@ -224,6 +226,143 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   # DynamoDB tells only of throttles that happened.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}
+
+################################################################################
+# Gateway and webhooks, where there are any
+################################################################################
+
+resource "aws_cloudwatch_metric_alarm" "gateway_errors" {
+  count = var.gateway == null ? 0 : 1
+
+  alarm_name          = "${var.prefix}-gateway-errors"
+  alarm_description   = "Of the gateway's answers, more than ${local.gateway_errors_percent} % have been errors of a server (5xx), in 5 of 10 minutes. Runbook: ${var.runbook_url}#gateway-errors"
+  evaluation_periods  = 10
+  datapoints_to_alarm = 5
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = local.gateway_errors_percent
+  # Without requests there is nothing to count.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  # Requests that find no task are no requests for the load balancer, but they are errors. A single one among few is no alarm.
+  metric_query {
+    id          = "share"
+    expression  = "IF(errors >= 5, 100 * errors / MAX([FILL(requests, 0), errors]), 0)"
+    label       = "errors of 100 requests"
+    return_data = true
+  }
+
+  metric_query {
+    id         = "errors"
+    expression = "FILL(gateway, 0) + FILL(balancer, 0)"
+    label      = "errors"
+  }
+
+  dynamic "metric_query" {
+    for_each = {
+      requests = "RequestCount"
+      gateway  = "HTTPCode_Target_5XX_Count"
+      balancer = "HTTPCode_ELB_5XX_Count"
+    }
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value
+        dimensions  = { LoadBalancer = var.gateway.load_balancer }
+        stat        = "Sum"
+        period      = 60
+      }
+    }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "gateway_unhealthy" {
+  count = var.gateway == null ? 0 : 1
+
+  alarm_name          = "${var.prefix}-gateway-unhealthy"
+  alarm_description   = "For 5 minutes tasks of the gateway have been unhealthy, or there has been none. Runbook: ${var.runbook_url}#gateway-unhealthy"
+  evaluation_periods  = 5
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  # A target group without targets is silent.
+  treat_missing_data = "breaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  metric_query {
+    id          = "wrong"
+    expression  = "IF(unhealthy > 0 OR healthy < 1, 1, 0)"
+    label       = "gateway-unhealthy"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { unhealthy = "UnHealthyHostCount", healthy = "HealthyHostCount" }
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value
+        dimensions  = { LoadBalancer = var.gateway.load_balancer, TargetGroup = var.gateway.target_group }
+        # Of what the load balancer's nodes see, each from its zone, the best: what none of them reaches is gone.
+        stat   = metric_query.key == "healthy" ? "Maximum" : "Minimum"
+        period = 60
+      }
+    }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "gateway_slow" {
+  count = var.gateway == null ? 0 : 1
+
+  alarm_name          = "${var.prefix}-gateway-slow"
+  alarm_description   = "One of a hundred answers of the gateway has taken more than ${var.gateway.slow_seconds} seconds, in 10 of 15 minutes. Runbook: ${var.runbook_url}#gateway-slow"
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "TargetResponseTime"
+  dimensions          = { LoadBalancer = var.gateway.load_balancer, TargetGroup = var.gateway.target_group }
+  extended_statistic  = "p99"
+  period              = 60
+  evaluation_periods  = 15
+  datapoints_to_alarm = 10
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.gateway.slow_seconds
+  # Of a few requests one is not one of a hundred.
+  evaluate_low_sample_count_percentiles = "ignore"
+  treat_missing_data                    = "notBreaching"
+  alarm_actions                         = var.topic_arns
+  ok_actions                            = var.topic_arns
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "webhooks_dead" {
+  count = var.webhooks_dead_queue_name == null ? 0 : 1
+
+  alarm_name          = "${var.prefix}-webhooks-dead"
+  alarm_description   = "Callers were not told of the end of their jobs: deliveries were given up. Runbook: ${var.runbook_url}#webhooks-dead"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = var.webhooks_dead_queue_name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  # SQS is silent about a queue that nobody has used for six hours.
   treat_missing_data = "notBreaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns

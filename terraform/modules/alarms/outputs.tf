@@ -5,6 +5,10 @@ locals {
     [aws_cloudwatch_metric_alarm.metrics_missing],
     values(aws_cloudwatch_metric_alarm.lambda_errors),
     values(aws_cloudwatch_metric_alarm.throttles),
+    aws_cloudwatch_metric_alarm.gateway_errors,
+    aws_cloudwatch_metric_alarm.gateway_unhealthy,
+    aws_cloudwatch_metric_alarm.gateway_slow,
+    aws_cloudwatch_metric_alarm.webhooks_dead,
   )
 }
 

@@ -27,6 +27,22 @@ variable "function_names" {
   type        = set(string)
 }
 
+variable "gateway" {
+  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (the p99 of its answers that is too much); null for none."
+  type = object({
+    load_balancer = string
+    target_group  = string
+    slow_seconds  = number
+  })
+  default = null
+}
+
+variable "webhooks_dead_queue_name" {
+  description = "Name of the queue of webhooks that were given up; null for none."
+  type        = string
+  default     = null
+}
+
 ################################################################################
 # Thresholds
 ################################################################################

@@ -8,7 +8,7 @@ locals {
     ] : name => [var.metric_namespace, name, "Deployment", var.prefix]
   }
   waiting = {
-    for name in concat([var.dead_letter_queue_name], var.placement_queue_names) :
+    for name in concat([var.dead_letter_queue_name], var.placement_queue_names, var.webhook_queue_names) :
     name => ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]
   }
   functions = [
@@ -23,8 +23,47 @@ locals {
     ["AWS/ECS", pair[1], "ClusterName", var.cluster_name, "ServiceName", pair[0]]
   ]
 
+  balancer = {
+    for name in [
+      "RequestCount", "HTTPCode_Target_2XX_Count", "HTTPCode_Target_4XX_Count", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count",
+    ] : name => ["AWS/ApplicationELB", name, "LoadBalancer", try(var.gateway.load_balancer, "")]
+  }
+  targets = {
+    for name in ["TargetResponseTime", "HealthyHostCount", "UnHealthyHostCount"] : name => [
+      "AWS/ApplicationELB", name, "TargetGroup", try(var.gateway.target_group, ""), "LoadBalancer", try(var.gateway.load_balancer, ""),
+    ]
+  }
+
   # One chart each: statistic, metrics, and lines to compare them with.
-  charts = [
+  gateway_charts = [
+    { title = "Gateway: requests and answers", stat = "Sum", metrics = values(local.balancer), lines = {} },
+    {
+      title   = "Gateway: slowest hundredth of the answers (seconds)"
+      stat    = "p99"
+      metrics = [local.targets["TargetResponseTime"]]
+      lines   = { alarm = try(var.gateway.slow_seconds, 0) }
+    },
+    {
+      title   = "Gateway: tasks that the load balancer finds healthy"
+      stat    = "Average"
+      metrics = [local.targets["HealthyHostCount"], local.targets["UnHealthyHostCount"]]
+      lines   = {}
+    },
+  ]
+  webhook_charts = [
+    {
+      title   = "Webhooks that wait, and that were given up"
+      stat    = "Maximum"
+      metrics = [for name in var.webhook_queue_names : local.waiting[name]]
+      lines   = {}
+    },
+  ]
+  charts = concat(
+    local.main_charts,
+    [for chart in local.gateway_charts : chart if var.gateway != null],
+    [for chart in local.webhook_charts : chart if length(var.webhook_queue_names) > 0],
+  )
+  main_charts = [
     {
       title   = "Backlog per task (seconds)"
       stat    = "Average"

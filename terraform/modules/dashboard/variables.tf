@@ -47,6 +47,22 @@ variable "service_names" {
   type        = list(string)
 }
 
+variable "gateway" {
+  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (a line); null for none."
+  type = object({
+    load_balancer = string
+    target_group  = string
+    slow_seconds  = number
+  })
+  default = null
+}
+
+variable "webhook_queue_names" {
+  description = "Names of the queues of webhooks; none where there are no webhooks."
+  type        = list(string)
+  default     = []
+}
+
 ################################################################################
 # Lines
 ################################################################################

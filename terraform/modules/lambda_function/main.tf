@@ -1,3 +1,5 @@
+data "aws_partition" "current" {}
+
 ################################################################################
 # Role
 ################################################################################
@@ -27,6 +29,14 @@ resource "aws_iam_role_policy_attachment" "this" {
   policy_arn = var.policy_arn
 }
 
+# Lambda makes a network interface in each subnet with the function's own role.
+resource "aws_iam_role_policy_attachment" "vpc" {
+  count = var.network == null ? 0 : 1
+
+  role       = aws_iam_role.this.name
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+}
+
 ################################################################################
 # Function
 ################################################################################
@@ -42,8 +52,8 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_50:X-Ray would need permissions on all resources; the function logs what it does
-  #checkov:skip=CKV_AWS_116:The schedule or the queue brings the work again after a failure
-  #checkov:skip=CKV_AWS_117:It calls AWS's own APIs alone and nothing inside a VPC
+  #checkov:skip=CKV_AWS_116:The schedule, the queue or the stream brings the work again after a failure
+  #checkov:skip=CKV_AWS_117:Most functions call AWS's own APIs alone; webhooks may run in a VPC
   #checkov:skip=CKV_AWS_173:The environment holds names and numbers, no secrets
   #checkov:skip=CKV_AWS_272:The zip comes from this repository and is built reproducibly
   function_name    = var.name
@@ -63,9 +73,19 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
 
+  dynamic "vpc_config" {
+    for_each = var.network == null ? [] : [var.network]
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
   tags = var.tags
 
-  depends_on = [aws_iam_role_policy_attachment.this, aws_cloudwatch_log_group.this]
+  depends_on = [
+    aws_iam_role_policy_attachment.this, aws_iam_role_policy_attachment.vpc, aws_cloudwatch_log_group.this,
+  ]
 }
 
 ################################################################################
@@ -121,6 +141,35 @@ resource "aws_lambda_event_source_mapping" "queue" {
   function_name           = aws_lambda_function.this.arn
   batch_size              = var.queue.batch_size
   function_response_types = ["ReportBatchItemFailures"]
+
+  tags = var.tags
+}
+
+# Until a shard's oldest batch is dealt with, nothing after it is read: hence the bounds on tries and age, and the queue that is
+# told of what was given up.
+resource "aws_lambda_event_source_mapping" "stream" {
+  count = var.stream == null ? 0 : 1
+
+  event_source_arn               = var.stream.arn
+  function_name                  = aws_lambda_function.this.arn
+  starting_position              = "LATEST"
+  batch_size                     = var.stream.batch_size
+  bisect_batch_on_function_error = true
+  maximum_retry_attempts         = var.stream.max_attempts
+  maximum_record_age_in_seconds  = var.stream.max_age_seconds
+  function_response_types        = ["ReportBatchItemFailures"]
+
+  filter_criteria {
+    filter {
+      pattern = var.stream.pattern
+    }
+  }
+
+  destination_config {
+    on_failure {
+      destination_arn = var.stream.failures_queue_arn
+    }
+  }
 
   tags = var.tags
 }

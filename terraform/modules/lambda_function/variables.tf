@@ -115,6 +115,51 @@ variable "queue" {
   }
 }
 
+variable "stream" {
+  description = <<-EOT
+    A DynamoDB stream that the function reads, from the moment on that it is there; null for none:
+    arn, pattern (which records it is given, an event pattern as JSON), failures_queue_arn (a queue that is told of records that were
+    given up), batch_size, max_attempts and max_age_seconds (after which records are given up).
+  EOT
+  type = object({
+    arn                = string
+    pattern            = string
+    failures_queue_arn = string
+    batch_size         = optional(number, 100)
+    max_attempts       = optional(number, 10)
+    max_age_seconds    = optional(number, 3600)
+  })
+  default = null
+
+  validation {
+    condition     = var.stream == null ? true : var.stream.batch_size >= 1 && var.stream.batch_size <= 1000
+    error_message = "stream.batch_size must be 1 to 1000."
+  }
+
+  validation {
+    condition     = var.stream == null ? true : var.stream.max_age_seconds >= 60 && var.stream.max_age_seconds <= 86400
+    error_message = "stream.max_age_seconds must be 60 to 86400: DynamoDB keeps the records of a stream for a day."
+  }
+}
+
+################################################################################
+# Network
+################################################################################
+
+variable "network" {
+  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.network == null ? true : length(var.network.subnet_ids) > 0 && length(var.network.security_group_ids) > 0
+    error_message = "network needs at least one subnet and one security group."
+  }
+}
+
 ################################################################################
 # Rights, logs, tags
 ################################################################################

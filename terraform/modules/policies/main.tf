@@ -12,6 +12,13 @@ locals {
     "arn:${var.partition}:ssm:${local.account_arn}:parameter/${local.parameter_path}/*",
   ]
 
+  secret_parameter_arn = "arn:${var.partition}:ssm:${local.account_arn}:parameter/${local.parameter_path}/webhooks/secret"
+  # Standard queues, of which the others' pattern knows nothing.
+  webhook_queue_arns = {
+    deliveries = "arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-webhooks"
+    dead       = "arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-webhooks-dead"
+  }
+
   create_queue = var.auto_create_queues ? ["sqs:CreateQueue"] : []
   post         = concat(["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"], local.create_queue)
   receive      = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
@@ -20,19 +27,25 @@ locals {
   ]
   job_records = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:BatchGetItem"]
 
-  documents = {
-    producer        = data.aws_iam_policy_document.producer.json
-    consumer        = data.aws_iam_policy_document.consumer.json
-    operator        = data.aws_iam_policy_document.operator.json
-    backlog-metrics = data.aws_iam_policy_document.backlog_metrics.json
-    dead-letters    = data.aws_iam_policy_document.dead_letters.json
-  }
+  documents = merge(
+    {
+      producer        = data.aws_iam_policy_document.producer.json
+      gateway         = data.aws_iam_policy_document.gateway.json
+      consumer        = data.aws_iam_policy_document.consumer.json
+      operator        = data.aws_iam_policy_document.operator.json
+      backlog-metrics = data.aws_iam_policy_document.backlog_metrics.json
+      dead-letters    = data.aws_iam_policy_document.dead_letters.json
+    },
+    var.webhooks ? { webhooks = data.aws_iam_policy_document.webhooks.json } : {},
+  )
   descriptions = {
     producer        = "Posts jobs and reads their results"
+    gateway         = "Posts jobs of HTTP callers, whose keys it reads, and answers them"
     consumer        = "Takes jobs, loads models and writes results"
-    operator        = "Runs the commands dlq, labels and consumers of inference-engine"
+    operator        = "Runs the commands dlq, labels, consumers, keys and webhooks of inference-engine"
     backlog-metrics = "Measures the backlog and publishes it"
     dead-letters    = "Turns dead letters into results"
+    webhooks        = "Tells callers of the end of their jobs"
   }
 }
 
@@ -127,6 +140,29 @@ data "aws_iam_policy_document" "producer" {
     actions   = ["ssm:GetParametersByPath"]
     resources = local.parameter_arns
   }
+
+  # Who reads a path reads all below it (Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM
+  # policies"). Whoever could decrypt this one could sign webhooks.
+  statement {
+    sid       = "NoWebhookSecret"
+    effect    = "Deny"
+    actions   = ["kms:Decrypt"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:EncryptionContext:PARAMETER_ARN"
+      values   = [local.secret_parameter_arn]
+    }
+  }
+}
+
+################################################################################
+# Gateway: a producer that knows its callers by their keys, and what models take
+################################################################################
+
+data "aws_iam_policy_document" "gateway" {
+  source_policy_documents = [data.aws_iam_policy_document.producer.json]
 }
 
 ################################################################################
@@ -190,6 +226,12 @@ data "aws_iam_policy_document" "operator" {
     sid       = "ReadParameters"
     actions   = ["ssm:GetParametersByPath"]
     resources = local.parameter_arns
+  }
+
+  statement {
+    sid       = "MakeWebhookSecret"
+    actions   = ["ssm:GetParameter", "ssm:PutParameter"]
+    resources = [local.secret_parameter_arn]
   }
 }
 
@@ -285,9 +327,54 @@ data "aws_iam_policy_document" "dead_letters" {
   }
 }
 
+data "aws_iam_policy_document" "webhooks" {
+  # A table that is made anew has a stream of another name.
+  statement {
+    sid = "ReadStream"
+    actions = [
+      "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+    ]
+    resources = ["${var.jobs_table_arn}/stream/*"]
+  }
+
+  statement {
+    sid       = "Deliver"
+    actions   = concat(local.receive, ["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"])
+    resources = [local.webhook_queue_arns.deliveries]
+  }
+
+  # Lambda itself tells there of what it gave up of the stream.
+  statement {
+    sid       = "GiveUp"
+    actions   = ["sqs:SendMessage"]
+    resources = [local.webhook_queue_arns.dead]
+  }
+
+  statement {
+    sid       = "ReadSecret"
+    actions   = ["ssm:GetParameter"]
+    resources = [local.secret_parameter_arn]
+  }
+
+  statement {
+    sid       = "Log"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [local.log_group_arns["webhooks"]]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    content {
+      sid       = "Key"
+      actions   = ["kms:Decrypt", "kms:DescribeKey"]
+      resources = [statement.value]
+    }
+  }
+}
+
 locals {
   log_group_arns = {
-    for name in ["backlog-metrics", "dead-letters"] :
+    for name in ["backlog-metrics", "dead-letters", "webhooks"] :
     name => "arn:${var.partition}:logs:${local.account_arn}:log-group:/aws/lambda/${var.prefix}-${name}:*"
   }
 }

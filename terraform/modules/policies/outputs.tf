@@ -1,5 +1,5 @@
 output "arns" {
-  description = "ARNs of the policies by role: producer, consumer, operator, backlog-metrics, dead-letters."
+  description = "ARNs of the policies by role: producer, gateway, consumer, operator, backlog-metrics, dead-letters, and webhooks where there are any."
   value       = { for role, policy in aws_iam_policy.this : role => policy.arn }
 }
 

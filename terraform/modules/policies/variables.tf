@@ -117,6 +117,12 @@ variable "auto_create_queues" {
   default     = true
 }
 
+variable "webhooks" {
+  description = "Whether there is a policy for the webhooks function."
+  type        = bool
+  default     = false
+}
+
 variable "kms_key_arn" {
   description = "KMS key of tables and payloads, which all roles then have to use; null if there is none."
   type        = string

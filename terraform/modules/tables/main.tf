@@ -13,6 +13,10 @@ resource "aws_dynamodb_table" "jobs" {
     type = "S"
   }
 
+  # It costs nothing while nobody reads it; the webhooks function does, where there is one.
+  stream_enabled   = true
+  stream_view_type = "NEW_AND_OLD_IMAGES"
+
   ttl {
     attribute_name = "expires_at"
     enabled        = true

@@ -1,6 +1,10 @@
 output "jobs" {
-  description = "The table of job records: name and arn."
-  value       = { name = aws_dynamodb_table.jobs.name, arn = aws_dynamodb_table.jobs.arn }
+  description = "The table of job records: name, arn, and stream_arn of the stream of its changes."
+  value = {
+    name       = aws_dynamodb_table.jobs.name
+    arn        = aws_dynamodb_table.jobs.arn
+    stream_arn = aws_dynamodb_table.jobs.stream_arn
+  }
 }
 
 output "registry" {

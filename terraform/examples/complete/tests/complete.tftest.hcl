@@ -38,12 +38,14 @@ run "inputs_of_the_stack_are_passed_on" {
   command = plan
 
   variables {
-    zones         = ["b"]
+    zones         = ["b", "d"]
     ecs_endpoints = true
     compute       = { fargate_base = 0, fargate_weight = 0 }
     consumer      = { image_tag = "2", max_labels = 7 }
     triton        = { image = "triton:1" }
     scaling       = { min_capacity = 1, max_capacity = 3 }
+    gateway       = { enabled = true, plain_http = true, allowed_cidr_blocks = ["10.20.0.0/16"], image = "gateway:1" }
+    webhooks      = { enabled = true }
   }
 
   assert {
@@ -62,7 +64,12 @@ run "inputs_of_the_stack_are_passed_on" {
   }
 
   assert {
-    condition     = aws_subnet.private[*].availability_zone == ["eu-central-1b"] && contains(keys(output.endpoints.vpc_endpoints), "ecs-agent")
+    condition     = aws_subnet.private[*].availability_zone == ["eu-central-1b", "eu-central-1d"] && contains(keys(output.endpoints.vpc_endpoints), "ecs-agent")
     error_message = "Zones and endpoints are others than asked for."
+  }
+
+  assert {
+    condition     = output.inference_pipeline.gateway.container.image == "gateway:1" && output.inference_pipeline.webhooks.secret_parameter == "/inference-engine/example/webhooks/secret"
+    error_message = "Gateway and webhooks are others than asked for."
   }
 }

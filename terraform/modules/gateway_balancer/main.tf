@@ -1,0 +1,171 @@
+locals {
+  # A load balancer's name has 32 characters at most, without '_'.
+  plain_name = trim(lower(replace(var.name, "_", "-")), "-")
+  short_name = (
+    length(local.plain_name) <= 32
+    ? local.plain_name
+    : "${trim(substr(local.plain_name, 0, 23), "-")}-${substr(sha256(local.plain_name), 0, 8)}"
+  )
+
+  # Not by certificate_arn, which may be known only once the certificate is made.
+  secure = !var.plain_http
+  port   = local.secure ? 443 : 80
+  # The second one only tells callers to come to the first.
+  ports = local.secure ? { https = 443, redirect = 80 } : { http = 80 }
+
+  ways_in = {
+    for pair in setproduct(keys(local.ports), var.allowed_cidr_blocks) :
+    "${pair[0]} ${pair[1]}" => { port = local.ports[pair[0]], cidr = pair[1] }
+  }
+}
+
+################################################################################
+# Network: callers come in, and requests go on to the tasks
+################################################################################
+
+resource "aws_security_group" "this" {
+  name        = "${var.name}-balancer"
+  description = "Load balancer of ${var.name}: callers in, the gateway's tasks out"
+  vpc_id      = var.vpc_id
+
+  tags = merge(var.tags, { Name = "${var.name}-balancer" })
+}
+
+resource "aws_vpc_security_group_ingress_rule" "callers" {
+  for_each = local.ways_in
+
+  security_group_id = aws_security_group.this.id
+  description       = "Callers from ${each.value.cidr}"
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+  cidr_ipv4         = each.value.cidr
+
+  tags = var.tags
+}
+
+resource "aws_vpc_security_group_egress_rule" "tasks" {
+  security_group_id            = aws_security_group.this.id
+  description                  = "Requests to the gateway's tasks"
+  ip_protocol                  = "tcp"
+  from_port                    = var.task_port
+  to_port                      = var.task_port
+  referenced_security_group_id = var.task_security_group_id
+
+  tags = var.tags
+}
+
+resource "aws_vpc_security_group_ingress_rule" "tasks" {
+  security_group_id            = var.task_security_group_id
+  description                  = "Requests from the load balancer"
+  ip_protocol                  = "tcp"
+  from_port                    = var.task_port
+  to_port                      = var.task_port
+  referenced_security_group_id = aws_security_group.this.id
+
+  tags = var.tags
+}
+
+################################################################################
+# Load balancer
+################################################################################
+
+resource "aws_lb" "this" {
+  name               = local.short_name
+  load_balancer_type = "application"
+  internal           = var.internal
+  subnets            = var.subnet_ids
+  security_groups    = [aws_security_group.this.id]
+
+  # Callers wait for results: a connection without a byte is not a dead one until the gateway itself has given up.
+  idle_timeout               = var.idle_timeout_seconds
+  drop_invalid_header_fields = true
+  desync_mitigation_mode     = "defensive"
+  enable_deletion_protection = var.deletion_protection
+
+  dynamic "access_logs" {
+    for_each = var.access_logs == null ? [] : [var.access_logs]
+    content {
+      enabled = true
+      bucket  = access_logs.value.bucket
+      prefix  = access_logs.value.prefix
+    }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_lb_target_group" "this" {
+  name                 = local.short_name
+  vpc_id               = var.vpc_id
+  target_type          = "ip"
+  protocol             = "HTTP"
+  port                 = var.task_port
+  deregistration_delay = var.deregistration_delay_seconds
+  # Calls last from milliseconds to minutes: taking turns would pile them up on some task.
+  load_balancing_algorithm_type = "least_outstanding_requests"
+
+  health_check {
+    path                = "/v2/health/ready"
+    matcher             = "200"
+    interval            = 10
+    timeout             = 5
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+
+  tags = var.tags
+}
+
+resource "aws_lb_listener" "requests" {
+  load_balancer_arn = aws_lb.this.arn
+  port              = local.port
+  protocol          = local.secure ? "HTTPS" : "HTTP"
+  ssl_policy        = local.secure ? "ELBSecurityPolicy-TLS13-1-2-2021-06" : null
+  certificate_arn   = local.secure ? var.certificate_arn : null
+
+  default_action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this.arn
+  }
+
+  tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = local.secure ? var.certificate_arn != null : var.internal
+      error_message = "HTTPS needs certificate_arn; plain_http is for internal load balancers alone: keys of callers would travel in the open."
+    }
+  }
+}
+
+resource "aws_lb_listener" "redirect" {
+  count = local.secure ? 1 : 0
+
+  load_balancer_arn = aws_lb.this.arn
+  port              = 80
+  protocol          = "HTTP"
+
+  default_action {
+    type = "redirect"
+
+    redirect {
+      protocol    = "HTTPS"
+      port        = "443"
+      status_code = "HTTP_301"
+    }
+  }
+
+  tags = var.tags
+}
+
+################################################################################
+# Firewall, by choice
+################################################################################
+
+resource "aws_wafv2_web_acl_association" "this" {
+  count = var.web_acl == null ? 0 : 1
+
+  resource_arn = aws_lb.this.arn
+  web_acl_arn  = var.web_acl.arn
+}

@@ -1,0 +1,77 @@
+locals {
+  name             = "${var.prefix}-webhooks"
+  secret_parameter = "${var.parameter_path}/webhooks/secret"
+
+  timeout_seconds = 60
+  # Six times the timeout of the function that reads it (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+  visibility_seconds = 6 * local.timeout_seconds
+  # What could not be delivered comes again after a while that grows, ten times in all.
+  max_receives           = 10
+  retention_seconds      = 4 * 24 * 3600
+  dead_retention_seconds = 14 * 24 * 3600
+}
+
+################################################################################
+# Deliveries, and those that were given up
+################################################################################
+
+resource "aws_sqs_queue" "dead" {
+  name                      = "${local.name}-dead"
+  sqs_managed_sse_enabled   = true
+  max_message_size          = var.message_max_bytes
+  message_retention_seconds = local.dead_retention_seconds
+
+  tags = var.tags
+}
+
+resource "aws_sqs_queue" "deliveries" {
+  name                       = local.name
+  sqs_managed_sse_enabled    = true
+  max_message_size           = var.message_max_bytes
+  message_retention_seconds  = local.retention_seconds
+  visibility_timeout_seconds = local.visibility_seconds
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    maxReceiveCount     = local.max_receives
+  })
+
+  tags = var.tags
+}
+
+################################################################################
+# Function: it puts on what the jobs table's stream tells, and delivers it
+################################################################################
+
+module "function" {
+  source = "../lambda_function"
+
+  name            = local.name
+  description     = "Tells callers of the end of their jobs, by signed requests to their callback URLs"
+  zip_path        = var.zip_path
+  runtime         = var.runtime
+  architecture    = var.architecture
+  memory_mb       = 256
+  timeout_seconds = local.timeout_seconds
+  network         = var.network
+
+  queue = { arn = aws_sqs_queue.deliveries.arn }
+  stream = {
+    arn                = var.jobs_stream_arn
+    failures_queue_arn = aws_sqs_queue.dead.arn
+    # Jobs without a callback URL, nearly all of them, cost no run.
+    pattern = jsonencode({ dynamodb = { NewImage = { callback_url = { S = [{ exists = true }] } } } })
+  }
+
+  # Which secret, not the secret itself: nothing here may bring that into Terraform's state.
+  environment = merge(var.environment, {
+    INFERENCE_ENGINE_WEBHOOKS_SECRET_PARAMETER = local.secret_parameter
+    INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE    = tostring(var.allow_private)
+    INFERENCE_ENGINE_WEBHOOKS_TIMEOUT_SECONDS  = tostring(var.request_timeout_seconds)
+  })
+
+  policy_arn         = var.policy_arn
+  log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
+  tags               = var.tags
+}
