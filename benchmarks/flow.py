@@ -79,7 +79,7 @@ def _enter(flow: FlowController, number: int) -> None:
     flow.enqueue(
         f"label-{number % LABELS}",
         priority=number // FLOWS % BANDS,
-        flow=f"flow-{number % FLOWS}",
+        path=("", f"flow-{number % FLOWS}"),
         size_bytes=1000,
         seconds=300 + number % 97,
     )

@@ -4,6 +4,8 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from inference_engine import Settings
+from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.settings import WebhookSettings
 
 project = "inference-engine"
 author = "the inference-engine authors"
@@ -19,9 +21,15 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # What only an extra installs need not be here to read signatures.
 autodoc_mock_imports = [
-    "aioboto3", "aiohttp", "grpc", "numpy", "onnx", "onnxruntime", "prometheus_client", "rich", "safetensors",
+    "aioboto3", "aiohttp", "fastapi", "grpc", "numpy", "onnx", "onnxruntime", "prometheus_client", "rich", "safetensors",
     "tokenizers", "tritonclient",
 ]  # fmt: skip
+
+SETTINGS = {
+    "inference_engine.Settings": Settings,
+    "inference_engine.settings.WebhookSettings": WebhookSettings,
+    "inference_engine.gateway.settings.GatewaySettings": GatewaySettings,
+}
 
 html_theme = "furo"
 html_title = "inference-engine"
@@ -29,7 +37,8 @@ html_title = "inference-engine"
 
 def describe(_app: Any, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Write what reStructuredText would not get from the code: a drawn tree as it is drawn, settings with their meaning."""
-    field = Settings.model_fields.get(name.removeprefix("inference_engine.Settings."))
+    owner, _, attribute = name.rpartition(".")
+    field = SETTINGS[owner].model_fields.get(attribute) if owner in SETTINGS else None
     if name == "inference_engine.errors" and what == "module":
         lines[:] = ["::", "", *(f"   {line}" for line in lines), ""]
     elif what == "attribute" and field is not None:
@@ -39,3 +48,7 @@ def describe(_app: Any, what: str, name: str, _object: Any, _options: Any, lines
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", describe)
+
+
+# Commands over several lines, which the lexer of console sessions does not know; it shows them all the same.
+suppress_warnings = ["misc.highlighting_failure"]

@@ -12,6 +12,7 @@ import binascii
 import hmac
 import json
 import random
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,9 @@ EVENTS = {
     ResultStatus.CANCELLED: "job.cancelled",
     ResultStatus.EXPIRED: "job.expired",
 }
+
+#: Seconds since 1970 have ten digits for the next centuries.
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -275,7 +279,7 @@ def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float |
     """
     found = {name.lower(): value for name, value in headers.items()}
     delivery_id, timestamp = found.get("webhook-id", ""), found.get("webhook-timestamp", "")
-    if not delivery_id or not timestamp.isdecimal():
+    if not delivery_id or not _TIMESTAMP.fullmatch(timestamp):
         raise CallbackError("the delivery has no webhook-id, or no webhook-timestamp in seconds")
     if abs((time.time() if now is None else now) - int(timestamp)) > TOLERANCE_SECONDS:
         raise CallbackError(f"the delivery was signed more than {TOLERANCE_SECONDS} s ago, or this clock is wrong")

@@ -49,6 +49,10 @@ class InvalidLabelError(LabelError):
 class UnknownLabelError(LabelError):
     """No queue and no model has that label."""
 
+    def __init__(self, message: str | None = None, *, label: str = "") -> None:
+        super().__init__(message)
+        self.label = label
+
 
 class PayloadError(InferenceEngineError, ValueError):
     """A body or a result cannot travel."""

@@ -14,7 +14,11 @@ LogFormat = Literal["text", "json"]
 #: What every record has of its own; everything else was given by `extra`.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 #: These say at INFO what only their own developers want to know.
-_TALKATIVE = ("botocore", "aiobotocore", "boto3", "urllib3", "aiohttp.access", "asyncio")
+_TALKATIVE = ("botocore", "aiobotocore", "boto3", "urllib3", "aiohttp.access", "asyncio", "uvicorn")
+
+
+#: Control characters and line separators, as they are written: what was logged of a caller must not look like other lines.
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people, with what `extra` holds at its end as `name=value`."""
+    """A line for people, with what `extra` holds at its end as `name=value`; control characters are escaped."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -46,7 +50,7 @@ class TextFormatter(logging.Formatter):
         """The line without an exception, which follows on lines of its own."""
         extra = " ".join(f"{name}={value}" for name, value in extra_of(record).items())
         line = super().formatMessage(record)
-        return f"{line} [{extra}]" if extra else line
+        return (f"{line} [{extra}]" if extra else line).translate(_ESCAPES)
 
 
 def extra_of(record: logging.LogRecord) -> Mapping[str, Any]:

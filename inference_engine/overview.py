@@ -142,6 +142,7 @@ class Overview(_Row):
     totals: Totals
     labels: tuple[LabelRow, ...]
     consumers: tuple[ConsumerRow, ...]
+    unread: tuple[str, ...] = Field((), description="labels whose queue did not answer: nothing is known of their jobs")
 
     @classmethod
     def of(
@@ -152,6 +153,7 @@ class Overview(_Row):
         *,
         now: float,
         before: Overview | None = None,
+        unread: tuple[str, ...] = (),
     ) -> Overview:
         """The overview of what was read; rates are null without the overview of an earlier reading."""
         known = {row.consumer_id: row for row in before.consumers} if before else {}
@@ -176,7 +178,7 @@ class Overview(_Row):
             )
             for work in works
         )
-        return cls(at=now, totals=_totals(rows, consumers), labels=rows, consumers=consumers)
+        return cls(at=now, totals=_totals(rows, consumers), labels=rows, consumers=consumers, unread=unread)
 
 
 def _consumer(view: ConsumerView, before: ConsumerRow | None, now: float) -> ConsumerRow:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from . import codec
@@ -11,11 +13,15 @@ from .errors import DecodeError, NotProvisionedError
 
 #: Larger texts are encoded and decoded on a thread, so that the loop's other jobs go on.
 THREAD_ABOVE_BYTES = 1_000_000
+#: What an element of a list or a mapping counts for, besides the text in it: the digits of a number, and a comma.
+ELEMENT_BYTES = 16
+#: Types of which an element is no more than that.
+_COUNTED = frozenset({int, float, bool, type(None)})
 
 
 async def pack(blobs: Blobs, kind: str, value: Any, inline_max_bytes: int) -> tuple[str | None, str | None]:
     """`(text, None)` when it fits, `(None, reference)` when it went to S3. Raises EncodeError or PayloadTooLargeError."""
-    text = await asyncio.to_thread(codec.encode, value) if _large(value) else codec.encode(value)
+    text = await asyncio.to_thread(codec.encode, value) if exceeds(value, THREAD_ABOVE_BYTES) else codec.encode(value)
     if len(text) <= inline_max_bytes:
         return text, None
     return None, await blobs.put(kind, text)
@@ -35,14 +41,34 @@ async def unpack(blobs: Blobs, text: str | None, reference: str | None) -> Any:
     return codec.decode(text)
 
 
-def _large(value: Any) -> bool:
-    """Whether a value, or one of a mapping's, is an array or a string worth a thread."""
-    parts = value.values() if isinstance(value, dict) else (value,)
-    return any(_size(part) > THREAD_ABOVE_BYTES for part in parts)
+def exceeds(value: Any, size_bytes: int) -> bool:
+    """Whether a value is of more than about so many bytes as text; looks at no more of it than tells that."""
+    found, rest = 0, [value]
+    for item in rest:
+        if type(item) in _COUNTED:
+            continue
+        if isinstance(item, str | bytes | bytearray):
+            found += len(item)
+        elif isinstance(item, list | tuple | dict):
+            found += ELEMENT_BYTES * len(item)
+        else:
+            found += _nbytes(item)
+        if found > size_bytes:
+            return True
+        rest.extend(_parts(item))
+    return False
 
 
-def _size(value: Any) -> int:
-    size = getattr(value, "nbytes", None)
-    if size is None and isinstance(value, str | bytes):
-        size = len(value)
+def _nbytes(value: Any) -> int:
+    """The bytes of an array; 0 for anything else."""
+    size = getattr(value, "nbytes", 0)
     return size if isinstance(size, int) else 0
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What has a size of its own in a value: elements of lists and of arrays of objects, keys and values of mappings."""
+    if isinstance(value, dict):
+        return itertools.chain(value, value.values())
+    if isinstance(value, list | tuple):
+        return value
+    return value.flat if getattr(getattr(value, "dtype", None), "kind", "") == "O" else ()

@@ -112,7 +112,7 @@ class Settings(BaseSettings):
 
 
 class WebhookSettings(BaseSettings):
-    """How callbacks are delivered; environment variables INFERENCE_ENGINE_WEBHOOKS_…
+    """How callbacks are delivered. A setting `secret` is the environment variable `INFERENCE_ENGINE_WEBHOOKS_SECRET`.
 
     A producer needs to know of `allow_private` only. Raises SettingsError as Settings does.
     """

@@ -36,13 +36,17 @@ RING_AGAIN_MAX_SECONDS = PLACEMENT_RETENTION_SECONDS / 2
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """All that was read at `at` (Unix seconds); the fleet is that of all cells."""
+    """All that was read at `at` (Unix seconds).
+
+    The fleet is that of all cells; `unread` are labels whose queue did not answer.
+    """
 
     labels: tuple[LabelWork, ...]
     fleet: Fleet
     waiting: tuple[Waiting, ...]
     failures: tuple[LoadFailure, ...]
     at: float
+    unread: tuple[str, ...] = ()
 
     def to_ring(self) -> list[str]:
         """Labels that wait and were not rung for lately; the longer one waits, the rarer.
@@ -54,7 +58,7 @@ class Activity:
 
     def overview(self, before: Overview | None = None) -> Overview:
         """What is shown of it to people; rates need what was shown `before`."""
-        return Overview.of(self.fleet, self.labels, self.failures, now=self.at, before=before)
+        return Overview.of(self.fleet, self.labels, self.failures, now=self.at, before=before, unread=self.unread)
 
     def _due(self, row: Waiting | None) -> bool:
         if row is None:
@@ -93,8 +97,10 @@ async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
             now=now,
         )
         for label, backlog in backlogs.items()
+        if backlog is not None
     ]
-    return Activity(tuple(work), fleet, tuple(waiting), tuple(failures), now)
+    unread = tuple(sorted(label for label, backlog in backlogs.items() if backlog is None))
+    return Activity(tuple(work), fleet, tuple(waiting), tuple(failures), now, unread)
 
 
 def _held(fleet: Fleet) -> set[str]:
@@ -125,8 +131,8 @@ async def _sweep(aws: Aws, most: int) -> list[str]:
     return urls
 
 
-async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence[str]) -> dict[str, Backlog]:
-    """The backlog of each label, and of those whose queues were swept."""
+async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence[str]) -> dict[str, Backlog | None]:
+    """The backlog of each label, and of those whose queues were swept; None for queues that did not answer."""
     prefix = aws.settings.prefix
     # A queue's URL ends with its name (SQS Developer Guide, "Queue and message identifiers"): one look-up serves for all.
     placement = await aws.queues.named(placement_queue_name(prefix, 0, aws.settings.cells))
@@ -140,7 +146,7 @@ async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence
         if label != "":
             found.setdefault(f"{account}/{name}", label)
     read = await asyncio.gather(*(_backlog(aws, url, label, ours=url in urls) for url, label in found.items()))
-    return {label: backlog for label, backlog in read if label is not None and backlog is not None}
+    return {label: backlog for label, backlog in read if label is not None}
 
 
 async def _backlog(aws: Aws, url: str, label: str | None, *, ours: bool) -> tuple[str | None, Backlog | None]:

@@ -150,7 +150,7 @@ class JobRecords:
 
     async def cancel(self, message_id: str) -> bool:
         """End a job that nobody wants any more; False when it had ended, or is unknown."""
-        known = await self.get(message_id)
+        known = await self.find(message_id)
         while known is not None and not known.status.finished:
             failure = JobFailure(type="Cancelled", message="the caller cancelled the job")
             end = replace(known, status=ResultStatus.CANCELLED, finished_at=time.time(), error=failure)
@@ -207,6 +207,10 @@ class JobRecords:
     async def current(self, message_id: str) -> JobRecord | None:
         """The record as it stands now: a consistent read, in a request of its own."""
         return (await self._get_batch([message_id], consistent=True))[0] if _possible(message_id) else None
+
+    async def find(self, message_id: str) -> JobRecord | None:
+        """The record, also that of a job posted this moment, which an eventually consistent read need not show yet."""
+        return await self.get(message_id) or await self.current(message_id)
 
     async def close(self) -> None:
         """Wait for the writes under way."""

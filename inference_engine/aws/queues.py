@@ -68,7 +68,8 @@ class Queues:
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
         self._settings = settings
-        self._urls: dict[str, asyncio.Task[str]] = {}
+        self._urls: dict[str, str] = {}
+        self._lookups: dict[tuple[str, bool], asyncio.Task[str]] = {}
         self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
 
     async def of_label(self, label: str, *, create: bool | None = None) -> str:
@@ -81,7 +82,8 @@ class Queues:
         except NotProvisionedError as error:
             raise UnknownLabelError(
                 f"label {label!r} has no queue ({name}) and auto_create_queues is off; "
-                f"create it with `inference-engine labels create {label}` or correct the label"
+                f"create it with `inference-engine labels create {label}` or correct the label",
+                label=label,
             ) from error
 
     async def named(self, name: str) -> str:
@@ -160,15 +162,21 @@ class Queues:
         await asyncio.gather(*(sender.close() for sender in self._senders.values()))
 
     async def _cached(self, name: str, *, create: bool) -> str:
-        task = self._urls.get(name)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._urls[name] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
-        if task.done():
-            return task.result()
+        if name in self._urls:
+            return self._urls[name]
+        # Who would have the queue made does not share the failure of who would not.
+        lookup = (name, create)
+        if lookup not in self._lookups:
+            self._lookups[lookup] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
+            self._lookups[lookup].add_done_callback(lambda _: self._lookups.pop(lookup, None))
         # A caller that is cancelled must not take the look-up from the others.
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._lookups[lookup])
 
     async def _look_up(self, name: str, *, create: bool) -> str:
+        self._urls[name] = url = await self._find(name, create=create)
+        return url
+
+    async def _find(self, name: str, *, create: bool) -> str:
         try:
             return str((await self._transport.call("sqs", "get_queue_url", QueueName=name))["QueueUrl"])
         except NotProvisionedError:

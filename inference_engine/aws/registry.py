@@ -14,13 +14,19 @@ keys          key id           API keys of the HTTP gateway (api_keys.py)
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..fleet import ConsumerView, Fleet, LabelSettings, ModelSignature
-from .rows import Rows
+from .rows import Item, Rows
 from .session import Transport
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 #: A claim of a consumer whose row does not show the label yet is believed for so long.
 CLAIM_GRACE_SECONDS = 15.0
@@ -46,16 +52,21 @@ class Registry:
     def __init__(self, transport: Transport, table: str, cell: int = 0) -> None:
         self._rows = Rows(transport, table)
         self._parsed: dict[int, dict[str, ConsumerView]] = {}
+        self._unreadable: dict[str, set[str]] = {}
         self._cell = cell
         self._row_key = f"cell#{cell}"
 
     async def fleet(self, cell: int | None = None) -> Fleet:
         """All consumers of a cell (by default of this one), as of now."""
         cell = self._cell if cell is None else cell
-        rows = [item["row"]["S"] async for item in self._rows.of(f"cell#{cell}", consistent=True)]
         # Most rows are what they were at the last reading, and parsing is most of a reading's cost.
-        known = self._parsed.get(cell, {})
-        views = {row: known.get(row) or ConsumerView.model_validate_json(row) for row in rows}
+        known, views = self._parsed.get(cell, {}), {}
+
+        def parse(item: Item) -> None:
+            row = item["row"]["S"]
+            views[row] = known.get(row) or ConsumerView.model_validate_json(row)
+
+        await self._readable(f"cell#{cell}", parse, consistent=True)
         self._parsed[cell] = views
         return Fleet(tuple(views.values()), time.time())
 
@@ -108,7 +119,7 @@ class Registry:
 
     async def labels(self) -> list[LabelSettings]:
         """Settings of all labels that have some, by name."""
-        return [LabelSettings.model_validate_json(item["row"]["S"]) async for item in self._rows.of("labels")]
+        return await self._readable("labels", lambda item: LabelSettings.model_validate_json(item["row"]["S"]))
 
     async def describe(self, signature: ModelSignature) -> None:
         """Write what a label's model takes and gives."""
@@ -121,7 +132,7 @@ class Registry:
 
     async def signatures(self) -> list[ModelSignature]:
         """The same of all labels that were ever loaded, by label."""
-        return [ModelSignature.model_validate_json(item["row"]["S"]) async for item in self._rows.of("models")]
+        return await self._readable("models", lambda item: ModelSignature.model_validate_json(item["row"]["S"]))
 
     async def failure(self, label: str) -> LoadFailure | None:
         """The failure to load that still counts, if there is one."""
@@ -132,7 +143,7 @@ class Registry:
     async def failures(self) -> list[LoadFailure]:
         """All failures to load that still count, by label."""
         now = time.time()
-        return [failure async for item in self._rows.of("failures") if (failure := _failure(item)).until > now]
+        return [failure for failure in await self._readable("failures", _failure) if failure.until > now]
 
     async def failed(self, label: str, reason: str, cooling_seconds: float) -> None:
         """Count one more failure to load, or the first one when earlier ones have cooled off."""
@@ -161,6 +172,23 @@ class Registry:
     async def succeeded(self, label: str) -> None:
         """Forget failures to load."""
         await self._rows.delete("failures", label)
+
+    async def _readable(self, pk: str, parse: Callable[[Item], Value], *, consistent: bool = False) -> list[Value]:
+        """What the rows of a partition say.
+
+        One that says nothing to this version is left out, and logged when it is met first: it must not hide all others.
+        """
+        values: list[Value] = []
+        known, unreadable = self._unreadable.get(pk, set()), set()
+        async for item in self._rows.of(pk, consistent=consistent):
+            try:
+                values.append(parse(item))
+            except (KeyError, TypeError, ValueError) as error:
+                unreadable.add(content := repr(item))
+                if content not in known:
+                    log.error("a row of the registry cannot be read and is left out: %s %s: %s", pk, item["sk"], error)
+        self._unreadable[pk] = unreadable
+        return values
 
     async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
         now = time.time()

@@ -15,8 +15,8 @@ PLACEMENT_RETENTION_SECONDS = 3600
 #: Six times the timeout of the Lambda that reads the dead-letter queue, 30 s, so that a throttled function may try again
 #: (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
-#: Six times the timeout of the Lambda that delivers webhooks, 60 s, for the same reason.
-WEBHOOK_VISIBILITY_SECONDS = 6 * 60
+#: Six times the timeout of the Lambda that delivers webhooks, 120 s, for the same reason.
+WEBHOOK_VISIBILITY_SECONDS = 6 * 120
 #: Tries of all deliveries together take hours (see `callbacks.backoff_seconds`); a stopped function is noticed within days.
 WEBHOOK_RETENTION_SECONDS = 4 * 24 * 3600
 #: SQS takes 1 MiB; some providers still create queues with 256 KiB.

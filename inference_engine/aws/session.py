@@ -18,7 +18,14 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from ..errors import NotProvisionedError, TransportError
 
@@ -43,6 +50,11 @@ _NOT_THERE = frozenset(
         "404",
     }
 )
+
+
+def misconfigured(error: TransportError) -> bool:
+    """Whether a call failed for want of a region or of credentials, which no other try will bring."""
+    return isinstance(error.__cause__, NoRegionError | NoCredentialsError | PartialCredentialsError | ProfileNotFound)
 
 
 class Transport(Protocol):

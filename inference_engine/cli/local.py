@@ -122,6 +122,11 @@ def _up(arguments: argparse.Namespace) -> int:
     with needs("local"):
         from ..local import demo, running
         from ..local.report import watch
+    if arguments.gateway:
+        from ..gateway.settings import GatewaySettings
+
+        # Before anything is started: what is wrong with these the gateway would only say in its log.
+        GatewaySettings(port=arguments.gateway)
     with running.only_one(), _sigterm_as_interrupt():
         models = arguments.models or (demo.model_repository(note) if arguments.consumers else Path())
         if not models.is_dir():

@@ -49,7 +49,7 @@ class Column(NamedTuple):
 def screen(overview: Overview, trouble: str, width: int, height: int | None = None) -> RenderableType:
     """Sums, what needs attention, labels and consumers; within `height` lines, if that is given."""
     numbers = {row.consumer_id: str(number) for number, row in enumerate(overview.consumers, 1)}
-    above = [*_head(overview, trouble), *_troubles(overview.labels)]
+    above = [*_head(overview, trouble), *_troubles(overview)]
     consumers = _table("consumers", _consumer_columns(numbers), overview.consumers, width)
     # A table's own lines: title, head, rule; and an empty line between the two.
     room = None if height is None else height - _lines(above, width) - len(overview.consumers) - 8
@@ -94,13 +94,16 @@ def _sums(totals: Totals) -> list[str]:
     ]
 
 
-def _troubles(labels: Sequence[LabelRow]) -> list[Text]:
-    told = [(row, _trouble(row)) for row in labels if row.needs_attention]
+def _troubles(overview: Overview) -> list[Text]:
+    told = [("unserved", label, "is not known about: its queue does not answer") for label in overview.unread]
+    told += [
+        ("failing" if row.failure else "unserved", row.label, _trouble(row))
+        for row in overview.labels
+        if row.needs_attention
+    ]
     lines = [
-        Text.assemble(
-            (f"{_SIGNS['failing' if row.failure else 'unserved'][0]} ", "red"), (row.label, "bold"), f" {why}"
-        )
-        for row, why in told[:TROUBLES_MAX]
+        Text.assemble((f"{_SIGNS[state][0]} ", "red"), (label, "bold"), f" {why}")
+        for state, label, why in told[:TROUBLES_MAX]
     ]
     for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"

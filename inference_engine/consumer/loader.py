@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: After a label was given up its queue is looked at again so often, while somebody's messages are still in flight.
 RECHECKS = 5
+#: Another consumer may have told of another version since; so long what it told may stand in the place of what is loaded here.
+TELL_AGAIN_SECONDS = 3600.0
 
 
 class Loader:
@@ -52,7 +54,7 @@ class Loader:
         #: Sizes of labels that were here before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
         #: What the registry was told of the models that were here.
-        self._told: dict[str, ModelSignature] = {}
+        self._told: dict[str, tuple[ModelSignature, float]] = {}
 
     async def load(
         self, settings: LabelSettings, hosts: int, fleet: Fleet, choose: Callable[[], list[str] | None]
@@ -149,14 +151,16 @@ class Loader:
 
     async def _describe(self, signature: ModelSignature) -> None:
         """Tell the registry what a model takes and gives, unless this process has done so; the next load tries again."""
-        if self._told.get(signature.label) == signature:
-            return
+        if known := self._told.get(signature.label):
+            told, at = known
+            if told == signature and time.monotonic() - at < TELL_AGAIN_SECONDS:
+                return
         try:
             await self._aws.registry.describe(signature)
         except TransportError as error:
             log.warning("what the model takes was not published: %s", error, extra={"label": signature.label})
         else:
-            self._told[signature.label] = signature
+            self._told[signature.label] = (signature, time.monotonic())
 
     async def _ring_if_needed(self, label: str) -> None:
         """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""

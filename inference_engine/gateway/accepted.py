@@ -1,78 +1,178 @@
-"""Jobs that were accepted without a waiting caller: how many a label's queue may hold, and which of them have not ended."""
+"""Jobs that were accepted without a waiting caller: how many a label's queue may hold, and which of them have not ended.
+
+The bound of a queue goes by SQS's count and by what this process has put there since. SQS counts late ("approximate", SQS API
+Reference, GetQueueAttributes): what was put there in the seconds before counts beside what SQS said. So one gateway does not
+overrun the bound, however many callers post at once; several may together, by what the others post while one believes its last
+reading. What ended in those seconds is counted as well: a queue that was full takes jobs again a few seconds after it has room.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 
 from ..aws.connect import Aws
+from ..errors import TransportError, UnknownLabelError
 from .problems import later
 
-#: What SQS said of a queue is believed so long, and once the queue may be full, only so long.
+#: What SQS said of a queue is believed so long, and once such a share of what it may hold may be there, only so long.
 BELIEVED_SECONDS = 30.0
 BELIEVED_FULL_SECONDS = 1.0
+FULL_SHARE = 0.5
+#: So late SQS may count what was sent to a queue.
+COUNTED_LATE_SECONDS = 3
 #: A full queue is worth another try after about so long.
 RETRY_SECONDS = 5.0
-#: Jobs that are remembered as unfinished; beyond, the oldest are forgotten.
+#: Jobs that are remembered as unfinished; beyond, the one that was looked at longest ago is forgotten.
 REMEMBERED = 50_000
+#: Of those, so many are looked at for one caller who asks.
+LOOKED_AT = 1000
 #: Labels whose queues' lengths are remembered.
 LABELS = 10_000
 
 
 @dataclass(slots=True)
-class _Length:
-    """What SQS said of a queue, and what was put in here since."""
+class _Queue:
+    """What SQS said of a label's queue, and what was put on it here within each second that this may not include yet."""
 
-    jobs: int
-    read_at: float
-    since: int = 0
+    told: int = 0
+    read_at: float | None = None
+    put: Counter[int] = field(default_factory=Counter)
+    reading: asyncio.Task[None] | None = None
+
+    @property
+    def jobs(self) -> int:
+        return self.told + self.put.total()
+
+    def lapsed(self, most: int) -> bool:
+        believed = BELIEVED_FULL_SECONDS if self.jobs >= FULL_SHARE * most else BELIEVED_SECONDS
+        return self.read_at is None or time.monotonic() - self.read_at > believed
+
+    def read(self, told: int, began_at: float) -> None:
+        self.told = told
+        self.read_at = time.monotonic()
+        counted = int(began_at) - COUNTED_LATE_SECONDS
+        self.put = Counter({second: jobs for second, jobs in self.put.items() if second >= counted})
+
+
+@dataclass(slots=True)
+class _Job:
+    """A job that has not ended, as far as is known, and when it was looked at."""
+
+    label: str
+    looked_at: float
 
 
 class Accepted:
-    """Asynchronous jobs of this gateway. The bound holds by SQS's own count, so that all gateways share it."""
+    """Asynchronous jobs of this gateway."""
 
     def __init__(self, aws: Aws, max_queue_size: int) -> None:
         self._aws = aws
         self._max = max_queue_size
-        self._lengths: OrderedDict[str, _Length] = OrderedDict()
-        self._jobs: OrderedDict[str, str] = OrderedDict()
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._looking = asyncio.Lock()
+        self._under_way = 0
+        self._emptied = asyncio.Event()
 
-    async def check(self, label: str) -> None:
-        """Raises Problem 429 where the label's queue holds as many jobs as it may."""
-        length = self._lengths.get(label)
-        age = time.monotonic() - length.read_at if length else 0.0
-        full = length is not None and length.jobs + length.since >= self._max
-        if length is None or age > (BELIEVED_FULL_SECONDS if full else BELIEVED_SECONDS):
-            await self.backlog(label)
-            length = self._lengths[label]
-        if length.jobs + length.since >= self._max:
-            told = f"{length.jobs + length.since} jobs lie on the queue of label {label!r} already"
-            raise later(429, "queue-full", told, RETRY_SECONDS)
-        length.since += 1
+    @contextlib.asynccontextmanager
+    async def place(self, label: str) -> AsyncIterator[None]:
+        """A place on the label's queue, for the one job that is posted inside; given back when it was not sent.
+
+        Raises Problem 429 where the queue holds as many jobs as it may.
+        """
+        self._under_way += 1
+        try:
+            queue = await self._queue_with_room(label)
+            second = int(time.monotonic())
+            queue.put[second] += 1
+            try:
+                yield
+            except TransportError:
+                # It may have been sent all the same, as when its caller leaves: SQS's next count tells.
+                raise
+            except Exception:
+                if second in queue.put:
+                    queue.put[second] -= 1
+                raise
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Return when no job is being posted."""
+        while self._under_way:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     async def backlog(self, label: str) -> int:
-        """Jobs on the queue of a label, waiting or with a consumer, by SQS's count. Raises UnknownLabelError."""
-        jobs = (await self._aws.queues.backlog(await self._aws.queues.of_label(label))).total
-        self._lengths[label] = _Length(jobs, time.monotonic())
-        self._lengths.move_to_end(label)
-        if len(self._lengths) > LABELS:
-            self._lengths.popitem(last=False)
-        return jobs
+        """Jobs on the queue of a label, waiting or with a consumer, by SQS's count.
+
+        A queue that is yet to be made by the first job has none. Raises UnknownLabelError where queues are not made so.
+        """
+        try:
+            url = await self._aws.queues.of_label(label, create=False)
+        except UnknownLabelError:
+            if not self._aws.settings.auto_create_queues:
+                raise
+            return 0
+        return (await self._aws.queues.backlog(url)).total
 
     def add(self, message_id: str, label: str) -> None:
         """A job was posted."""
-        self._jobs[message_id] = label
+        self._jobs[message_id] = _Job(label, time.monotonic())
         if len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
 
     async def unfinished(self, allowed: Callable[[str], bool]) -> list[str]:
-        """Message ids of jobs that have not ended, of labels that are allowed; in the order in which they came."""
-        message_ids = [message_id for message_id, label in self._jobs.items() if allowed(label)]
-        records = await asyncio.gather(*(self._aws.jobs.get(message_id) for message_id in message_ids))
+        """Message ids of jobs of allowed labels that have not ended, as far as is known; the one looked at longest ago first.
+
+        LOOKED_AT of them are looked at now. One caller's are looked at after the other's, and not again for who asked meanwhile.
+        """
+        asked_at = time.monotonic()
+        async with self._looking:
+            labels = {job.label for job in self._jobs.values()}
+            labels = {label for label in labels if allowed(label)}
+            ours = [message_id for message_id, job in self._jobs.items() if job.label in labels]
+            due = [message_id for message_id in ours[:LOOKED_AT] if self._jobs[message_id].looked_at <= asked_at]
+            await self._look(due)
+        return [message_id for message_id, job in self._jobs.items() if job.label in labels]
+
+    async def _queue_with_room(self, label: str) -> _Queue:
+        """Nothing is awaited between what is found here and what the caller writes."""
+        queue = self._queues.setdefault(label, _Queue())
+        self._queues.move_to_end(label)
+        if len(self._queues) > LABELS:
+            self._queues.popitem(last=False)
+        if queue.lapsed(self._max):
+            if queue.reading is None:
+                queue.reading = asyncio.get_running_loop().create_task(self._read(label, queue))
+            # A caller that leaves must not take the reading from the others.
+            await asyncio.shield(queue.reading)
+        if queue.jobs >= self._max:
+            told = f"about {queue.jobs} jobs lie on the queue of label {label!r} already"
+            raise later(429, "queue-full", told, RETRY_SECONDS)
+        return queue
+
+    async def _read(self, label: str, queue: _Queue) -> None:
+        began_at = time.monotonic()
+        try:
+            queue.read(await self.backlog(label), began_at)
+        except UnknownLabelError:
+            self._queues.pop(label, None)
+            raise
+        finally:
+            queue.reading = None
+
+    async def _look(self, message_ids: list[str]) -> None:
+        looked_at = time.monotonic()
+        records = await asyncio.gather(*(self._aws.jobs.find(message_id) for message_id in message_ids))
         for message_id, record in zip(message_ids, records, strict=True):
-            if record is None or record.status.finished:
-                self._jobs.pop(message_id, None)
-        return [message_id for message_id in message_ids if message_id in self._jobs]
+            job = self._jobs.pop(message_id, None)
+            if job is not None and record is not None and not record.status.finished:
+                self._jobs[message_id] = _Job(job.label, looked_at)

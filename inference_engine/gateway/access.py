@@ -42,13 +42,15 @@ PATIENCE_SECONDS = 10.0
 REMEMBERED = 10_000
 #: Reads of ids not seen before that are under way at once: guessed ids must not take all connections to AWS.
 STRANGERS_AT_ONCE = 8
+#: Such reads that are under way or wait; whoever comes then is told to come again, before guessed ids fill memory and time.
+STRANGERS_MAX = 64
 
 #: What needs no key: whether the gateway lives, how it is spoken to, and the files of the pages that ask for a key themselves.
 #: One by one, so that nothing is public because of where it lies.
 PUBLIC_PATHS = frozenset(
     {
         *("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health"),
-        *("/openapi.json", "/ui", "/ui/", "/ui/app.css", "/ui/app.js"),
+        *("/openapi.json", "/ui", "/ui/app.css", "/ui/app.js"),
     }
 )
 
@@ -84,6 +86,15 @@ class _Known:
     again_at: float
 
 
+@dataclass(slots=True)
+class _Read:
+    """A read of an id that is under way, of one not seen before (`stranger`) or not, and how many requests wait for it."""
+
+    task: asyncio.Task[ApiKey | None]
+    stranger: bool
+    waiting: int = 0
+
+
 class Access:
     """Callers by their API keys; without `keys`, everyone is the one caller who may do everything."""
 
@@ -99,7 +110,7 @@ class Access:
         self._wall_clock = wall_clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._missing: OrderedDict[str, float] = OrderedDict()
-        self._reads: dict[str, asyncio.Task[ApiKey | None]] = {}
+        self._reads: dict[str, _Read] = {}
         self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
 
     @classmethod
@@ -146,22 +157,35 @@ class Access:
         patience = PATIENCE_WITH_KNOWN_SECONDS if now < usable_until else PATIENCE_SECONDS
         try:
             async with asyncio.timeout(patience):
-                # Shielded: others wait for the same read, and its answer is good for later requests.
-                await asyncio.shield(self._read(keys, key_id, known is None))
+                await self._read(keys, key_id, known is None)
         except (TransportError, TimeoutError) as error:
             if known is None or now >= usable_until:
                 log.error("API key %s cannot be looked up: %s", key_id, error, extra={"key_id": key_id})
-                raise later(503, "keys-unavailable", "API keys cannot be looked up now", AGAIN_SECONDS) from error
+                raise _unavailable() from error
             log.warning("API key %s is used as it was: %s", key_id, error, extra={"key_id": key_id})
             known.again_at = min(now + AGAIN_SECONDS, usable_until)
 
-    def _read(self, keys: ApiKeys, key_id: str, stranger: bool) -> asyncio.Task[ApiKey | None]:
-        """The read of an id that is under way, or a new one."""
-        if (task := self._reads.get(key_id)) is None:
-            task = asyncio.create_task(self._ask(keys, key_id, stranger))
-            self._reads[key_id] = task
-            task.add_done_callback(lambda done: self._ended(key_id, done))
-        return task
+    async def _read(self, keys: ApiKeys, key_id: str, stranger: bool) -> None:
+        """Wait for the read of an id that is under way, or for a new one. Raises Problem 503 for one stranger too many."""
+        read = self._reads.get(key_id) or self._begin(keys, key_id, stranger)
+        read.waiting += 1
+        try:
+            # Shielded: others wait for the same read, and a known key's answer is good for later requests.
+            await asyncio.shield(read.task)
+        finally:
+            read.waiting -= 1
+            if read.stranger and not read.waiting and not read.task.done():
+                # Nobody joins it any more.
+                del self._reads[key_id]
+                read.task.cancel()
+
+    def _begin(self, keys: ApiKeys, key_id: str, stranger: bool) -> _Read:
+        if stranger and sum(read.stranger for read in self._reads.values()) >= STRANGERS_MAX:
+            raise _unavailable()
+        read = _Read(asyncio.create_task(self._ask(keys, key_id, stranger)), stranger)
+        self._reads[key_id] = read
+        read.task.add_done_callback(lambda done: self._ended(key_id, done))
+        return read
 
     async def _ask(self, keys: ApiKeys, key_id: str, stranger: bool) -> ApiKey | None:
         if not stranger:
@@ -170,7 +194,8 @@ class Access:
             return await keys.get(key_id)
 
     def _ended(self, key_id: str, task: asyncio.Task[ApiKey | None]) -> None:
-        del self._reads[key_id]
+        if (read := self._reads.get(key_id)) is not None and read.task is task:
+            del self._reads[key_id]
         if task.cancelled() or task.exception() is not None:
             return
         key, now = task.result(), self._clock()
@@ -182,6 +207,10 @@ class Access:
         before = self._known.get(key_id)
         bucket = _bucket(key, before.bucket if before else None, self._clock)
         _remember(self._known, key_id, _Known(key, bucket, now, now + FRESH_SECONDS))
+
+
+def _unavailable() -> Problem:
+    return later(503, "keys-unavailable", "API keys cannot be looked up now", AGAIN_SECONDS)
 
 
 class KeyGuard:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
-from ..errors import InferenceEngineError
 from . import metrics
 from .disconnect import CancelOnDisconnect
-from .problems import MEDIA_TYPE, Problem, problem_of
+from .failures import add_handlers
+from .openapi import Application
 from .routes import dispatcher, open_inference, router, serving_agent, status
 from .service import Service
 
@@ -26,23 +22,6 @@ Four APIs serve the same jobs; pick the one that your clients speak already.
 
 Every request may carry `X-Inference-Priority`, `X-Inference-Flow` and `X-Inference-Timeout`.
 Every error is a problem (RFC 9457)."""
-
-
-class Application(FastAPI):
-    """The framework's application, with errors described as they are sent: as problems, and as nothing else."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The description of all routes; made once."""
-        schema = super().openapi()
-        problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-        for path in schema["paths"].values():
-            for operation in path.values():
-                for code, response in operation["responses"].items():
-                    if int(code) >= 400:
-                        response["content"] = problem
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(unused, None)
-        return schema
 
 
 def create_app(service: Service) -> FastAPI:
@@ -61,17 +40,15 @@ def create_app(service: Service) -> FastAPI:
         # The pages of the framework load scripts from elsewhere, into a page where keys are typed.
         docs_url=None,
         redoc_url=None,
+        # It redirects to whatever Host the caller names.
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     app.state.service = service
     app.state.metrics = metrics.Metrics(service)
     for api in (open_inference, dispatcher, serving_agent, router, status, metrics):
         app.include_router(api.router)
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(InferenceEngineError, _library_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+    add_handlers(app)
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(metrics.Metered, metrics=app.state.metrics)
     return app
@@ -87,37 +64,3 @@ def installed_version() -> str:
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-async def _problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return error.response()
-
-
-async def _library_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, InferenceEngineError)
-    return problem_of(error).response()
-
-
-async def _invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = [
-        {"in": str(one["loc"][0]), "field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]}
-        for one in error.errors()
-    ]
-    detail = "; ".join(f"{one['field'] or one['in']}: {one['message']}" for one in found)
-    return Problem(422, "invalid-request", detail, errors=found).response()
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    kinds = {404: "no-such-route", 405: "method-not-allowed"}
-    problem = Problem(
-        error.status_code, kinds.get(error.status_code, "http-error"), str(error.detail), headers=error.headers
-    )
-    return problem.response()
-
-
-async def _unexpected(_request: Request, _error: Exception) -> Response:
-    # The framework logs it with its traceback after this.
-    return Problem(500, "internal", "the gateway failed; its log tells why").response()

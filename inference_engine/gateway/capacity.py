@@ -7,7 +7,7 @@ import logging
 import time
 
 from ..aws.connect import Aws
-from ..errors import TransportError
+from ..errors import InferenceEngineError, TransportError
 from ..fleet import Fleet, LabelSettings
 from .flow import Room
 from .settings import GatewaySettings
@@ -16,6 +16,10 @@ log = logging.getLogger(__name__)
 
 #: Label settings change by an operator's hand.
 LABELS_SECONDS = 60.0
+#: While nobody waits the registry is read this often, to tell whether AWS answers.
+IDLE_READ_SECONDS = 30.0
+#: A reading that is so late is not coming: AWS hangs.
+LATE_SECONDS = 15.0
 #: A consumer that computes n jobs of a label at once should have as many again in hand when those end.
 HANDS = 2
 
@@ -43,8 +47,9 @@ class Capacity:
 
     @property
     def answering(self) -> bool:
-        """Whether the last reading succeeded."""
-        return self._read_at is not None and not self._failed
+        """Whether the last reading succeeded, and was not long ago: one may be under way that never ends."""
+        late = IDLE_READ_SECONDS + self._aws.settings.host_cache_seconds + LATE_SECONDS
+        return self._read_at is not None and not self._failed and time.monotonic() - self._read_at < late
 
     def room(self, label: str) -> Room:
         """What flow control may let go.
@@ -58,17 +63,30 @@ class Capacity:
         hosts = max(1, len(self.fleet.hosts(label, now)))
         return Room(hosts * self._per_host(label))
 
-    async def fresh(self, seconds: float) -> None:
-        """Read again if the last reading is older. Raises TransportError when there is none at all."""
+    async def fresh(self, seconds: float, *, patience_seconds: float = 0.0) -> None:
+        """Read again if the last reading is older, and wait so long for it; for the first one, as long as it takes.
+
+        Raises TransportError when there is none at all.
+        """
         if self._read_at is not None and time.monotonic() - self._read_at < seconds:
             return
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._read())
             self._reading.add_done_callback(self._read_done)
         reading = self._reading
+        if self._read_at is not None:
+            await asyncio.wait([reading], timeout=patience_seconds)
+            return
         await asyncio.wait([reading])
-        if self._read_at is None and (error := reading.exception()):
-            raise error
+        if error := reading.exception():
+            known = isinstance(error, InferenceEngineError)
+            raise error if known else TransportError("the registry could not be read") from error
+
+    async def close(self) -> None:
+        """End the reading that is under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
 
     def _per_host(self, label: str) -> int:
         own = self._labels[label].max_in_flight if label in self._labels else None
@@ -89,3 +107,5 @@ class Capacity:
         self._failed = error is not None
         if isinstance(error, TransportError):
             log.warning("the registry was not read, what was known before is used: %s", error)
+        elif error is not None:
+            log.error("the registry was not read, what was known before is used", exc_info=error)

@@ -57,7 +57,7 @@ NOBODY = Caller(labels=(), operator=False)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request: `flow` is what fairness is between, `size_bytes` the size of its body, times are seconds."""
+    """One request: callers get equal turns, and so do the flows of one caller; times are seconds, sizes bytes."""
 
     caller: Caller
     priority: int
@@ -88,7 +88,8 @@ async def _context(
     x_inference_flow: Annotated[
         str | None,
         Header(
-            description="whose request it is: callers of one priority get equal shares by flow", examples=["team-a"]
+            description="whose request it is: API keys get equal turns, and so do the flows of one key",
+            examples=["team-a"],
         ),
     ] = None,
     x_inference_timeout: Annotated[
@@ -105,7 +106,7 @@ async def _context(
     return Context(
         caller=caller,
         priority=priority,
-        flow=f"{caller.key_id}/{_name('X-Inference-Flow', x_inference_flow or '')}",
+        flow=_name("X-Inference-Flow", x_inference_flow or ""),
         timeout_seconds=min(timeout, settings.timeout_max_seconds),
         request_id=getattr(request.state, "request_id", "") or uuid.uuid4().hex,
         size_bytes=getattr(request.state, "body_bytes", 0),

@@ -6,6 +6,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .problems import later
+
 
 class CancelOnDisconnect:
     """Cancels a request's handler when the client has left; then there is no response.
@@ -22,17 +24,32 @@ class CancelOnDisconnect:
             await self._app(scope, receive, send)
             return
         connection = _Connection(receive)
-        handler = asyncio.ensure_future(self._app(scope, connection.receive, send))
+        handler = asyncio.ensure_future(self._app(scope, connection.receive, connection.sending(send)))
         watch = asyncio.create_task(connection.gone())
         try:
             await asyncio.wait((handler, watch), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The server ends, and has given its requests all the time there was.
+            await _end(handler)
+            if connection.answered:
+                raise
+            await _ENDED.response()(scope, receive, send)
+            return
         finally:
             watch.cancel()
-            if not handler.done():
-                handler.cancel()
-                await asyncio.wait([handler])
+            await _end(handler)
         if not handler.cancelled():
             handler.result()
+
+
+#: What a caller gets whose request the end of the server has cut off.
+_ENDED = later(503, "shutting-down", "the gateway shut down before there was an answer", 1)
+
+
+async def _end(handler: asyncio.Future[None]) -> None:
+    if not handler.done():
+        handler.cancel()
+        await asyncio.wait([handler])
 
 
 class _Connection:
@@ -42,6 +59,8 @@ class _Connection:
         self._receive = receive
         self._body_read = asyncio.Event()
         self._gone = asyncio.Event()
+        #: Whether a response has begun.
+        self.answered = False
 
     async def receive(self) -> Message:
         if self._body_read.is_set():
@@ -54,6 +73,15 @@ class _Connection:
         elif not message.get("more_body", False):
             self._body_read.set()
         return message
+
+    def sending(self, send: Send) -> Send:
+        """The same way out, watched."""
+
+        async def watched(message: Message) -> None:
+            self.answered = True
+            await send(message)
+
+        return watched
 
     async def gone(self) -> None:
         """Returns when the client has left."""

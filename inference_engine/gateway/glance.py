@@ -11,6 +11,8 @@ from ..overview import Overview
 
 #: What people look at may be so old.
 BELIEVED_SECONDS = 2.0
+#: And what programs count by: a reading is a request for each label, whoever asks.
+COUNTED_SECONDS = 15.0
 
 
 class Glance:
@@ -19,11 +21,13 @@ class Glance:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._last: Overview | None = None
+        self._read_at = 0.0
         self._looking = asyncio.Lock()
 
-    async def overview(self) -> Overview:
-        """The deployment as it was a moment ago. Raises TransportError."""
+    async def overview(self, seconds: float = BELIEVED_SECONDS) -> Overview:
+        """The deployment as it was so many seconds ago, at most. Raises TransportError."""
         async with self._looking:
-            if self._last is None or time.time() - self._last.at >= BELIEVED_SECONDS:
+            if self._last is None or time.monotonic() - self._read_at >= seconds:
                 self._last = (await read_activity(self._aws, sweep_queues=0)).overview(self._last)
+                self._read_at = time.monotonic()
             return self._last

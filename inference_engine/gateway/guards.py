@@ -1,4 +1,6 @@
-"""What stands before every route: limits on bodies, the guard of gateways without keys; `guarded` puts all around an app.
+"""What stands before every route: limits on bodies, the guard of gateways without keys, addresses behind a load balancer.
+
+`guarded` puts all around an app.
 
 Plain ASGI, so that streams stay streams.
 """
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import Access, KeyGuard
 from .access_log import AccessLog, ApiHeaders
+from .budget import Budget, Share
 from .problems import Problem
 from .settings import GatewaySettings
 
@@ -30,6 +33,7 @@ LINGER_SECONDS = 2.0
 LENGTH_DIGITS = 20
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+_FORWARDED = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9a-f:.]+)", re.IGNORECASE)
 
 
 def guarded(app: ASGIApp, settings: GatewaySettings, access: Access) -> ASGIApp:
@@ -37,11 +41,12 @@ def guarded(app: ASGIApp, settings: GatewaySettings, access: Access) -> ASGIApp:
 
     Around the whole app, not among its own middleware: the answers to unforeseen errors pass through here as well.
     """
-    app = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds)
+    app = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds, Budget(settings.bodies_max_bytes))
     app = KeyGuard(app, access)
     if not access.required:
         app = LoopbackGuard(app)
-    return AccessLog(ApiHeaders(app))
+    app = AccessLog(ApiHeaders(app))
+    return ForwardedAddress(app) if settings.trust_proxy else app
 
 
 # --- bodies --------------------------------------------------------------------------------------------------------------
@@ -50,13 +55,17 @@ def guarded(app: ASGIApp, settings: GatewaySettings, access: Access) -> ASGIApp:
 class BodyLimit:
     """Refuses bodies of more than `max_bytes` with 413, and such as are not here after `timeout_seconds` of waiting with 408.
 
+    Those that the budget has no room for get 503. What is read of a body counts until its request is answered; what is only
+    declared does not, or who declares much and sends nothing would keep others out.
+
     `request.state.body_bytes` is the size of the body: what was read of it, before that what is declared.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float, budget: Budget) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout_seconds = timeout_seconds
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,13 +74,15 @@ class BodyLimit:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")[:LENGTH_DIGITS]
         declared = int(length) if length.isdecimal() else 0
+        share = Share(self._budget)
         state = scope.setdefault("state", {})
-        state["body_bytes"] = declared
+        state.update(body_bytes=declared, body_share=share)
         body = _Body(receive, send, self._max_bytes, self._timeout_seconds, state)
-        if declared > self._max_bytes:
-            body.refuse_size()
-        else:
-            await self._run(scope, body)
+        try:
+            if not body.refuse_size(declared):
+                await self._run(scope, body)
+        finally:
+            share.release()
         if body.refusal is not None and not body.started:
             await _refuse(scope, receive, send, body.refusal, linger="expect" not in headers)
 
@@ -119,7 +130,10 @@ class _Body:
         self._bytes += len(message.get("body", b""))
         self._state["body_bytes"] = max(self._bytes, self._state["body_bytes"])
         self._complete = not message.get("more_body", False)
-        return self.refuse_size() if self._bytes > self._max_bytes else message
+        if refused := self.refuse_size(self._bytes):
+            return refused
+        self._state["body_share"].grow(self._bytes)
+        return message
 
     async def send(self, message: Message) -> None:
         """What the app answers; nothing once the body was refused, since that is the answer."""
@@ -127,9 +141,16 @@ class _Body:
             self.started = True
             await self._send(message)
 
-    def refuse_size(self) -> Message:
-        detail = f"the request's body is larger than {self._max_bytes} bytes (body_max_bytes)"
-        return self._refuse(Problem(413, "too-large", detail))
+    def refuse_size(self, size_bytes: int) -> Message | None:
+        """Refuse a body of so many bytes where that is too much, alone or with all others."""
+        if size_bytes > self._max_bytes:
+            detail = f"the request's body is larger than {self._max_bytes} bytes (body_max_bytes)"
+            return self._refuse(Problem(413, "too-large", detail))
+        try:
+            self._state["body_share"].check(size_bytes)
+        except Problem as problem:
+            return self._refuse(problem)
+        return None
 
     def _refuse(self, problem: Problem) -> Message:
         """What the app gets in the place of the rest: as if its caller had left."""
@@ -145,7 +166,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem, 
         await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
 
     await problem.response()(scope, receive, send_but_stay)
-    if linger and problem.status == 413:
+    if linger and problem.status != 408:
         try:
             async with asyncio.timeout(LINGER_SECONDS):
                 await _discard(receive)
@@ -205,3 +226,32 @@ def names_loopback(authority: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+# --- gateways behind a load balancer -------------------------------------------------------------------------------------
+
+
+class ForwardedAddress:
+    """Takes the caller's address from the end of X-Forwarded-For, where the load balancer in front has put it.
+
+    What stands before it is the caller's own word. The connection's address stays where the end is no IP address.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+            if address := _address(forwarded.rpartition(",")[2].strip()):
+                scope["client"] = (address, 0)
+        await self._app(scope, receive, send)
+
+
+def _address(text: str) -> str | None:
+    """The IP address in `address`, `address:port` (IPv4) or `[address]:port`; None where there is none."""
+    match = _FORWARDED.fullmatch(text)
+    try:
+        return str(ipaddress.ip_address(match[match.lastindex or 0])) if match else None
+    except ValueError:
+        return None

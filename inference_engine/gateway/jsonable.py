@@ -16,7 +16,10 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-__all__ = ["JsonAnswer", "dumps", "listed"]
+from .. import payloads
+from . import threads
+
+__all__ = ["JsonAnswer", "dumps", "json_answer", "listed"]
 
 
 def dumps(value: Any) -> bytes:
@@ -52,6 +55,12 @@ class JsonAnswer(Response):
 
     def render(self, content: Any) -> bytes:
         return dumps(content)
+
+
+async def json_answer(content: Any) -> JsonAnswer:
+    """The response; a large one is written beside the event loop."""
+    parts = list(vars(content).values()) if isinstance(content, BaseModel) else content
+    return await threads.run_if(payloads.exceeds(parts, threads.LARGE_BYTES), JsonAnswer, content)
 
 
 def _plain(value: Any) -> Any:

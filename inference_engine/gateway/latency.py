@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,13 +21,20 @@ class Latency:
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Time a block."""
+        """Time a block, unless it was cancelled: then its caller has left."""
         started = time.monotonic()
         try:
             yield
-        finally:
-            now = time.monotonic()
-            self._ended.append((now, now - started))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self._add(started)
+            raise
+        self._add(started)
+
+    def _add(self, started: float) -> None:
+        now = time.monotonic()
+        self._ended.append((now, now - started))
 
     def summary(self) -> dict[str, float | int | None]:
         """Quantiles in milliseconds, None without a wait, and how many waits they are of."""

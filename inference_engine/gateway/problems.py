@@ -79,7 +79,7 @@ class Problem(Exception):
         """The members of the problem."""
         return {
             "type": f"/problems/{self.kind}",
-            "title": self.kind.replace("-", " ").capitalize(),
+            "title": self.kind.replace("-", " ").capitalize().replace("Aws", "AWS"),
             "status": self.status,
             "detail": self.detail,
             "error": self.detail,
@@ -115,7 +115,7 @@ def problem_of(error: InferenceEngineError) -> Problem:
     """An error of the library as its caller is told."""
     for kind_of_error, status, kind in _ERRORS:
         if isinstance(error, kind_of_error):
-            return Problem(status, kind, str(error))
+            return Problem(status, kind, _detail(error))
     if isinstance(error, TransportError):
         # What AWS said names tables and accounts: that is for the log.
         log.error("AWS did not do what a request needs: %s", error)
@@ -124,17 +124,36 @@ def problem_of(error: InferenceEngineError) -> Problem:
     return Problem(500, "internal", "the gateway failed; its log tells why")
 
 
+def unknown_job(message_id: str, kept_seconds: float) -> Problem:
+    """For a job that does not exist, and word for word for one of another's labels: nobody learns which."""
+    return Problem(
+        404,
+        "unknown-job",
+        f"no job that you may see has the message id {message_id!r}; results are kept for {kept_seconds:g} s",
+    )
+
+
+def _detail(error: InferenceEngineError) -> str:
+    """What is wrong, without the names of tables and queues."""
+    if isinstance(error, UnknownLabelError):
+        return f"no model or queue has the label {error.label!r}" if error.label else "no model or queue has this label"
+    if isinstance(error, UnknownMessageError):
+        return "no job that you may see has this message id"
+    return str(error)
+
+
 def problem_of_job(response: Response) -> Problem:
     """A job that ended without a result, or did not end in time."""
     failure = response.error
-    detail = str(failure) if failure else f"the job is {response.status.value}"
+    detail = failure.message if failure else f"the job is {response.status.value}"
     told: dict[str, Any] = {
         "message_id": response.message_id,
         "job_status": response.status.value,
         "error_type": failure.type if failure else "",
     }
     if not response.status.finished:
-        return Problem(504, "timeout", detail, **told)
+        poll = f"the job is {response.status.value}; GET /task/{response.message_id} tells what becomes of it"
+        return Problem(504, "timeout", f"no result in time (X-Inference-Timeout gives it more): {poll}", **told)
     if response.status is ResultStatus.EXPIRED:
         return Problem(504, "job-expired", detail, **told)
     if response.status is ResultStatus.CANCELLED:
@@ -142,6 +161,8 @@ def problem_of_job(response: Response) -> Problem:
     if failure is not None and failure.type in CALLERS_FAULT:
         return Problem(400, "invalid-input", detail, **told)
     if failure is not None and failure.type == "ModelLoadError":
+        # Why, names hosts and folders of the consumers: the job's record has it, and their logs.
+        detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index tells which are known"
         return Problem(503, "model-not-loadable", detail, **told)
     return Problem(500, "job-failed", detail, **told)
 

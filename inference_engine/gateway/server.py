@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
+import os
 import socket
 from types import FrameType
 
 import uvicorn
 
 from ..aws.connect import Aws
+from ..aws.session import misconfigured
+from ..errors import InferenceEngineError, NotProvisionedError, TransportError
 from ..settings import Settings
 from .access import Access
 from .app import create_app
 from .guards import guarded
-from .protocol import TimedProtocol
+from .protocol import limited
 from .service import Service
 from .settings import GatewaySettings
 
@@ -34,6 +38,14 @@ LINGER_SECONDS = 5.0
 #: Longer than the idle timeout of the load balancer in front (terraform/modules/gateway_balancer), which would meet closed
 #: connections otherwise.
 KEEP_ALIVE_SECONDS = 400
+#: For connections on which nobody has shown a good key; not behind a load balancer, which sends everybody's requests on each.
+STRANGER_KEEP_ALIVE_SECONDS = 20
+#: How long it may take to find out, at the start, that there is a deployment.
+CHECK_SECONDS = 10.0
+#: Connections that the kernel keeps until they are accepted.
+BACKLOG = 2048
+#: Python's own 700 make reading JSON of millions of lists three times as slow: each collection finds all of them alive.
+ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000
 
 
 class Gateway(uvicorn.Server):
@@ -51,13 +63,14 @@ class Gateway(uvicorn.Server):
                 guarded(create_app(self.service), gateway, access),
                 host=gateway.host,
                 port=gateway.port,
-                http=TimedProtocol,
+                http=limited(gateway.max_connections, None if gateway.trust_proxy else STRANGER_KEEP_ALIVE_SECONDS),
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=gateway.max_connections,
+                # Callers' addresses are ForwardedAddress's.
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
             )
@@ -84,7 +97,7 @@ class Gateway(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End in order; at once when told a second time."""
-        if self._ending is not None or self._loop is None or not self.started:
+        if self._loop is None or not self.started:
             super().handle_exit(sig, frame)
             return
         # What uvicorn is not told, it does not raise again after the end: the exit code says that all went in order.
@@ -93,6 +106,10 @@ class Gateway(uvicorn.Server):
     def _begin_end(self) -> None:
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self.end())
+        else:
+            log.warning("told a second time: who waits is sent away")
+            self.service.send_away()
+            self.should_exit = True
 
     async def end(self) -> None:
         """Stop admitting, wait for those who wait, close."""
@@ -109,6 +126,39 @@ class Gateway(uvicorn.Server):
 
 def run(settings: Settings, gateway: GatewaySettings) -> int:
     """Serve until a signal ends it; the exit code."""
-    server = Gateway(settings, gateway)
-    asyncio.run(server.serve())
+    gc.set_threshold(ALLOCATIONS_BETWEEN_COLLECTIONS)
+    with _listener(gateway) as listener:
+        asyncio.run(_check(settings))
+        server = Gateway(settings, gateway)
+        asyncio.run(server.serve([listener]))
     return 0 if server.started else 1
+
+
+async def _check(settings: Settings) -> None:
+    """Raises TransportError when this deployment cannot be served from here, now or later; an outage of AWS is no reason."""
+    aws = Aws.for_producer(settings)
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await aws.registry.whole_fleet(settings.cells)
+    except TimeoutError:
+        log.warning("AWS has not answered within %g s; the gateway starts all the same", CHECK_SECONDS)
+    except TransportError as error:
+        if isinstance(error, NotProvisionedError) or misconfigured(error):
+            raise
+        log.warning("AWS does not answer; the gateway starts all the same: %s", error)
+    finally:
+        await aws.close()
+
+
+def _listener(gateway: GatewaySettings) -> socket.socket:
+    """The port, before anything else is started. Raises InferenceEngineError when it cannot be had."""
+    try:
+        found = socket.getaddrinfo(gateway.host, gateway.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise InferenceEngineError(
+            f"the gateway cannot listen on {gateway.host} port {gateway.port} ({why}); "
+            "end what listens there, or choose another one"
+        ) from error

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from typing import Any, Self
 
 from .. import payloads
 from ..aws.connect import Aws
+from ..aws.job_record import JobRecord
 from ..errors import TransportError
 from ..fleet import Fleet, ModelSignature
 from ..job import Response
 from ..labels import check_label
 from ..overview import Overview
 from ..producer import AsyncProducer
+from ..producer.results import response_of
+from ..producer.routes import Cached
 from .accepted import Accepted
-from .capacity import Capacity
+from .capacity import IDLE_READ_SECONDS, Capacity
 from .context import Context
 from .flow import Outcome
-from .glance import Glance
-from .problems import Problem, later
+from .glance import COUNTED_SECONDS, Glance
+from .problems import later, unknown_job
 from .settings import GatewaySettings
 from .waiters import Waiters
 
-#: A gateway that nobody uses reads the registry this often, to tell whether it is ready.
-IDLE_READ_SECONDS = 30.0
 #: After a failed reading the next one comes this soon.
 FAILED_READ_SECONDS = 2.0
 #: A gateway listens after so long even where AWS does not answer: it says then that it is not ready.
 FIRST_READ_SECONDS = 5.0
+#: Who asks for the fleet itself waits so long for a new reading, and gets the last one then.
+FLEET_PATIENCE_SECONDS = 2.0
+#: A model that was loaded for the first time is listed so much later, at most, when nobody holds it any more.
+SIGNATURES_SECONDS = 30.0
 PAUSED_RETRY_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 
 
 class Service:
@@ -43,6 +51,7 @@ class Service:
         self._waiters = Waiters(self._producer, self._capacity, settings)
         self._accepted = Accepted(aws, settings.max_queue_size)
         self._glance = Glance(aws)
+        self._signatures = Cached(aws.registry.signatures, SIGNATURES_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -56,11 +65,15 @@ class Service:
 
     async def __aexit__(self, *_error: object) -> None:
         self.stop()
-        self.send_away()
+        await self._waiters.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._producer.close()
+        await self._capacity.close()
+        # What is on its way to AWS is let go, but a process that is to end cannot wait for an AWS that does not answer.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._producer.close()
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -81,45 +94,41 @@ class Service:
             raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down", 1)
         if self.paused:
             raise later(503, "paused", "an operator has paused this gateway", PAUSED_RETRY_SECONDS)
-        await self._accepted.check(label)
-        message_id = await self._producer.post_non_blocking(
-            body, label, request_id=context.request_id, callback_url=callback_url, keep_body=keep_body
-        )
-        self._accepted.add(message_id, label)
+        async with self._accepted.place(label):
+            message_id = await self._producer.post_non_blocking(
+                body, label, request_id=context.request_id, callback_url=callback_url, keep_body=keep_body
+            )
+            self._accepted.add(message_id, label)
         return message_id
 
     async def result(self, message_id: str, context: Context) -> Response:
-        """A job as it stands. Problem 404 or UnknownMessageError where there is none that the caller may see."""
-        response = await self._producer.retrieve_result(message_id)
-        if not context.caller.allows(response.label):
-            raise Problem(404, "unknown-job", f"no job of this API key's labels has the message id {message_id!r}")
-        return response
+        """A job as it stands. Problem 404 where there is none that the caller may see."""
+        return await response_of(self._aws, await self._record(message_id, context))
 
-    async def inputs(self, message_id: str, context: Context) -> Any:
-        """What a job was posted with, where that was to be kept; else Problem 404."""
-        await self.result(message_id, context)
-        record = await self._aws.jobs.get(message_id)
-        if record is None or (record.body is None and record.body_ref is None):
-            raise Problem(
-                404, "inputs-not-kept", f"the inputs of job {message_id!r} were not kept; ask for it when posting"
-            )
-        return await payloads.unpack(self._aws.blobs, record.body, record.body_ref)
+    async def result_and_inputs(self, message_id: str, context: Context) -> tuple[Response, Any]:
+        """The same, and what the job was posted with, where that was to be kept; else None."""
+        record = await self._record(message_id, context)
+        if record.body is None and record.body_ref is None:
+            return await response_of(self._aws, record), None
+        return await asyncio.gather(
+            response_of(self._aws, record), payloads.unpack(self._aws.blobs, record.body, record.body_ref)
+        )
 
     async def cancel(self, message_id: str, context: Context) -> bool:
-        """End a job that has not ended; False when it had."""
-        await self.result(message_id, context)
-        return await self._producer.cancel(message_id)
+        """End a job that has not ended; False when it had. Problem 404 as above."""
+        await self._record(message_id, context)
+        return await self._aws.jobs.cancel(message_id)
 
     async def queue_size(self, label: str | None, context: Context) -> int:
         """Jobs that have not ended, of one label or of all that the caller may use."""
         if label is not None:
             self._check(label, context)
             return await self._accepted.backlog(label)
-        overview = await self._glance.overview()
+        overview = await self._glance.overview(COUNTED_SECONDS)
         return sum(row.visible + row.in_flight for row in overview.labels if context.caller.allows(row.label))
 
     async def unfinished(self, context: Context) -> list[str]:
-        """Message ids of jobs that were submitted through this gateway and have not ended."""
+        """Message ids of jobs that were submitted through this gateway and have not ended, as far as is known."""
         return await self._accepted.unfinished(context.caller.allows)
 
     # --- what is known ------------------------------------------------------------------------------------------------
@@ -131,14 +140,14 @@ class Service:
 
     async def fleet(self) -> Fleet:
         """All consumers, as of a moment ago."""
-        await self._capacity.fresh(1.0)
+        await self._capacity.fresh(1.0, patience_seconds=FLEET_PATIENCE_SECONDS)
         return self._capacity.fleet
 
     async def labels(self) -> list[str]:
         """Labels that a consumer holds, that have settings, or whose model was loaded once."""
         fleet = await self.fleet()
         held = {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
-        signed = {signature.label for signature in await self._aws.registry.signatures()}
+        signed = {signature.label for signature in await self._signatures.get()}
         return sorted(held | signed | self._capacity.labels.keys())
 
     async def signature(self, label: str) -> ModelSignature | None:
@@ -154,6 +163,7 @@ class Service:
         flow = self._waiters.flow
         bands = sorted(flow.bands.items(), reverse=True)
         return {
+            "process": f"{socket.gethostname()}/{os.getpid()}",
             "waiting": flow.waiting,
             "in_flight": flow.in_flight,
             "paused": flow.paused,
@@ -180,7 +190,9 @@ class Service:
         return self._waiters.flow.paused
 
     def pause(self) -> None:
-        """Hand no work to consumers: who waits goes on waiting, new jobs are refused."""
+        """Hand no work to consumers: who waits goes on waiting, new jobs are refused. Problem 503 while shutting down."""
+        if self._stopping:
+            raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down: who waits is to be served", 1)
         self._waiters.flow.pause()
 
     def unpause(self) -> None:
@@ -194,12 +206,20 @@ class Service:
         self._waiters.flow.resume()
 
     async def emptied(self) -> None:
-        """Return when nobody waits for anything."""
+        """Return when nobody waits for anything, and no job is being posted."""
         await self._waiters.flow.emptied()
+        await self._accepted.emptied()
 
     def send_away(self) -> None:
         """Tell all who still wait that this gateway has no result for them."""
         self._waiters.send_away()
+
+    async def _record(self, message_id: str, context: Context) -> JobRecord:
+        """What is known of a job that the caller may see. Problem 404: the same for what is not there, and for another's."""
+        record = await self._aws.jobs.find(message_id)
+        if record is None or not context.caller.allows(record.label):
+            raise unknown_job(message_id, self._aws.settings.result_ttl_seconds)
+        return record
 
     def _check(self, label: str, context: Context) -> None:
         context.caller.check(check_label(label))

@@ -55,7 +55,7 @@ class GatewaySettings(BaseSettings):
         validation_alias=_also("max_queue_size", "MAX_QUEUE_SIZE"),
         description="callers that wait in one priority band, and jobs that may lie on the queue of a label",
     )
-    max_queue_bytes: Bytes = Field(67_108_864, description="bytes of the requests that wait in one priority band")
+    max_queue_bytes: Bytes = Field(33_554_432, description="bytes of the requests that wait in one priority band")
     max_bands: int = Field(8, ge=1, description="priorities of which requests may wait at once")
     order: Literal["fcfs", "edf"] = Field(
         "fcfs", description="within a flow: first come, first served; or earliest deadline first"
@@ -76,8 +76,16 @@ class GatewaySettings(BaseSettings):
         description="how long a stopping gateway lets callers wait on",
     )
 
-    max_connections: int = Field(10_000, ge=1, description="open connections; further ones get 503")
-    body_max_bytes: Bytes = Field(67_108_864, description="larger request bodies are refused, also when decompressed")
+    max_connections: int = Field(10_000, ge=1, description="open connections; further ones are closed")
+    trust_proxy: bool = Field(
+        False,
+        description="whether callers' addresses are those that a load balancer tells (X-Forwarded-For); only where nothing but "
+        "one load balancer can reach the gateway",
+    )
+    body_max_bytes: Bytes = Field(16_777_216, description="larger request bodies are refused, also when decompressed")
+    bodies_max_bytes: Bytes = Field(
+        67_108_864, description="bytes of the bodies of all requests that are not answered yet; beyond it they get 503"
+    )
     body_timeout_seconds: Seconds = Field(30, description="a request body must arrive within this")
 
     model_ref: str | None = Field(
@@ -106,6 +114,9 @@ class GatewaySettings(BaseSettings):
             )
         if self.timeout_seconds > self.timeout_max_seconds:
             raise ValueError("timeout_seconds is greater than timeout_max_seconds")
+        for name in ("bodies_max_bytes", "max_queue_bytes"):
+            if getattr(self, name) < self.body_max_bytes:
+                raise ValueError(f"{name} is less than body_max_bytes: the largest bodies would be refused for ever")
         return self
 
     def __init__(self, **values: Any) -> None:

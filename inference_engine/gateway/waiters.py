@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 from ..job import Response
@@ -18,6 +17,8 @@ from .settings import GatewaySettings
 
 #: Refusals that more room would have spared the caller; all others are the fleet's or the gateway's end.
 TOO_MANY = (Outcome.QUEUE_FULL, Outcome.TTL)
+#: Beyond the caller's own time: a last look at the job's record, which tells what to poll by.
+GRACE_SECONDS = 2.0
 
 
 class Waiters:
@@ -30,6 +31,14 @@ class Waiters:
         self._capacity = capacity
         self._settings = settings
         self._sent_away = asyncio.Event()
+        self._going: set[asyncio.Task[Response]] = set()
+
+    async def close(self) -> None:
+        """Send all away, and end what is still under way for callers who have left."""
+        self.send_away()
+        for going in self._going:
+            going.cancel()
+        await asyncio.gather(*self._going, return_exceptions=True)
 
     def send_away(self) -> None:
         """Tell all who still wait that this gateway has no result for them."""
@@ -39,73 +48,88 @@ class Waiters:
     async def run(self, label: str, body: Any, context: Context) -> Response:
         """Wait for a turn, post, wait for the end. Returns only a success; everything else is raised as Problem.
 
-        A caller that leaves before its turn leaves nothing behind; one that leaves later leaves a job that ends by its deadline.
+        A caller that leaves before its turn leaves nothing behind. One that leaves later leaves a job that may be computed until
+        its deadline; so long it counts as on its way, or callers without patience would fill the label's queue.
         """
         until = time.monotonic() + context.timeout_seconds
-        with self.latency.measure():
-            await self._capacity.fresh(2 * self._producer.settings.host_cache_seconds)
-            with await self._permit(label, context) as permit:
-                send = self._post if permit.served else self._knock
-                response = await self._or_sent_away(
-                    send(label, body, context, permit, max(0.001, until - time.monotonic()))
-                )
+        try:
+            async with asyncio.timeout(context.timeout_seconds + GRACE_SECONDS):
+                with self.latency.measure():
+                    await self._capacity.fresh(2 * self._producer.settings.host_cache_seconds)
+                    response = await self._response(label, body, context, until)
+        except TimeoutError:
+            detail = f"no result within {context.timeout_seconds:g} s; AWS answers slowly"
+            raise Problem(504, "timeout", detail) from None
         if not response.ok:
             raise problem_of_job(response)
         return response
 
-    async def _or_sent_away(self, sending: Coroutine[Any, Any, Response]) -> Response:
-        """The response; Problem 503 when the gateway ends before there is one."""
-        response = asyncio.ensure_future(sending)
+    async def _response(self, label: str, body: Any, context: Context, until: float) -> Response:
+        entered = time.monotonic()
+        permit = await self._permit(label, context)
+        patience = self._settings.no_consumer_seconds - (time.monotonic() - entered)
+        going = asyncio.get_running_loop().create_task(self._go(permit, label, body, context, until, patience))
+        self._going.add(going)
+        going.add_done_callback(self._gone)
         sent_away = asyncio.ensure_future(self._sent_away.wait())
         try:
-            await asyncio.wait((response, sent_away), return_when=asyncio.FIRST_COMPLETED)
-            if response.done():
-                return response.result()
+            await asyncio.wait((going, sent_away), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            response.cancel()
             sent_away.cancel()
-        raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before there was a result", 1)
+        if not going.done():
+            raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before there was a result", 1)
+        return going.result()
+
+    def _gone(self, going: asyncio.Task[Response]) -> None:
+        self._going.discard(going)
+        if not going.cancelled():
+            # Of a caller who has left there is nobody else to ask for it.
+            going.exception()
 
     async def _permit(self, label: str, context: Context) -> Permit:
         try:
             return await self.flow.acquire(
                 label,
                 priority=context.priority,
-                flow=context.flow,
+                path=(context.caller.key_id, context.flow),
                 size_bytes=context.size_bytes,
                 seconds=context.timeout_seconds,
             )
         except Refused as refused:
             raise problem_of_refusal(refused) from refused
 
-    async def _post(self, label: str, body: Any, context: Context, _permit: Permit, seconds: float) -> Response:
-        return await self._producer.post(
-            body,
-            label,
-            timeout_seconds=seconds,
-            # Nobody will be there to get it later: what no consumer has started by then is not computed at all.
-            deadline=time.time() + seconds,
-            request_id=context.request_id,
-        )
+    async def _go(
+        self, permit: Permit, label: str, body: Any, context: Context, until: float, patience: float
+    ) -> Response:
+        """A job that has its turn, until it ends or nobody would want it any more."""
+        with permit:
+            seconds = max(0.001, until - time.monotonic())
+            if not permit.served:
+                return await self._knock(label, body, context, until, max(0.001, min(seconds, patience)))
+            # What no consumer has started when the caller's time is over is not computed at all.
+            return await self._producer.post(
+                body,
+                label,
+                timeout_seconds=seconds,
+                deadline=time.time() + seconds,
+                request_id=context.request_id,
+            )
 
-    async def _knock(self, label: str, body: Any, context: Context, permit: Permit, seconds: float) -> Response:
+    async def _knock(self, label: str, body: Any, context: Context, until: float, patience: float) -> Response:
         """The same where no consumer lives: the message wakes the fleet, but its caller is told in time that it sleeps.
 
         The message stays when the caller was sent away, as what a fleet at zero is woken by; its job is cancelled.
         """
-        until = time.monotonic() + seconds
         message_id = await self._producer.post_non_blocking(
-            body, label, deadline=time.time() + seconds, request_id=context.request_id
+            body, label, deadline=time.time() + until - time.monotonic(), request_id=context.request_id
         )
-        patience = min(seconds, self._settings.no_consumer_seconds)
         response = await self._producer.wait(message_id, timeout_seconds=patience)
         if response.status.finished:
             return response
-        await self._capacity.fresh(1.0)
+        await self._capacity.fresh(1.0, patience_seconds=2.0)
         if not self._capacity.room(label).served and await self._producer.cancel(message_id):
-            raise later(
-                503, "no-consumer", f"no consumer lived for {patience:.1f} s", self._settings.no_consumer_seconds
-            )
+            usual = self._settings.no_consumer_seconds
+            raise later(503, Outcome.NO_CONSUMER, f"no consumer lived for {usual:g} s", usual)
         return await self._producer.wait(message_id, timeout_seconds=max(0.001, until - time.monotonic()))
 
 

@@ -137,6 +137,8 @@ class LocalStack:
         """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left."""
         try:
             variables = self.environment()
+            if self.gateway_port is not None:
+                check_ports(self.gateway_port)
             if not self.endpoint_url:
                 self.progress("starting the AWS emulator")
                 self._cleanup.callback(self._emulator.stop)
@@ -197,9 +199,11 @@ class LocalStack:
     def _start_gateway(self) -> None:
         if self.gateway_port is None:
             return
-        check_ports(self.gateway_port)
         self.progress(f"starting the gateway on port {self.gateway_port}")
         self._gateway = self._child("gateway", self.gateway_port, "gateway", "--port", str(self.gateway_port))
+        self._gateway.environment |= {"INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY": str(GATEWAY_STOP_SECONDS / 2)}
+        # The port is the same each time, and so is the file: an error of now is not to be looked for among those of yesterday.
+        self._gateway.log_file.unlink(missing_ok=True)
         self._gateway.start()
         ready_url = f"http://127.0.0.1:{self.gateway_port}/v2/health/ready"
         self._gateway.wait_until_ready(lambda: http_ok(ready_url), timeout_seconds=CONSUMER_READY_SECONDS)

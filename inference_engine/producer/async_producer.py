@@ -80,6 +80,7 @@ class AsyncProducer:
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._aws = _connect(settings)
         self._closed = False
+        self._waking: set[asyncio.Future[None]] = set()
         self._single = queue_name is not None
         self._routes: Routes = (
             LabelRoutes(self._aws) if queue_name is None else SingleQueueRoutes(self._aws, queue_name)
@@ -98,6 +99,7 @@ class AsyncProducer:
         """Finish what is being sent and close all connections; jobs that were posted go on."""
         self._closed = True
         await self._results.close()
+        await asyncio.gather(*self._waking, return_exceptions=True)
         await self._routes.close()
         await self._aws.close()
 
@@ -234,11 +236,12 @@ class AsyncProducer:
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         left = seconds - (time.monotonic() - started)
+        # A ring that takes long must not hold up a result that is there.
+        waking = asyncio.ensure_future(self._results.wake(prepared.job.label))
+        self._waking.add(waking)
+        waking.add_done_callback(self._waking.discard)
         # Nobody else knows the message id: no record is written for others to find.
-        response, _ = await asyncio.gather(
-            self._results.wait_posted(message_id, prepared.job, left, seconds), self._results.wake(prepared.job.label)
-        )
-        return response
+        return await self._results.wait_posted(message_id, prepared.job, left, seconds)
 
     async def wait(self, message_id: str, *, timeout_seconds: float | None = None) -> Response:
         """Wait for the Response of a job that was posted before. Raises UnknownMessageError."""

@@ -52,7 +52,7 @@ class Results:
 
     async def record(self, message_id: str) -> JobRecord:
         """The record as it stands. Raises UnknownMessageError."""
-        record = await self._aws.jobs.get(message_id)
+        record = await self._aws.jobs.find(message_id)
         if record is None:
             raise UnknownMessageError(
                 f"no job has the message id {message_id!r} in table {self._settings.jobs_table!r}; "
@@ -62,25 +62,7 @@ class Results:
 
     async def response(self, record: JobRecord) -> Response:
         """What a caller gets for a record."""
-        status, error, result = record.status, record.error, None
-        if status is ResultStatus.SUCCESS:
-            try:
-                result = await payloads.unpack(self._aws.blobs, record.result, record.result_ref)
-            except DecodeError as problem:
-                status, error = ResultStatus.ERROR, _failure(problem)
-        code = 202 if not status.finished else 200 if status is ResultStatus.SUCCESS else 500
-        return Response(
-            message_id=record.message_id,
-            request_id=record.request_id,
-            label=record.label,
-            status=status,
-            status_code=code,
-            result=result,
-            error=error,
-            submitted_at=record.submitted_at or None,
-            started_at=record.started_at or None,
-            finished_at=record.finished_at or None,
-        )
+        return await response_of(self._aws, record)
 
     async def wake(self, label: str, *, again: bool = False) -> None:
         """See to it that someone loads the label, `again` for jobs that wait long; never raises for AWS's sake."""
@@ -193,6 +175,29 @@ class Results:
             status_code=500,
             error=_failure(error),
         )
+
+
+async def response_of(aws: Aws, record: JobRecord) -> Response:
+    """What a caller gets for a record."""
+    status, error, result = record.status, record.error, None
+    if status is ResultStatus.SUCCESS:
+        try:
+            result = await payloads.unpack(aws.blobs, record.result, record.result_ref)
+        except DecodeError as problem:
+            status, error = ResultStatus.ERROR, _failure(problem)
+    code = 202 if not status.finished else 200 if status is ResultStatus.SUCCESS else 500
+    return Response(
+        message_id=record.message_id,
+        request_id=record.request_id,
+        label=record.label,
+        status=status,
+        status_code=code,
+        result=result,
+        error=error,
+        submitted_at=record.submitted_at or None,
+        started_at=record.started_at or None,
+        finished_at=record.finished_at or None,
+    )
 
 
 def _chunks(message_ids: Sequence[str]) -> Iterable[Sequence[str]]:

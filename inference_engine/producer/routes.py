@@ -46,8 +46,8 @@ class LabelRoutes:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._settings = aws.settings
-        self._labels: dict[str, _Cached[LabelSettings]] = {}
-        self._fleets: dict[int, _Cached[Fleet]] = {}
+        self._labels: dict[str, Cached[LabelSettings]] = {}
+        self._fleets: dict[int, Cached[Fleet]] = {}
         self._rung: dict[str, float] = {}
         self._doubted: set[str] = set()
         self._doubting: asyncio.Task[None] | None = None
@@ -57,7 +57,7 @@ class LabelRoutes:
 
     async def group(self, label: str, deduplication_id: str) -> str:
         if label not in self._labels:
-            self._labels[label] = _Cached(lambda: self._aws.registry.label(label), LABEL_CACHE_SECONDS)
+            self._labels[label] = Cached(lambda: self._aws.registry.label(label), LABEL_CACHE_SECONDS)
         return message_group(label, deduplication_id, (await self._labels[label].get()).lanes)
 
     async def wake(self, label: str) -> None:
@@ -82,11 +82,11 @@ class LabelRoutes:
             self._doubting.cancel()
             await asyncio.gather(self._doubting, return_exceptions=True)
 
-    def _fleet_of(self, label: str) -> _Cached[Fleet]:
+    def _fleet_of(self, label: str) -> Cached[Fleet]:
         """The consumers of the label's cell."""
         cell = cell_of(label, self._settings.cells)
         if cell not in self._fleets:
-            self._fleets[cell] = _Cached(lambda: self._aws.registry.fleet(cell), self._settings.host_cache_seconds)
+            self._fleets[cell] = Cached(lambda: self._aws.registry.fleet(cell), self._settings.host_cache_seconds)
         return self._fleets[cell]
 
     async def _ring(self, label: str) -> bool:
@@ -146,7 +146,7 @@ class SingleQueueRoutes:
         return
 
 
-class _Cached(Generic[Value]):
+class Cached(Generic[Value]):
     """An awaited value that is trusted for a while; callers at once share one look-up."""
 
     def __init__(self, load: Callable[[], Awaitable[Value]], seconds: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -15,8 +16,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 
 from ..callbacks import HTTPS_PORT, Target, check_address, target_of
+from ..errors import CallbackError
 
 #: Of an answer's body, for the log.
 ANSWER_MAX_BYTES = 2048
@@ -68,7 +71,14 @@ def _resolved(target: Target, allow_private: bool) -> list[str]:
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         check_address(address, allow_private=allow_private)
+        if target.port == _runtime_port() and ip_address(address).is_loopback:
+            raise CallbackError(f"{target.host}:{target.port} is where AWS Lambda steers this function itself")
     return addresses
+
+
+def _runtime_port() -> int | None:
+    """The port of Lambda's own API on loopback, which a function must not be made to call; None outside Lambda."""
+    return int(os.environ.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2] or 0) or None
 
 
 class _Connection(http.client.HTTPConnection):

@@ -210,6 +210,7 @@ module "webhooks" {
   message_max_bytes       = var.message_max_bytes
   allow_private           = var.webhooks.allow_private
   request_timeout_seconds = var.webhooks.timeout_seconds
+  max_concurrency         = var.webhooks.max_concurrency
 
   policy_arn         = module.policies.arns["webhooks"]
   log_retention_days = var.log_retention_days
@@ -360,8 +361,9 @@ module "gateway_balancer" {
   certificate_arn = var.gateway.certificate_arn
   plain_http      = var.gateway.plain_http
   # The gateway answers first, even when it is as slow to notice as that.
-  idle_timeout_seconds         = var.gateway.timeout_seconds + 20
-  deregistration_delay_seconds = var.gateway.shutdown_delay_seconds
+  idle_timeout_seconds = var.gateway.timeout_seconds + 20
+  # Who waits at a task that is replaced has the whole time too.
+  deregistration_delay_seconds = var.gateway.timeout_seconds
   access_logs = var.gateway.access_logs_bucket == null ? null : {
     bucket = var.gateway.access_logs_bucket
     prefix = local.gateway_name
@@ -390,14 +392,14 @@ module "gateway" {
     user  = var.gateway.user
   }
   port                   = local.gateway_port
+  body_max_mib           = var.gateway.body_max_mib
   timeout_seconds        = var.gateway.timeout_seconds
   shutdown_delay_seconds = var.gateway.shutdown_delay_seconds
   environment = merge(
     { for name, value in local.settings : "INFERENCE_ENGINE_${upper(name)}" => value },
     {
-      AWS_REGION                                       = local.region
-      INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE          = tostring(var.webhooks.allow_private)
-      INFERENCE_ENGINE_GATEWAY_CALLBACKS_ALLOW_PRIVATE = tostring(var.webhooks.allow_private)
+      AWS_REGION                              = local.region
+      INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE = tostring(var.webhooks.allow_private)
     },
     var.gateway.environment,
   )
@@ -439,6 +441,11 @@ locals {
     var.webhooks.enabled ? ["${local.prefix}-webhooks"] : [],
   )
   webhook_queue_names = var.webhooks.enabled ? ["${local.prefix}-webhooks", "${local.prefix}-webhooks-dead"] : []
+  watched_webhooks = var.webhooks.enabled ? {
+    queue_name      = local.webhook_queue_names[0]
+    dead_queue_name = local.webhook_queue_names[1]
+    function_name   = "${local.prefix}-webhooks"
+  } : null
   watched_gateway = var.gateway.enabled ? {
     load_balancer = module.gateway_balancer[0].metric_dimensions.load_balancer
     target_group  = module.gateway_balancer[0].metric_dimensions.target_group
@@ -456,14 +463,13 @@ module "alarms" {
   table_names            = local.table_names
   function_names         = local.function_names
   gateway                = local.watched_gateway
+  webhooks               = local.watched_webhooks
   oldest_job_age_seconds = var.oldest_job_age_seconds
   max_tasks              = local.max_tasks
   target_backlog_seconds = var.scaling.target_backlog_seconds
   topic_arns             = var.alarm_topic_arns
   runbook_url            = var.runbook_url
   tags                   = local.tags
-
-  webhooks_dead_queue_name = try(local.webhook_queue_names[1], null)
 }
 
 module "dashboard" {

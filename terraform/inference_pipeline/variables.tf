@@ -444,8 +444,10 @@ variable "gateway" {
     allowed_cidr_blocks     addresses of callers
     certificate_arn         certificate of ACM for HTTPS
     plain_http              HTTP instead of HTTPS; of an internal load balancer only
-    timeout_seconds         how long a caller may wait for a result; the load balancer holds the connection for 20 seconds more
-    shutdown_delay_seconds  how long a stopping gateway lets callers wait on
+    body_max_mib            largest request body; JSON of tiny elements takes up to some fifty bytes of memory a byte, so a 64th of memory_mib at most
+    timeout_seconds         how long a caller may wait for a result, and a task that is replaced for its callers; the load balancer holds
+                            the connection for 20 seconds more
+    shutdown_delay_seconds  how long a gateway that got SIGTERM lets callers wait on
     slow_seconds            time of the slowest hundredth of the answers that raises an alarm
     access_logs_bucket      bucket of the load balancer's access logs; null for none
     web_acl                 web ACL of AWS WAF that requests pass: arn; null for none
@@ -468,6 +470,7 @@ variable "gateway" {
     allowed_cidr_blocks    = optional(set(string), [])
     certificate_arn        = optional(string)
     plain_http             = optional(bool, false)
+    body_max_mib           = optional(number, 8)
     timeout_seconds        = optional(number, 300)
     shutdown_delay_seconds = optional(number, 45)
     slow_seconds           = optional(number, 60)
@@ -509,6 +512,11 @@ variable "gateway" {
       4096 = range(8192, 30721, 1024)
     }, tostring(var.gateway.cpu), []), var.gateway.memory_mib)
     error_message = "Fargate has no task of that size. gateway.cpu and gateway.memory_mib go together: 256 with 512, 1024 or 2048, 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024)."
+  }
+
+  validation {
+    condition     = var.gateway.body_max_mib >= 1 && var.gateway.body_max_mib <= var.gateway.memory_mib / 64
+    error_message = "gateway.body_max_mib must be at least 1 and at most a 64th of gateway.memory_mib: JSON of tiny elements takes up to some fifty bytes of memory a byte, and other requests come meanwhile."
   }
 
   validation {
@@ -564,19 +572,26 @@ variable "webhooks" {
     enabled          whether there is the function that makes them
     allow_private    whether callback URLs may have private addresses, or no TLS
     timeout_seconds  how long a receiver may take to answer
+    max_concurrency  runs of the function that deliver at the same time
     network          where in a VPC the function runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach
   EOT
   type = object({
     enabled         = optional(bool, false)
     allow_private   = optional(bool, false)
     timeout_seconds = optional(number, 10)
+    max_concurrency = optional(number, 10)
     network         = optional(object({ subnet_ids = list(string), security_group_ids = list(string) }))
   })
   default = {}
 
   validation {
     condition     = var.webhooks.timeout_seconds >= 1 && var.webhooks.timeout_seconds <= 30
-    error_message = "webhooks.timeout_seconds must be 1 to 30: a run of the function ends after 60."
+    error_message = "webhooks.timeout_seconds must be 1 to 30: a run of the function ends after 120."
+  }
+
+  validation {
+    condition     = var.webhooks.max_concurrency >= 2 && var.webhooks.max_concurrency <= 1000
+    error_message = "webhooks.max_concurrency must be 2 to 1000."
   }
 }
 

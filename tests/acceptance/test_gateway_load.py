@@ -6,13 +6,17 @@ import asyncio
 import json
 import re
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from inference_engine import Producer
+from inference_engine.cli import main
+from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.workers import eventually, workers
@@ -97,6 +101,36 @@ async def test_who_has_no_turn_within_the_shutdown_delay_is_told_so(settings: Se
         assert outcomes == {(503, "/problems/shutting-down"): 6}
         assert await asyncio.to_thread(gateway.process.wait, 60) == 0
         (tmp_path / "go").touch()
+
+
+async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, tmp_path: Path) -> None:
+    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
+        await asyncio.to_thread(_warm, settings)
+        async with aiohttp.ClientSession(gateway.url) as session:
+            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
+            gateway.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(eventually, lambda: not gateway.ready, "it is not ready any more")
+            gateway.process.send_signal(signal.SIGTERM)
+            assert Counter(await asyncio.gather(*callers)) == {(503, "/problems/shutting-down"): 6}
+        assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+        (tmp_path / "go").touch()
+
+
+def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(
+    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["gateway", "--port", port, "--prefix", settings.prefix]) == 1
+        assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capfd.readouterr().err
+    port = str(free_port())
+    assert main(["gateway", "--port", port, "--prefix", "nobody-made-this"]) == 1
+    assert "nobody-made-this-registry" in capfd.readouterr().err
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["gateway", "--port", port, "--prefix", settings.prefix]) == 1
+    assert "You must specify a region" in capfd.readouterr().err
 
 
 def _warm(settings: Settings) -> None:

@@ -158,6 +158,8 @@ FORBIDDEN = [
     ("gateway", "dynamodb:DeleteItem", "dynamodb", "table/{prefix}-registry"),
     ("gateway", "ssm:PutParameter", "ssm", "parameter/inference-engine/test/webhooks/secret"),
     ("gateway", "ecs:UpdateTaskProtection", "ecs", "task/{prefix}/0123"),
+    ("webhooks", "dynamodb:GetItem", "dynamodb", "table/{prefix}-registry"),
+    ("webhooks", "dynamodb:PutItem", "dynamodb", "table/{prefix}-registry"),
     ("producer", "ssm:GetParameter", "ssm", "parameter/inference-engine/test/webhooks/secret"),
     ("webhooks", "sqs:SendMessage", "sqs", "{prefix}-resnet50.fifo"),
     ("webhooks", "sqs:ReceiveMessage", "sqs", "{prefix}-webhooks-dead"),
@@ -197,6 +199,55 @@ def test_rows_of_other_partitions_are_out_of_reach(
     assert allowed(documents[role], Request(action, table, {"dynamodb:LeadingKeys": (partition,)}))
     assert not allowed(documents[role], Request(action, table, {"dynamodb:LeadingKeys": ("cell#0",)}))
     assert not allowed(documents[role], Request(action, table, {"dynamodb:LeadingKeys": (partition, "labels")}))
+
+
+#: What is done with rows of the registry, and with API keys, its partition `keys`, by whom.
+ROW_ACTIONS = ("GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem")
+WITH_API_KEYS = {
+    "gateway": {"GetItem"},
+    "operator": {"GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"},
+    **{role: set[str]() for role in ("producer", "consumer", "backlog-metrics", "dead-letters", "webhooks")},
+}
+FORBIDDEN_WITH_API_KEYS = [
+    (role, f"dynamodb:{action}") for role, own in WITH_API_KEYS.items() for action in ROW_ACTIONS if action not in own
+]
+
+
+@pytest.mark.parametrize(("role", "action"), FORBIDDEN_WITH_API_KEYS)
+def test_api_keys_are_out_of_reach(
+    role: str, action: str, documents: dict[str, list[Document]], account: Account, applied_stack: AppliedStack
+) -> None:
+    """Not even together with other rows."""
+    table = account.arn("dynamodb", f"table/{applied_stack.settings.registry_table}")
+    for partitions in (("keys",), ("labels", "keys"), ("keys", "waiting")):
+        assert not allowed(documents[role], Request(action, table, {"dynamodb:LeadingKeys": partitions}))
+
+
+@pytest.mark.parametrize("role", ["producer", "gateway", "consumer", "backlog-metrics", "dead-letters"])
+def test_another_policy_of_a_role_does_not_open_api_keys(
+    role: str, documents: dict[str, list[Document]], account: Account, applied_stack: AppliedStack
+) -> None:
+    """Not even one that allows all tables, and nothing but API keys is closed by that."""
+    everything = {"Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}]}
+    table = account.arn("dynamodb", f"table/{applied_stack.settings.registry_table}")
+
+    def possible(partition: str) -> set[str]:
+        context = {"dynamodb:LeadingKeys": (partition,)}
+        requests = {action: Request(f"dynamodb:{action}", table, context) for action in ROW_ACTIONS}
+        return {action for action, request in requests.items() if allowed([*documents[role], everything], request)}
+
+    assert possible("keys") == WITH_API_KEYS[role]
+    assert possible("labels") == set(ROW_ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("role", "action"), [(role, f"dynamodb:{action}") for role, own in WITH_API_KEYS.items() for action in sorted(own)]
+)
+def test_api_keys_are_in_reach_of_whoever_needs_them(
+    role: str, action: str, documents: dict[str, list[Document]], account: Account, applied_stack: AppliedStack
+) -> None:
+    table = account.arn("dynamodb", f"table/{applied_stack.settings.registry_table}")
+    assert allowed(documents[role], Request(action, table, {"dynamodb:LeadingKeys": ("keys",)}))
 
 
 def test_metrics_go_to_one_namespace_only(documents: dict[str, list[Document]]) -> None:

@@ -67,6 +67,15 @@ def test_condition_operators(operator: str, wanted: Any, values: tuple[str, ...]
     assert allowed([document], Request("sqs:SendMessage", QUEUE, {"dynamodb:LeadingKeys": values})) is expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"), [(("labels",), True), (("keys",), False), (("labels", "keys"), False), ((), True)]
+)
+def test_a_deny_by_condition_closes_what_its_condition_names(values: tuple[str, ...], expected: bool) -> None:
+    denied = policy(Effect="Deny", Condition={"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": "keys"}})
+    request = Request("sqs:SendMessage", QUEUE, {"dynamodb:LeadingKeys": values})
+    assert allowed([policy(), denied], request) is expected
+
+
 def test_all_conditions_of_a_statement_must_hold() -> None:
     document = policy(Condition={"StringEquals": {"a:one": "1", "a:two": "2"}})
     assert allowed([document], Request("sqs:SendMessage", QUEUE, {"a:one": ("1",), "a:two": ("2",)}))

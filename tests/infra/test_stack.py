@@ -69,6 +69,16 @@ def test_queues_are_what_the_library_makes(kind: str, environment: AppliedStack,
     assert of_terraform == of_library
 
 
+def test_callers_have_their_whole_time_while_tasks_are_replaced(applied_stack: AppliedStack) -> None:
+    resources = applied_stack.terraform.resources()
+    (group,) = [one["values"] for one in resources if one["type"] == "aws_lb_target_group"]
+    (balancer,) = [one["values"] for one in resources if one["type"] == "aws_lb"]
+    variables = {one["name"]: one["value"] for one in applied_stack.outputs["gateway"]["container"]["environment"]}
+    longest = float(variables["INFERENCE_ENGINE_GATEWAY_TIMEOUT_MAX_SECONDS"])
+    assert float(group["deregistration_delay"]) == longest
+    assert balancer["idle_timeout"] > longest
+
+
 @pytest.mark.parametrize("name", ["jobs_table", "registry_table"])
 def test_tables_are_what_the_library_makes(name: str, environment: AppliedStack, provisioned: Settings) -> None:
     of_terraform = _table(environment, getattr(environment.settings, name))

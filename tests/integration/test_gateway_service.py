@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
+from inference_engine.aws.activity import Activity, read_activity
 from inference_engine.aws.connect import Aws
+from inference_engine.aws.registry import Registry
+from inference_engine.aws.session import AioTransport, Transport
 from inference_engine.errors import (
     InvalidLabelError,
     ModelInputError,
     TransportError,
     UnknownLabelError,
-    UnknownMessageError,
 )
-from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics
-from inference_engine.gateway.accepted import Accepted
+from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
 from inference_engine.gateway.capacity import Capacity
 from inference_engine.gateway.context import Caller, Context
 from inference_engine.gateway.flow import Room
+from inference_engine.gateway.glance import Glance
 from inference_engine.gateway.problems import Problem
 from inference_engine.gateway.service import Service
 from inference_engine.gateway.settings import GatewaySettings
@@ -157,6 +161,58 @@ async def test_urgent_callers_overtake_patient_ones_on_their_way_to_a_busy_label
     assert ran == ["first", "high", "low 1", "low 3", "low 2"]
 
 
+async def test_a_caller_that_leaves_its_job_behind_keeps_the_label_s_place_until_the_job_ends(
+    settings: Settings,
+) -> None:
+    go_on = threading.Event()
+
+    def compute(body: Any, message_id: str) -> Any:
+        assert go_on.wait(30)
+        return body
+
+    async with consumer(settings, compute), service(settings, in_flight_per_host=2) as gateway:
+        callers = [asyncio.ensure_future(gateway.run("m", n, context())) for n in range(6)]
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 2, "two are on their way")
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        stats = gateway.gateway_stats()
+        assert (stats["in_flight"], stats["waiting"], stats["latency_ms"]["count"]) == (2, 0, 0)
+        go_on.set()
+        async with asyncio.timeout(30):
+            await gateway.emptied()
+        assert gateway.gateway_stats()["in_flight"] == 0
+
+
+class Hanging:
+    """A way to AWS that does not answer any more, from when it is told."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def call(self, service: Any, operation: str, /, **parameters: Any) -> Any:
+        await self.answers.wait()
+        return await self._transport.call(service, operation, **parameters)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+async def test_a_caller_s_time_ends_also_where_aws_does_not_answer(settings: Settings) -> None:
+    way = Hanging(AioTransport(region=settings.region))
+    async with consumer(settings, echo), Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+        await gateway.run("m", 1, context())
+        way.answers.clear()
+        for label in ("m", "another"):
+            with pytest.raises(Problem) as late:
+                await gateway.run(label, 2, context(seconds=0.1))
+            assert (late.value.status, late.value.kind) == (504, "timeout")
+        assert gateway.gateway_stats()["in_flight"] == 2
+        way.answers.set()
+
+
 # --- submit ---------------------------------------------------------------------------------------------------------------
 
 
@@ -166,30 +222,12 @@ async def test_a_submitted_job_is_found_cancelled_and_listed_until_it_ends(setti
         other = await gateway.submit("m", {"n": 2}, context())
         assert await gateway.unfinished(context()) == [kept, other]
         assert await gateway.queue_size("m", context()) == await gateway.queue_size(None, context()) == 2
-        assert await gateway.inputs(kept, context()) == {"n": 1}
-        with pytest.raises(Problem) as not_kept:
-            await gateway.inputs(other, context())
-        assert not_kept.value.kind == "inputs-not-kept"
+        for message_id, inputs in ((kept, {"n": 1}), (other, None)):
+            response, given = await gateway.result_and_inputs(message_id, context())
+            assert (response.status, given) == (ResultStatus.SUBMITTED, inputs)
         assert await gateway.cancel(other, context())
         assert (await gateway.result(other, context())).status is ResultStatus.CANCELLED
         assert await gateway.unfinished(context()) == [kept]
-        with pytest.raises(UnknownMessageError):
-            await gateway.result("nothing", context())
-
-
-async def test_the_bound_of_a_label_s_queue_holds_over_all_gateways(settings: Settings, aws: Aws) -> None:
-    one, other = Accepted(aws, 3), Accepted(aws, 3)
-    async with service(settings) as gateway:
-        for accepted in (one, one, other):
-            await accepted.check("m")
-            await gateway.submit("m", 1, context())
-        with pytest.raises(Problem) as full:
-            await other.check("m")
-        assert (full.value.status, full.value.kind) == (429, "queue-full")
-        assert await one.backlog("m") == 3
-        with pytest.raises(Problem):
-            await one.check("m")
-        await one.check("another")
 
 
 async def test_a_paused_or_stopping_gateway_takes_no_jobs(settings: Settings) -> None:
@@ -203,6 +241,9 @@ async def test_a_paused_or_stopping_gateway_takes_no_jobs(settings: Settings) ->
         assert gateway.ready
         gateway.stop()
         assert not gateway.ready
+        with pytest.raises(Problem) as late:
+            gateway.pause()
+        assert (late.value.status, late.value.kind, gateway.paused) == (503, "shutting-down", False)
         for attempt in (gateway.submit("m", 1, context()), gateway.run("m", 1, context())):
             with pytest.raises(Problem) as stopping:
                 await attempt
@@ -218,10 +259,16 @@ async def test_a_caller_sees_and_uses_its_own_labels_only(settings: Settings) ->
             with pytest.raises(Problem) as refused:
                 await attempt
             assert refused.value.status == 403
-        for hidden in (gateway.result(other, context(caller)), gateway.cancel(other, context(caller))):
-            with pytest.raises(Problem) as unknown:
-                await hidden
-            assert unknown.value.status == 404
+        for look in (gateway.result, gateway.result_and_inputs, gateway.cancel):
+            told = []
+            for message_id in (other, "nothing"):
+                with pytest.raises(Problem) as unknown:
+                    await look(message_id, context(caller))
+                told.append(unknown.value.body() | {"id": message_id})
+                assert (unknown.value.status, unknown.value.kind) == (404, "unknown-job")
+                assert settings.jobs_table not in unknown.value.detail
+            # Whether there is a job of another's label cannot be told.
+            assert str(told[0]).replace(other, "nothing") == str(told[1])
         assert await gateway.unfinished(context(caller)) == [mine]
         assert await gateway.queue_size(None, context(caller)) == 1
 
@@ -249,14 +296,92 @@ async def test_rooms_follow_hosts_and_the_label_s_own_bound(aws: Aws) -> None:
     assert capacity.room("n") == Room(4)
 
 
-async def test_what_was_read_once_is_used_while_aws_does_not_answer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [TransportError("no answer"), ValueError("no sense")])
+async def test_what_was_read_once_is_used_while_aws_does_not_answer(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
     async def unanswered(cells: int) -> Fleet:
-        raise TransportError("no answer")
+        raise error
 
     capacity, never = Capacity(aws, GatewaySettings()), Capacity(aws, GatewaySettings())
     await capacity.fresh(0)
+    assert capacity.answering
     monkeypatch.setattr(aws.registry, "whole_fleet", unanswered)
-    await capacity.fresh(0)
+    await capacity.fresh(0, patience_seconds=30)
     assert not capacity.answering
+    assert "the registry was not read" in caplog.text
+    assert str(error) in caplog.text
     with pytest.raises(TransportError):
         await never.fresh(0)
+
+
+async def test_nobody_waits_for_a_reading_that_hangs(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(cells: int) -> Fleet:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    capacity = Capacity(aws, GatewaySettings())
+    await capacity.fresh(0)
+    monkeypatch.setattr(aws.registry, "whole_fleet", hangs)
+    async with asyncio.timeout(5):
+        await capacity.fresh(0)
+        await capacity.fresh(0, patience_seconds=0.01)
+    assert capacity.answering
+    for name in ("IDLE_READ_SECONDS", "LATE_SECONDS"):
+        monkeypatch.setattr(f"inference_engine.gateway.capacity.{name}", -aws.settings.host_cache_seconds)
+    assert not capacity.answering, "the last success is long ago"
+    await capacity.close()
+
+
+async def test_a_row_that_makes_no_sense_keeps_no_gateway_from_its_work(
+    aws: Aws, caplog: pytest.LogCaptureFixture
+) -> None:
+    await aws.registry.publish(view("sensible", "m"))
+    item = {"pk": {"S": "cell#0"}, "sk": {"S": "odd"}, "row": {"S": '{"consumer_id": []}'}}
+    await aws.transport.call("dynamodb", "put_item", TableName=aws.settings.registry_table, Item=item)
+    async with service(aws.settings) as gateway:
+        assert gateway.ready
+        assert [one.consumer_id for one in (await gateway.fleet()).consumers] == ["sensible"]
+        assert await gateway.labels() == ["m"]
+    assert "odd" in caplog.text
+
+
+async def test_models_that_were_loaded_once_are_read_once_for_all_who_list_them(
+    settings: Settings, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await aws.registry.describe(ModelSignature(label="m"))
+    readings = 0
+    read = Registry.signatures
+
+    async def counted(registry: Registry) -> list[ModelSignature]:
+        nonlocal readings
+        readings += 1
+        return await read(registry)
+
+    monkeypatch.setattr(Registry, "signatures", counted)
+    async with service(settings) as gateway:
+        assert await asyncio.gather(*(gateway.labels() for _ in range(10))) == [["m"]] * 10
+        assert await gateway.labels() == ["m"]
+    assert readings == 1
+
+
+# --- at a glance ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_set(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+
+    async def read(aws: Aws, *, sweep_queues: int) -> Activity:
+        nonlocal readings
+        readings += 1
+        # As when the clock was set back by an hour after the reading.
+        return replace(await read_activity(aws, sweep_queues=sweep_queues), at=time.time() + 3600)
+
+    monkeypatch.setattr("inference_engine.gateway.glance.read_activity", read)
+    glance = Glance(aws)
+    await glance.overview(0)
+    await glance.overview(60)
+    assert readings == 1
+    await glance.overview(0)
+    assert readings == 2

@@ -145,6 +145,19 @@ async def test_unknown_message_id(settings: Settings, message_id: str) -> None:
                 await ask(message_id)
 
 
+async def test_a_job_posted_this_moment_is_known_where_a_read_does_not_show_it_yet(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stale(message_id: str) -> None:
+        return None
+
+    async with AsyncProducer(aws.settings, _connect=lambda _: aws) as producer:
+        message_id = await producer.post_non_blocking(1, LABEL)
+        monkeypatch.setattr(aws.jobs, "get", stale)
+        assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
+        assert await producer.cancel(message_id)
+
+
 async def test_timeout_is_a_response_and_the_job_lives_on(aws: Aws) -> None:
     async with AsyncProducer(aws.settings) as producer:
         response = await producer.post(1, LABEL, timeout_seconds=0.01, request_id="mine")

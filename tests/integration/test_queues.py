@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -36,6 +38,24 @@ async def test_label_without_queue(aws: Aws) -> None:
     assert await aws.queues.of_label("nobody", create=True), "a failed look-up is not remembered"
     with pytest.raises(NotProvisionedError, match="nowhere"):
         await aws.queues.named("nowhere.fifo")
+
+
+async def test_who_would_not_make_a_queue_does_not_fail_who_would(aws: Aws) -> None:
+    outcomes = await asyncio.gather(
+        *(aws.queues.of_label("new", create=create) for create in (False, True, False)), return_exceptions=True
+    )
+    assert isinstance(outcomes[1], str)
+
+
+async def test_nothing_is_kept_of_a_failed_look_up(aws: Aws) -> None:
+    with pytest.raises(UnknownLabelError) as unknown:
+        await aws.queues.of_label("nobody", create=False)
+    failure = weakref.ref(unknown.value.__cause__)
+    del unknown
+    # The loop's own turn holds it still.
+    await asyncio.sleep(0)
+    gc.collect()
+    assert failure() is None
 
 
 async def test_messages_arrive_in_order_under_ids_of_their_own(aws: Aws) -> None:

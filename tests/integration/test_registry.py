@@ -10,7 +10,7 @@ import pytest
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.registry import Registry
 from inference_engine.aws.session import AioTransport
-from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics
+from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import Fault, FaultProxy
 
@@ -114,6 +114,30 @@ async def test_label_settings(aws: Aws) -> None:
         await aws.registry.set_label(one)
     assert await aws.registry.label(LABEL) == wanted[2]
     assert await aws.registry.labels() == wanted
+
+
+async def test_a_row_that_cannot_be_read_hides_no_other_and_is_logged_once(
+    aws: Aws, caplog: pytest.LogCaptureFixture
+) -> None:
+    await aws.registry.publish(view("a"))
+    await aws.registry.set_label(LabelSettings(label=LABEL))
+    await aws.registry.describe(ModelSignature(label=LABEL))
+    await aws.registry.failed(LABEL, "no memory", 60)
+
+    async def write(pk: str, **fields: str) -> None:
+        item = {"pk": {"S": pk}, "sk": {"S": "odd"}} | {name: {"S": value} for name, value in fields.items()}
+        await aws.transport.call("dynamodb", "put_item", TableName=aws.settings.registry_table, Item=item)
+
+    for pk in ("cell#0", "labels", "models", "failures"):
+        await write(pk, row='{"lease_until": "never"}')
+    for _ in range(3):
+        assert [one.consumer_id for one in (await aws.registry.fleet()).consumers] == ["a"]
+        for rows in (aws.registry.labels(), aws.registry.signatures(), aws.registry.failures()):
+            assert [one.label for one in await rows] == [LABEL]  # type: ignore[attr-defined]
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 4
+    await write("cell#0")
+    await aws.registry.fleet()
+    assert len(caplog.records) == 5
 
 
 async def test_failures_to_load_add_up_until_they_cool_or_succeed(aws: Aws) -> None:

@@ -395,7 +395,7 @@ def test_what_is_provisioned_is_what_the_function_needs(settings: Settings) -> N
     url = queues.get_queue_url(QueueName=webhook_queue_name(settings.prefix))["QueueUrl"]
     attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     redrive = json.loads(attributes["RedrivePolicy"])
-    assert attributes["VisibilityTimeout"] == "360"
+    assert attributes["VisibilityTimeout"] == "720"
     assert (int(redrive["maxReceiveCount"]), redrive["deadLetterTargetArn"].rpartition(":")[2]) == (
         TRIES,
         webhook_dead_queue_name(settings.prefix),

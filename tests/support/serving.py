@@ -18,10 +18,17 @@ PATIENCE_SECONDS = 20.0
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, protocol: type[TimedProtocol] = TimedProtocol) -> AsyncIterator[int]:
     """Serve an app on this loop; its port. Its own tasks are waited for at the end."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, http=TimedProtocol, log_config=None, access_log=False, lifespan="off"
+        app,
+        host="127.0.0.1",
+        port=0,
+        http=protocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     config.load()

@@ -260,6 +260,61 @@ async def test_guessed_ids_take_few_connections_and_known_keys_pass_them(clock: 
     assert keys.most_at_once == module.STRANGERS_AT_ONCE + 1
 
 
+async def test_guessed_ids_wait_in_a_short_line(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRANGERS_MAX", 10)
+    keys = Keys(a_key(), a_key("k" * 10))
+    access = access_to(keys, clock)
+    await access.caller(bearer("k" * 10))
+    keys.answers.clear()
+    guesses = [asyncio.create_task(refusal(access, bearer(f"{number:010}"))) for number in range(10)]
+    await asyncio.sleep(0)
+    problem = await asyncio.wait_for(refusal(access, bearer("x" * 10)), 1)
+    assert (problem.status, problem.kind, problem.headers["Retry-After"]) == (503, "keys-unavailable", "5")
+    # Who asks for an id that is asked for already joins; a key that is known is read again beside the line.
+    joined = asyncio.create_task(refusal(access, bearer(f"{0:010}")))
+    clock.now += module.FRESH_SECONDS
+    known = asyncio.create_task(access.caller(bearer("k" * 10)))
+    await asyncio.sleep(0)
+    keys.answers.set()
+    assert {problem.status for problem in await asyncio.gather(joined, *guesses)} == {401}
+    assert (await known).name == "team"
+    assert (await access.caller(bearer())).name == "team"
+
+
+async def test_what_nobody_waits_for_is_not_looked_up(clock: Clock) -> None:
+    keys = Keys(a_key())
+    keys.answers.clear()
+    access = access_to(keys, clock)
+    guesses = [asyncio.create_task(access.caller(bearer(f"{number:010}"))) for number in range(50)]
+    patient = asyncio.create_task(refusal(access, bearer(f"{20:010}")))
+    await asyncio.sleep(0)
+    for guess in guesses:
+        guess.cancel()
+    await asyncio.gather(*guesses, return_exceptions=True)
+    assert list(access._reads) == [f"{20:010}"]
+    again = asyncio.create_task(access.caller(bearer()))
+    await asyncio.sleep(0)
+    keys.answers.set()
+    assert (await asyncio.wait_for(again, 1)).name == "team"
+    assert (await patient).status == 401
+    assert len(keys.reads) <= module.STRANGERS_AT_ONCE + 2
+    assert access._reads == {}
+
+
+async def test_a_read_that_was_dropped_is_begun_anew(clock: Clock) -> None:
+    keys = Keys(a_key())
+    keys.answers.clear()
+    access = access_to(keys, clock)
+    gone = asyncio.create_task(access.caller(bearer()))
+    await asyncio.sleep(0)
+    gone.cancel()
+    # Asks while the dropped read is about to end.
+    again = asyncio.create_task(access.caller(bearer()))
+    await asyncio.gather(gone, return_exceptions=True)
+    keys.answers.set()
+    assert (await asyncio.wait_for(again, 1)).name == "team"
+
+
 # --- while AWS does not answer -------------------------------------------------------------------------------------------
 
 

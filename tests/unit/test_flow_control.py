@@ -81,9 +81,21 @@ async def test_flows_of_a_band_take_turns() -> None:
     flow = controller()
     watched = Watched(flow)
     for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
-        watched.put(name, flow=name[0])
+        watched.put(name, path=("", name[0]))
     opened(flow)
     assert await watched.went() == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+async def test_owners_take_turns_however_many_flows_they_name() -> None:
+    flow = controller()
+    watched = Watched(flow)
+    for number in range(5):
+        watched.put(f"greedy {number}", path=("greedy", f"flow-{number}"))
+    for number in range(3):
+        watched.put(f"modest {number}", path=("modest", ""))
+    opened(flow)
+    went = await watched.went()
+    assert went[:6] == ["greedy 0", "modest 0", "greedy 1", "modest 1", "greedy 2", "modest 2"]
 
 
 async def test_labels_of_a_band_take_turns() -> None:
@@ -134,15 +146,35 @@ async def test_what_is_on_its_way_is_bounded_over_all_labels() -> None:
     assert await watched.went() == ["c"]
 
 
-async def test_a_new_request_moves_its_label_to_the_turns_of_its_band() -> None:
-    flow = controller(room=5)
+async def test_an_urgent_request_of_a_label_does_not_cost_it_its_turn_in_lower_bands() -> None:
+    flow = controller(concurrency=1)
     watched = Watched(flow)
-    flow.pause()
-    watched.put("a low", "a", priority=0)
-    watched.put("b low", "b", priority=0)
-    watched.put("b high", "b", priority=1)
-    flow.resume()
-    assert await watched.went() == ["b high", "a low", "b low"]
+    for name in ("a1", "b1", "c1", "b2", "c2"):
+        watched.put(name, name[0])
+    opened(flow, 9)
+    order: list[str] = []
+    for turn in range(8):
+        if turn % 2 == 0 and turn < 6:
+            watched.put(f"urgent {turn}", "a", priority=5)
+        [went] = await watched.went()
+        order.append(went)
+        flow.release(went[0] if went[1].isdigit() else "a")
+    assert order == ["urgent 0", "a1", "urgent 2", "b1", "urgent 4", "c1", "b2", "c2"]
+
+
+async def test_a_label_that_is_often_saturated_keeps_its_turn() -> None:
+    flow = controller(concurrency=2)
+    watched = Watched(flow)
+    flow._room = lambda label: Room(1 if label == "tight" else ALL)
+    for number in range(4):
+        watched.put(f"tight {number}", "tight")
+        watched.put(f"wide {number}", "wide")
+    flow.sweep()
+    assert await watched.went() == ["tight 0", "wide 0"]
+    flow.release("wide")
+    assert await watched.went() == ["wide 1"]
+    flow.release("tight")
+    assert await watched.went() == ["tight 1"]
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------------
@@ -158,13 +190,36 @@ async def test_a_band_is_bounded_by_requests_and_by_bytes_and_bands_by_their_num
     with pytest.raises(Refused, match="2 requests of priority 0 wait already"):
         flow.enqueue("other", size_bytes=0)
     flow.enqueue("m", priority=1)
-    with pytest.raises(Refused, match="2 priorities wait already"):
-        flow.enqueue("m", priority=2)
+    with pytest.raises(Refused, match="2 priorities wait already, all of them above -1"):
+        flow.enqueue("m", priority=-1)
     assert flow.outcomes[Outcome.QUEUE_FULL] == 3
     opened(flow)
     flow.dispatch(ALL)
     flow.enqueue("m", priority=2)
     assert sorted(flow.bands) == [2]
+
+
+async def test_low_bands_never_lock_out_higher_ones() -> None:
+    flow = controller(bands=2, requests=3)
+    watched = Watched(flow)
+    for name, priority in (("low", -9), ("less low", -8), ("high", 100), ("higher", 101)):
+        watched.put(name, priority=priority, path=("", name))
+    assert sorted(flow.bands) == [-9, -8]
+    opened(flow)
+    assert await watched.went() == ["less low", "high", "higher", "low"]
+
+
+async def test_a_crowd_makes_room_for_who_has_less_in_a_full_band() -> None:
+    flow = controller(requests=4)
+    crowd = [flow.enqueue("m", path=("crowd", "")) for _ in range(4)]
+    with pytest.raises(Refused, match="4 requests of priority 0 wait already"):
+        flow.enqueue("m", path=("crowd", ""))
+    single = [flow.enqueue("other", path=("single", "")) for _ in range(2)]
+    assert [item.outcome for item in crowd] == [None, None, Outcome.QUEUE_FULL, Outcome.QUEUE_FULL]
+    with pytest.raises(Refused, match="wait already"):
+        flow.enqueue("other", path=("single", ""))
+    assert [item.outcome for item in single] == [None, None]
+    assert flow.bands[0].requests == 4
 
 
 async def test_who_can_go_at_once_needs_no_place_to_wait() -> None:
@@ -194,12 +249,21 @@ async def test_who_could_go_at_once_does_not_overtake_who_waits() -> None:
 async def test_nothing_is_kept_of_what_is_over() -> None:
     flow = controller(room=1)
     for number in range(100):
-        with await flow.acquire(f"label-{number}", flow=f"flow-{number}"):
-            item = flow.enqueue(f"label-{number}", priority=number % 8, flow=f"flow-{number}")
+        with await flow.acquire(f"label-{number}", path=(f"owner-{number}", "flow")):
+            item = flow.enqueue(f"label-{number}", priority=number % 8, path=("owner", f"flow-{number}"))
         flow.dispatch(ALL)
         assert item.outcome is Outcome.DISPATCHED
         flow.release(f"label-{number}")
-    assert (flow.waiting, flow.in_flight, flow.bands, flow._labels, flow._expiring) == (0, 0, {}, {}, {})
+    assert (flow.waiting, flow.in_flight, flow.bands, flow._labels) == (0, 0, {}, {})
+    assert not flow._agenda
+    assert not flow._turns
+
+
+async def test_places_of_who_left_are_forgotten() -> None:
+    flow = controller()
+    for number in range(1000):
+        flow._leave(flow.enqueue(f"label-{number}", priority=number % 5))
+    assert sum(map(len, flow._turns._lines.values())) <= 2 * 64
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------------
@@ -213,27 +277,46 @@ async def test_a_request_whose_time_is_over_is_evicted_by_the_sweep_and_never_di
     flow.sweep()
     assert (short.outcome, usual.outcome) == (Outcome.TTL, None)
     clock.now += 7.5
-    opened_at_pop = controller(clock, ttl_seconds=10)
-    assert opened_at_pop.waiting == 0
-    flow._room = lambda label: Room(ALL)
     flow._labels["m"].room = Room(ALL)
-    flow._turns.place(flow._labels["m"])
+    flow._turns.settle(flow._labels["m"])
     assert flow.dispatch(ALL) == 0
     assert usual.outcome is long.outcome is Outcome.TTL
 
 
-async def test_without_a_consumer_patience_is_another_and_the_error_says_so() -> None:
+@pytest.mark.parametrize(("ttl_seconds", "patience_seconds"), [(100, 10), (3, 10)])
+async def test_patience_without_a_consumer_is_another_and_begins_when_consumers_go(
+    ttl_seconds: float, patience_seconds: float
+) -> None:
     clock = Clock()
-    flow = controller(clock, ttl_seconds=100, patience_seconds=10)
-    waiting = asyncio.ensure_future(flow.acquire("m"))
+    flow = controller(clock, ttl_seconds=ttl_seconds, patience_seconds=patience_seconds)
+    waiting = asyncio.ensure_future(flow.acquire("m", seconds=500))
     await asyncio.sleep(0)
-    clock.now += 9
-    opened(flow, 0, served=False)
     clock.now += 2
     opened(flow, 0, served=False)
-    with pytest.raises(Refused, match=r"no consumer lived for 11\.0 s") as refused:
+    clock.now += 9
+    flow.sweep()
+    assert not waiting.done()
+    clock.now += 2
+    flow.sweep()
+    with pytest.raises(Refused, match=r"no consumer lived for 13\.0 s") as refused:
         await waiting
     assert refused.value.outcome is Outcome.NO_CONSUMER
+
+
+async def test_who_has_waited_for_a_consumer_has_the_usual_time_when_one_comes() -> None:
+    clock = Clock()
+    flow = FlowController(Limits(ttl_seconds=5, patience_seconds=100), lambda label: Room(0, served=False), clock=clock)
+    item = flow.enqueue("m", seconds=500)
+    for _ in range(9):
+        clock.now += 10
+        flow.sweep()
+    opened(flow, 0)
+    clock.now += 4
+    flow.sweep()
+    assert item.outcome is None
+    clock.now += 2
+    flow.sweep()
+    assert item.outcome is Outcome.TTL
 
 
 async def test_a_caller_that_leaves_is_taken_out_at_once() -> None:
@@ -325,7 +408,7 @@ async def test_no_flow_starves_inside_a_band(flows: list[int], order: str, room:
     turns: list[int] = []
 
     def put(number: int) -> None:
-        item = flow.enqueue("m", flow=str(number))
+        item = flow.enqueue("m", path=("", str(number)))
         item.settled.add_done_callback(lambda _: turns.append(number))
 
     for number, requests in enumerate(flows):
@@ -342,6 +425,34 @@ async def test_no_flow_starves_inside_a_band(flows: list[int], order: str, room:
     assert len(turns) == 3 * len(flows)
     for start in range(0, len(turns), len(flows)):
         assert sorted(turns[start : start + len(flows)]) == list(range(len(flows)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels=st.integers(2, 6), urgent=st.lists(st.none() | st.integers(0, 5), max_size=80))
+async def test_no_label_starves_inside_a_band(labels: int, urgent: list[int | None]) -> None:
+    """Whatever urgent requests come in between: between two turns of a label every other one of its band has at most one."""
+    flow = controller(requests=ALL, concurrency=1, room=ALL)
+    flow.pause()
+    turns: list[str] = []
+
+    def put(label: str, priority: int = 0) -> None:
+        item = flow.enqueue(label, priority=priority)
+        item.settled.add_done_callback(lambda _: turns.append(label) if not priority else None)
+
+    for label in range(labels):
+        for _ in range(40):
+            put(str(label))
+    flow.resume()
+    for comes in [*urgent, *[None] * (5 * labels)]:
+        if comes is not None:
+            put(str(comes % labels), 1)
+        before = {label: queue.in_flight for label, queue in flow._labels.items()}
+        assert flow.dispatch(1) == 1
+        await asyncio.sleep(0)
+        [gone] = [label for label, queue in flow._labels.items() if queue.in_flight > before[label]]
+        flow.release(gone)
+        counts = [turns.count(str(label)) for label in range(labels)]
+        assert max(counts) - min(counts) <= 1
 
 
 LABELS = st.sampled_from("abcd")
@@ -391,7 +502,8 @@ class Machine(RuleBasedStateMachine):
     def enqueue(self, label: str, priority: int, flow: str, size: int, seconds: float) -> None:
         def do() -> None:
             with contextlib.suppress(Refused):
-                item = self.flow.enqueue(label, priority=priority, flow=flow, size_bytes=size, seconds=seconds)
+                path = (flow, flow)
+                item = self.flow.enqueue(label, priority=priority, path=path, size_bytes=size, seconds=seconds)
                 self.items.append(item)
                 item.settled.add_done_callback(lambda _: self._ended(item))
 
@@ -406,19 +518,20 @@ class Machine(RuleBasedStateMachine):
     def dispatch(self, count: int) -> None:
         waiting_above: dict[str, int] = {}
         for item in self.items:
-            if item.outcome is None and item.expires_at > self.clock():
-                waiting_above[item.label] = max(waiting_above.get(item.label, -9), item.priority)
+            if item.outcome is None and self.flow._ends_at(item) > self.clock():
+                label = item.queue.label
+                waiting_above[label] = max(waiting_above.get(label, -9), item.priority)
         before = len(self.out)
         self.step(lambda: self.flow.dispatch(count))
         if count == 1:
             for item in self.out[before:]:
-                assert item.priority == waiting_above[item.label]
+                assert item.priority == waiting_above[item.queue.label]
 
     @precondition(lambda self: self.out)
     @rule()
     def release(self) -> None:
         item = self.out.pop(0)
-        self.step(lambda: self.flow.release(item.label))
+        self.step(lambda: self.flow.release(item.queue.label))
 
     @precondition(lambda self: any(item.outcome is None for item in self.items))
     @rule(data=st.data())
@@ -433,7 +546,7 @@ class Machine(RuleBasedStateMachine):
         (self.unserved.discard if served else self.unserved.add)(label)
         self.step(self.flow.sweep)
         for item in self.items:
-            assert item.outcome is not None or item.expires_at > self.clock()
+            assert item.outcome is not None or self.flow._ends_at(item) > self.clock()
 
     @invariant()
     def counts_are_right(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -14,7 +15,8 @@ from pydantic import BaseModel
 
 from inference_engine.gateway import guards, protocol
 from inference_engine.gateway.access import Access
-from inference_engine.gateway.guards import guarded, names_loopback
+from inference_engine.gateway.budget import Budget
+from inference_engine.gateway.guards import BodyLimit, guarded, names_loopback
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.serving import connection, serving
 from tests.support.workers import eventually
@@ -41,6 +43,7 @@ class Probe:
         router.add_api_route("/size", self.size, methods=["POST"])
         router.add_api_route("/broken", self.broken, methods=["GET"])
         router.add_api_route("/wait", self.wait, methods=["GET"])
+        router.add_api_route("/hold", self.hold, methods=["POST"])
         self.app.include_router(router)
 
     async def infer(self, name: str, note: Note, request: Request) -> dict[str, int]:
@@ -65,6 +68,11 @@ class Probe:
 
     async def broken(self) -> None:
         raise RuntimeError("a bug")
+
+    async def hold(self, request: Request) -> None:
+        size = len(await request.body())
+        self.read.append(size)
+        await self.wait(request)
 
     async def wait(self, request: Request) -> None:
         self.waits.set()
@@ -242,6 +250,130 @@ async def test_lengths_that_cannot_be_are_refused(port: int, lines: tuple[str, .
     async with connection(port) as raw:
         await raw.send(head("/v2/raw", *lines) + b"abcd")
         assert (await raw.answer()).status in (400, 413, 501)
+
+
+@pytest.fixture
+def budget() -> Budget:
+    """One and a half bodies."""
+    return Budget(MAX_BYTES * 3 // 2)
+
+
+@pytest.fixture
+async def narrow(probe: Probe, budget: Budget) -> AsyncIterator[int]:
+    async with serving(BodyLimit(probe.app, MAX_BYTES, 10, budget)) as port:
+        yield port
+
+
+def in_chunks(size: int) -> bytes:
+    return f"{size:x}\r\n".encode() + b"x" * size + b"\r\n"
+
+
+async def test_bodies_that_are_not_answered_leave_no_room_for_others(narrow: int, probe: Probe, budget: Budget) -> None:
+    async with connection(narrow) as holder:
+        await holder.send(head("/v2/hold", "Content-Length: 800") + b"x" * 800)
+        await asyncio.wait_for(probe.waits.wait(), 10)
+        for request in (
+            head("/v2/raw", "Content-Length: 800"),
+            head("/v2/raw", "Transfer-Encoding: chunked") + in_chunks(400) + in_chunks(400),
+        ):
+            async with connection(narrow) as raw:
+                await raw.send(request)
+                answer = await raw.answer()
+                assert (answer.status, answer.json["type"]) == (503, "/problems/busy")
+                assert (answer.headers["retry-after"], answer.headers["connection"]) == ("2", "close")
+        async with connection(narrow) as raw:
+            await raw.send(head("/v2/raw", "Content-Length: 700") + b"x" * 700)
+            assert (await raw.answer()).json == {"read": 700}
+            assert budget.held_bytes in (800, 1500)
+    await asyncio.to_thread(eventually, lambda: budget.held_bytes == 0, "all is given back")
+    async with connection(narrow) as raw:
+        await raw.send(head("/v2/raw", "Content-Length: 1000") + b"x" * 1000)
+        assert (await raw.answer()).json == {"read": 1000}
+
+
+async def test_who_only_declares_a_body_keeps_nobody_out(narrow: int) -> None:
+    async with connection(narrow) as silent:
+        await silent.send(head("/v2/raw", "Content-Length: 1000"))
+        async with connection(narrow) as raw:
+            await raw.send(head("/v2/raw", "Content-Length: 1000") + b"x" * 1000)
+            assert (await raw.answer()).json == {"read": 1000}
+
+
+# --- connections ---------------------------------------------------------------------------------------------------------
+
+
+async def test_connections_beyond_the_limit_are_closed_and_others_served_on(
+    probe: Probe, settings: GatewaySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = head("/v2/health/ready", method="GET")
+    app = guarded(probe.app, settings, Access.open())
+    async with serving(app, protocol.limited(2, None)) as port:
+        async with connection(port) as first, connection(port) as second:
+            for raw in (first, second):
+                await raw.send(ask)
+                assert (await raw.answer()).status == 200
+            for _ in range(3):
+                async with connection(port) as third:
+                    assert await third.closed()
+            for raw in (first, second):
+                await raw.send(ask)
+                assert (await raw.answer()).json == {"ready": True}
+        assert [record.getMessage() for record in caplog.records if record.name == protocol.__name__] == [
+            "connections are refused: 2 are open (max_connections)"
+        ]
+
+        def served() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 200
+            return False
+
+        await asyncio.to_thread(eventually, served, "there is room again")
+
+
+async def test_connections_of_nobody_may_not_rest_long(probe: Probe, settings: GatewaySettings) -> None:
+    app = guarded(probe.app, settings, Access.open())
+    async with serving(app, protocol.limited(10, 0)) as port:
+        async with connection(port) as stranger:
+            await stranger.send(head("/live", method="GET"))
+            assert (await stranger.answer()).status == 404
+            # Others may rest for uvicorn's own five seconds here.
+            assert await asyncio.wait_for(stranger.closed(), 3)
+        async with connection(port) as caller:
+            for path, status in (("/v2/raw", 405), ("/live", 404), ("/v2/raw", 405)):
+                await caller.send(head(path, method="GET"))
+                assert (await caller.answer()).status == status
+
+
+# --- behind a load balancer ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "trusted", "client"),
+    [
+        (["10.9.8.7"], False, "127.0.0.1"),
+        (["10.9.8.7"], True, "10.9.8.7"),
+        (["1.1.1.1, 10.9.8.7"], True, "10.9.8.7"),
+        (["1.1.1.1", "2.2.2.2 , 10.9.8.7"], True, "10.9.8.7"),
+        (["10.9.8.7:4711"], True, "10.9.8.7"),
+        (["2001:DB8::1"], True, "2001:db8::1"),
+        (["[2001:db8::1]:4711"], True, "2001:db8::1"),
+        (["10.9.8.7 status=200 key_id=boss"], True, "127.0.0.1"),
+        (["10.9.8.7, unknown"], True, "127.0.0.1"),
+        (["fe80::1%eth0 status=200"], True, "127.0.0.1"),
+        (["10.9.8.7,"], True, "127.0.0.1"),
+        ([], True, "127.0.0.1"),
+    ],
+)
+async def test_the_address_in_the_log_is_what_the_load_balancer_saw(
+    probe: Probe, caplog: pytest.LogCaptureFixture, lines: list[str], trusted: bool, client: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    app = guarded(probe.app, GatewaySettings(trust_proxy=trusted), Access.open())
+    async with serving(app) as port, connection(port) as raw:
+        await raw.send(head("/nowhere", *(f"X-Forwarded-For: {line}" for line in lines), method="GET"))
+        assert (await raw.answer()).status == 404
+    (record,) = records(caplog)
+    assert vars(record)["client"] == client
 
 
 # --- gateways without keys -----------------------------------------------------------------------------------------------

@@ -107,6 +107,31 @@ def test_a_tensor_that_does_not_fit_is_refused_by_name(changes: dict[str, Any], 
         request.read("m", json.dumps({"inputs": [X | changes]}).encode())
 
 
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ([1, 3], [[]] * 3000),
+        ([2, 2], [[1] * 3000, [1, 2]]),
+        ([2], [[[1]] * 3000, 1]),
+        ([0], [[]] * 3000),
+        ([1, 1500], [[1] * 1500, [1] * 1500]),
+    ],
+)
+def test_lists_with_more_in_them_than_the_shape_never_reach_numpy(
+    monkeypatch: pytest.MonkeyPatch, shape: list[int], data: list[Any]
+) -> None:
+    monkeypatch.setattr(request, "check_inputs", None)
+    body = json.dumps({"inputs": [X | {"shape": shape, "data": data}]}).encode()
+    with pytest.raises(RequestError, match="'X': its data has more elements, or lists, than INT32"):
+        request.read("m", body)
+
+
+def test_lists_as_many_as_the_shape_has_are_read() -> None:
+    for shape, data in (([2000, 2], [[1, 2]] * 2000), ([2000, 0], [[]] * 2000), ([2, 3000], [[1] * 3000] * 2)):
+        asked = request.read("m", json.dumps({"inputs": [X | {"shape": shape, "data": data}]}).encode())
+        assert asked.inputs["X"].shape == tuple(shape)
+
+
 def test_an_input_that_is_there_twice_is_refused() -> None:
     with pytest.raises(RequestError, match="input 'X' is there twice"):
         request.read("m", json.dumps({"inputs": [X, X]}).encode())

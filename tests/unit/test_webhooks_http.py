@@ -88,6 +88,14 @@ def raw_server(*parts: bytes, every: float = 0.05) -> Iterator[str]:
 # --- where it goes -------------------------------------------------------------------------------------------------------
 
 
+def test_a_function_is_not_made_to_call_lambda_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        url = f"http://{host}:9001/2018-06-01/runtime/init/error"
+        with pytest.raises(CallbackError, match="where AWS Lambda steers this function itself"):
+            post(url, {}, b"{}", timeout_seconds=1, allow_private=True)
+
+
 def test_a_name_is_resolved_once_and_the_address_that_was_checked_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiver() as there, pytest.MonkeyPatch.context() as patch:
         names = resolve_to(patch, ["93.184.215.14"], ["127.0.0.1"])

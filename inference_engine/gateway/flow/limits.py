@@ -18,6 +18,15 @@ class Outcome(StrEnum):
     SHUTTING_DOWN = "shutting-down"
 
 
+class Refused(Exception):
+    """A request that was not dispatched; `outcome` tells why, `retry_seconds` when another try may succeed."""
+
+    def __init__(self, outcome: Outcome, detail: str, retry_seconds: float) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.retry_seconds = retry_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """What there is for one label: `limit` requests may be on their way at once; `served` is whether any consumer lives."""
@@ -31,7 +40,7 @@ class Limits:
     """Bounds of all that waits and is on its way; seconds and bytes.
 
     `requests` and `bytes` hold for each band, `bands` for how many are in use at once, `concurrency` for what is on its way over
-    all labels. `ttl_seconds` is the longest wait, `patience_seconds` the longest while no consumer lives.
+    all labels. `ttl_seconds` is the longest wait for room, `patience_seconds` the longest for a consumer while none lives.
     """
 
     requests: int = 10_000

@@ -1,4 +1,4 @@
-"""What waits: an order inside a flow, turns of flows inside a band, bands of a label.
+"""What waits: an order inside a flow, turns of flows and of their owners inside a band, bands of a label.
 
 Everything is taken out in constant time wherever it stands, since callers leave from anywhere: the ordered dictionaries here are
 queues. A heap cannot do that, so the order by deadline leaves a gap and is built anew when half of it is gaps.
@@ -10,40 +10,46 @@ import asyncio
 import heapq
 from bisect import insort
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 from .limits import Outcome, Room
 
+#: Owner and flow.
+Path = tuple[str, str]
+
 
 class Item:
-    """One request that waits. Times are those of the controller's clock; `settled` gets the outcome."""
+    """One request that waits. Times are those of the controller's clock; `settled` gets the outcome.
 
-    __slots__ = ("bytes", "deadline", "entered_at", "expires_at", "flow", "label", "outcome", "priority", "settled")
+    `path` is whose request it is: its owner, and the owner's flow. `due` is the second in which it is looked at again.
+    """
+
+    __slots__ = ("bytes", "deadline", "due", "entered_at", "outcome", "path", "priority", "queue", "settled")
 
     def __init__(
         self,
-        label: str,
+        queue: LabelQueue,
         priority: int,
-        flow: str,
+        path: Path,
         size_bytes: int,
         deadline: float,
         entered_at: float,
-        expires_at: float,
         settled: asyncio.Future[Outcome],
     ) -> None:
-        self.label = label
+        self.queue = queue
         self.priority = priority
-        self.flow = flow
+        self.path = path
         self.bytes = size_bytes
         self.deadline = deadline
         self.entered_at = entered_at
-        self.expires_at = expires_at
         self.settled = settled
+        self.due = 0
         self.outcome: Outcome | None = None
 
 
-class Order(Protocol):
-    """The requests of one flow, in the order in which they go."""
+class Line(Protocol):
+    """Requests, in the order in which they go."""
 
     def add(self, item: Item) -> None:
         """Put one behind, or where it belongs."""
@@ -115,90 +121,110 @@ class EarliestDeadlineFirst:
 
 
 class Turns:
-    """The flows of one label and band that have requests; each gives one in its turn."""
+    """Parties that take turns, each giving one request: the owners of a band's requests, or one owner's flows."""
 
-    __slots__ = ("_flows", "_new_order")
+    __slots__ = ("_level", "_new_line", "_parties")
 
-    def __init__(self, new_order: type[FirstComeFirstServed] | type[EarliestDeadlineFirst]) -> None:
-        self._flows: OrderedDict[str, Order] = OrderedDict()
-        self._new_order = new_order
+    def __init__(self, level: int, new_line: Callable[[], Line]) -> None:
+        self._parties: OrderedDict[str, Line] = OrderedDict()
+        self._level = level
+        self._new_line = new_line
 
     def add(self, item: Item) -> None:
-        """Put a request into its flow; a flow that had none gets the last turn."""
-        order = self._flows.get(item.flow)
-        if order is None:
-            order = self._flows[item.flow] = self._new_order()
-        order.add(item)
+        """Put a request to its party; one that had none gets the last turn."""
+        name = item.path[self._level]
+        line = self._parties.get(name)
+        if line is None:
+            line = self._parties[name] = self._new_line()
+        line.add(item)
 
     def pop(self) -> Item:
-        """Take a request of the flow whose turn it is, which then has the last one."""
-        name, order = self._flows.popitem(last=False)
-        item = order.pop()
-        if order:
-            self._flows[name] = order
+        """Take a request of the party whose turn it is, which then has the last one."""
+        name, line = self._parties.popitem(last=False)
+        item = line.pop()
+        if line:
+            self._parties[name] = line
         return item
 
     def remove(self, item: Item) -> None:
         """Take one that is inside."""
-        order = self._flows[item.flow]
-        order.remove(item)
-        if not order:
-            del self._flows[item.flow]
+        name = item.path[self._level]
+        line = self._parties[name]
+        line.remove(item)
+        if not line:
+            del self._parties[name]
 
-    def __bool__(self) -> bool:
-        return bool(self._flows)
+    def __len__(self) -> int:
+        return len(self._parties)
+
+
+class BandQueue:
+    """The requests of one label in one band. `stamp` is its place among the labels of the band, the lowest goes first."""
+
+    __slots__ = ("label", "placed", "priority", "stamp", "turns")
+
+    def __init__(self, label: LabelQueue, priority: int, new_order: Callable[[], Line]) -> None:
+        self.label = label
+        self.priority = priority
+        self.turns = Turns(0, lambda: Turns(1, new_order))
+        self.stamp = 0
+        #: Whether LabelTurns has it in its line.
+        self.placed = False
 
 
 class LabelQueue:
     """All that waits for one label, and how much of it is on its way.
 
-    `turn_at` is the band in which the label has a turn among others, None while it has none.
+    `since` is when consumers came, or went (`room.served`), on the controller's clock.
     """
 
-    __slots__ = ("_bands", "_new_order", "_priorities", "in_flight", "label", "room", "turn_at", "waiting")
+    __slots__ = ("_new_order", "_priorities", "bands", "in_flight", "label", "room", "since", "waiting")
 
-    def __init__(
-        self, label: str, room: Room, new_order: type[FirstComeFirstServed] | type[EarliestDeadlineFirst]
-    ) -> None:
+    def __init__(self, label: str, room: Room, new_order: Callable[[], Line]) -> None:
         self.label = label
         self.room = room
+        self.since = 0.0
         self.in_flight = 0
         self.waiting = 0
-        self.turn_at: int | None = None
+        self.bands: dict[int, BandQueue] = {}
         self._new_order = new_order
-        self._bands: dict[int, Turns] = {}
         self._priorities: list[int] = []
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may be on its way."""
+        return self.in_flight < self.room.limit
 
     @property
     def top(self) -> int:
         """The highest band that has a request; there is one."""
         return self._priorities[-1]
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Item) -> BandQueue:
         """Put a request into its band."""
-        turns = self._bands.get(item.priority)
-        if turns is None:
-            turns = self._bands[item.priority] = Turns(self._new_order)
+        band = self.bands.get(item.priority)
+        if band is None:
+            band = self.bands[item.priority] = BandQueue(self, item.priority, self._new_order)
             insort(self._priorities, item.priority)
-        turns.add(item)
+        band.turns.add(item)
         self.waiting += 1
+        return band
 
-    def pop(self) -> Item:
-        """Take the next request of the highest band."""
-        priority = self._priorities[-1]
-        turns = self._bands[priority]
-        item = turns.pop()
-        self.waiting -= 1
-        if not turns:
-            del self._bands[priority]
-            self._priorities.pop()
+    def pop(self, band: BandQueue) -> Item:
+        """Take the next request of a band."""
+        item = band.turns.pop()
+        self._taken(band)
         return item
 
-    def remove(self, item: Item) -> None:
+    def remove(self, item: Item) -> BandQueue:
         """Take one that is inside."""
-        turns = self._bands[item.priority]
-        turns.remove(item)
+        band = self.bands[item.priority]
+        band.turns.remove(item)
+        self._taken(band)
+        return band
+
+    def _taken(self, band: BandQueue) -> None:
         self.waiting -= 1
-        if not turns:
-            del self._bands[item.priority]
-            self._priorities.remove(item.priority)
+        if not band.turns:
+            del self.bands[band.priority]
+            self._priorities.remove(band.priority)

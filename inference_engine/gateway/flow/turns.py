@@ -1,51 +1,83 @@
-"""Which label goes next: those that have requests and room, by turns within the highest band that they wait in."""
+"""Which label goes next in which band: those that have requests there and room, by turns.
+
+A label keeps its place while it has no room, and while it is served in a higher band: otherwise labels that are always at
+their limit, or have urgent requests now and then, would be last for ever. So places are numbers, and a band's labels a heap of
+them; what has no room falls out of it when it is met, and comes back with its old number.
+"""
 
 from __future__ import annotations
 
+import heapq
 from bisect import insort
-from collections import OrderedDict
 
-from .queues import LabelQueue
+from .queues import BandQueue, LabelQueue
 
 
 class LabelTurns:
-    """Labels that could be dispatched to now, each in the highest band of its requests and in no other."""
+    """The labels of each band that may be next."""
 
-    __slots__ = ("_bands", "_turns")
+    __slots__ = ("_bands", "_gone", "_lines", "_stamp")
 
     def __init__(self) -> None:
-        self._turns: dict[int, OrderedDict[LabelQueue, None]] = {}
-        #: Bands in which a label has a turn, ascending.
+        self._lines: dict[int, list[tuple[int, BandQueue]]] = {}
+        #: Bands that have a line, ascending.
         self._bands: list[int] = []
+        #: Places in lines whose requests have left meanwhile.
+        self._gone = 0
+        self._stamp = 0
 
     def __bool__(self) -> bool:
         return bool(self._bands)
 
-    def place(self, queue: LabelQueue) -> None:
-        """Give a label the turn that it should have, after its requests or its room have changed."""
-        wanted = queue.top if queue.waiting and queue.in_flight < queue.room.limit else None
-        if queue.turn_at == wanted:
-            return
-        if queue.turn_at is not None:
-            turns = self._turns[queue.turn_at]
-            del turns[queue]
-            if not turns:
-                del self._turns[queue.turn_at]
-                self._bands.remove(queue.turn_at)
-        if wanted is not None:
-            if wanted not in self._turns:
-                self._turns[wanted] = OrderedDict()
-                insort(self._bands, wanted)
-            self._turns[wanted][queue] = None
-        queue.turn_at = wanted
+    def join(self, band: BandQueue) -> None:
+        """A label has its first request in a band, or has had its turn and has more: it gets the last place."""
+        self._stamp += 1
+        band.stamp = self._stamp
+        self._place(band)
 
-    def next(self) -> LabelQueue:
-        """The label whose turn it is; its next one has to be placed. There is one."""
-        band = self._bands[-1]
-        turns = self._turns[band]
-        queue = turns.popitem(last=False)[0]
-        queue.turn_at = None
-        if not turns:
-            del self._turns[band]
-            self._bands.pop()
-        return queue
+    def settle(self, queue: LabelQueue) -> None:
+        """A label may have room again: it takes its old places."""
+        if queue.has_room:
+            for band in queue.bands.values():
+                if not band.placed:
+                    self._place(band)
+
+    def left(self, band: BandQueue) -> None:
+        """The last request of a label in a band has gone, not by its turn."""
+        if band.placed:
+            self._gone += 1
+            if self._gone > 64 and self._gone * 2 > sum(map(len, self._lines.values())):
+                self._tidy()
+
+    def next(self) -> BandQueue | None:
+        """The label whose turn it is in the highest band; None when none has room. It has no place then."""
+        while self._bands:
+            line = self._lines[self._bands[-1]]
+            band = heapq.heappop(line)[1]
+            if not line:
+                del self._lines[self._bands.pop()]
+            band.placed = False
+            if not band.turns:
+                self._gone -= 1
+            elif band.label.has_room:
+                return band
+        return None
+
+    def _place(self, band: BandQueue) -> None:
+        line = self._lines.get(band.priority)
+        if line is None:
+            line = self._lines[band.priority] = []
+            insort(self._bands, band.priority)
+        heapq.heappush(line, (band.stamp, band))
+        band.placed = True
+
+    def _tidy(self) -> None:
+        self._gone = 0
+        for priority, line in list(self._lines.items()):
+            kept = [place for place in line if place[1].turns]
+            heapq.heapify(kept)
+            if kept:
+                self._lines[priority] = kept
+            else:
+                del self._lines[priority]
+        self._bands = sorted(self._lines)

@@ -6,23 +6,41 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from ...fleet import ConsumerView
 from ...job import REQUEST_ID_MAX_CHARACTERS
 from .. import uploads
 from ..context import CallContext, Caller, CallerOf, Context, ServiceOf
-from ..jsonable import JsonAnswer
+from ..jsonable import JsonAnswer, json_answer
 from ..problems import Problem, responses
+from .labelled import use_label
 from .statuses import PLAIN, RUN, SUBMIT
 
 router = APIRouter(tags=["Dispatcher"])
 
 #: Names that a sentence model gives its input and its output.
 TEXT, EMBEDDING = "TEXT", "EMBEDDING"
+
+
+def _parsed(text: Any) -> Any:
+    """What a text holds as JSON. Raises ValueError or PydanticKnownError."""
+    if not isinstance(text, str):
+        raise PydanticKnownError("string_type")
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 class Health(BaseModel):
@@ -41,6 +59,8 @@ class RunTask(BaseModel):
     """A task for one label."""
 
     model_config = ConfigDict(
+        # A misspelt callback would never be heard of again.
+        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -50,7 +70,7 @@ class RunTask(BaseModel):
                     "parameters_json": '{"texts": ["text to process"]}',
                 }
             ]
-        }
+        },
     )
 
     task_id: str = Field(
@@ -63,20 +83,11 @@ class RunTask(BaseModel):
         "sentence model. Any other: a Python function gets `task_id`, `task_type` and `parameters`",
     )
     label: str = Field(description="the model")
-    parameters_json: str = Field(
-        description="the parameters: a text that holds JSON", json_schema_extra={"contentMediaType": "application/json"}
-    )
-
-    @field_validator("parameters_json")
-    @classmethod
-    def _is_json(cls, text: str) -> str:
-        try:
-            json.loads(text, parse_constant=_no_number)
-        except RecursionError:
-            raise ValueError("is nested too deeply") from None
-        except ValueError as error:
-            raise ValueError(f"is not JSON: {error}") from None
-        return text
+    parameters_json: Annotated[
+        Any,
+        BeforeValidator(_parsed),
+        WithJsonSchema({"type": "string", "contentMediaType": "application/json"}),
+    ] = Field(description="the parameters: a text that holds JSON")
 
 
 class SendTask(RunTask):
@@ -150,10 +161,10 @@ async def labels(service: ServiceOf, caller: CallerOf) -> dict[str, list[str]]:
 )
 async def run_task(task: RunTask, request: Request, service: ServiceOf, context: CallContext) -> JsonAnswer:
     """The task's result is the whole response; its form depends on the task type and the model."""
-    request.state.label = task.label
+    use_label(task.label, request, context.caller)
     context = _named(context, task)
     response = await service.run(task.label, job_body(task, context.request_id), context)
-    return JsonAnswer(_embeddings(task.label, response.result) if _embeds(task) else response.result)
+    return await json_answer(_embeddings(task.label, response.result) if _embeds(task) else response.result)
 
 
 @router.post(
@@ -165,7 +176,7 @@ async def run_task(task: RunTask, request: Request, service: ServiceOf, context:
 )
 async def send_task(task: SendTask, request: Request, service: ServiceOf, context: CallContext) -> Sent:
     """As `/run-task`, but answers as soon as the task is on its queue. `GET /task/{id}` tells what becomes of it."""
-    request.state.label = task.label
+    use_label(task.label, request, context.caller)
     context = _named(context, task)
     body = job_body(task, context.request_id)
     message_id = await service.submit(task.label, body, context, callback_url=task.callback_url)
@@ -194,7 +205,7 @@ async def upload_model(upload: UploadModel, service: ServiceOf, caller: CallerOf
 
 def job_body(task: RunTask, task_id: str) -> Any:
     """What the task's job carries. Raises Problem 422."""
-    parameters = json.loads(task.parameters_json)
+    parameters = task.parameters_json
     if task.task_type == "infer":
         return parameters
     if _embeds(task):
@@ -240,7 +251,3 @@ def _holders(consumers: Iterable[ConsumerView], caller: Caller) -> dict[str, lis
             if caller.allows(label):
                 holders.setdefault(label, []).append(view.consumer_id)
     return dict(sorted(holders.items()))
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")

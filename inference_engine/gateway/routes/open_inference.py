@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from ... import __version__
-from ...labels import check_label
-from ..context import CallContext, Caller, CallerOf, Context, ServiceOf
+from ... import __version__, payloads
+from .. import threads
+from ..budget import hold
+from ..context import CallContext, CallerOf, Context, ServiceOf
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses
 from ..v2 import encodings, results, schema
@@ -34,6 +35,7 @@ from ..v2.metadata import (
     entry,
     of_model,
 )
+from .labelled import use_label
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -114,7 +116,7 @@ async def version_ready(
 )
 async def model_ready(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelReady:
     """Answers 200 where a live consumer has the model loaded, else 400. A model that is not ready takes requests all the same."""
-    _check_label(label, request, caller)
+    use_label(label, request, caller)
     found = entry(label, await service.fleet(), time.time())
     if found.state != "READY":
         raise Problem(400, "model-not-ready", f"model {label!r} is not ready: {found.reason}")
@@ -147,21 +149,35 @@ async def version_infer(
 )
 async def infer(label: Label, request: Request, service: ServiceOf, context: CallContext) -> Response:
     """Waits for the job's end. Tensors are JSON, or bytes behind it (Triton's binary tensor data extension), each way."""
-    _check_label(label, request, context.caller)
+    use_label(label, request, context.caller)
     try:
         body = await _body(request, service.settings.body_max_bytes)
-        asked = requests.read(label, body, request.headers.get(schema.HEADER_LENGTH))
+        header_length = request.headers.get(schema.HEADER_LENGTH)
+        asked = await threads.run_if(len(body) > threads.LARGE_BYTES, requests.read, label, body, header_length)
     except RequestError as error:
         raise _malformed(error) from None
     context = _own_context(context, asked, len(body), service.settings.timeout_max_seconds)
     done = await service.run(label, asked.inputs, context)
     try:
-        answer = answers.write(label, VERSION, asked, results.tensors(done.result))
+        large = payloads.exceeds(done.result, threads.LARGE_BYTES)
+        answer = await threads.run_if(large, _answer, label, asked, done.result)
     except RequestError as error:
         raise Problem(400, "output-not-available", str(error), message_id=done.message_id) from None
     except ResultError as error:
         raise Problem(500, "result-without-tensors", str(error), message_id=done.message_id) from None
     return await _response(answer, request.headers.get("accept-encoding", ""))
+
+
+@router.get("/models/{label:path}/versions/{version}/config", include_in_schema=False)
+@router.get("/models/{label:path}/config", include_in_schema=False)
+@router.get("/models/{label:path}/versions/{version}/stats", include_in_schema=False)
+@router.get("/models/{label:path}/stats", include_in_schema=False)
+async def not_served(request: Request) -> Response:
+    """What clients of Triton may ask for, and what would else be the metadata of a label of that name."""
+    what = "the configuration" if request.url.path.endswith("/config") else "statistics"
+    raise Problem(
+        404, "not-served", f"{what} of a model is not served here; its inputs and outputs are, and GET /metrics"
+    )
 
 
 @router.get("/models/{label:path}/versions/{version}/infer", include_in_schema=False)
@@ -193,7 +209,7 @@ async def version_metadata(
 )
 async def model_metadata(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelMetadata:
     """As the last consumer that loaded the model found it, also while none has it loaded."""
-    _check_label(label, request, caller)
+    use_label(label, request, caller)
     signature = await service.signature(label)
     if signature is None:
         raise Problem(
@@ -205,12 +221,6 @@ async def model_metadata(label: Label, request: Request, service: ServiceOf, cal
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------------
-
-
-def _check_label(label: str, request: Request, caller: Caller) -> None:
-    caller.check(check_label(label))
-    # For the access log.
-    request.state.label = label
 
 
 def _check_version(label: str, version: str) -> None:
@@ -225,12 +235,18 @@ def _malformed(error: RequestError) -> Problem:
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    """The request's body as it was before it was compressed. Raises RequestError, PayloadTooLargeError."""
+    """The request's body as it was before it was compressed. Raises RequestError, PayloadTooLargeError, Problem 503."""
     body = await request.body()
     encoding = request.headers.get("content-encoding", "")
     if not encoding:
         return body
-    return await asyncio.to_thread(encodings.decompress, body, encoding, max_bytes)
+    unpacked = await threads.run(encodings.decompress, body, encoding, max_bytes)
+    hold(request, len(unpacked))
+    return unpacked
+
+
+def _answer(label: str, asked: requests.InferRequest, result: Any) -> answers.InferResponse:
+    return answers.write(label, VERSION, asked, results.tensors(result))
 
 
 def _own_context(

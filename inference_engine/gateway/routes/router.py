@@ -11,9 +11,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from ..context import CallContext, ServiceOf
-from ..jsonable import JsonAnswer
+from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem
+from .labelled import use_label
 from .statuses import PROBE, RUN
 
 router = APIRouter(tags=["Router"])
@@ -79,9 +80,9 @@ async def infer(prompt: Prompt, request: Request, service: ServiceOf, context: C
         raise Problem(
             503, "no-model", "no model is set: give the gateway MODEL_REF, the label that prompts are sent to"
         )
-    request.state.label = settings.model_ref
+    use_label(settings.model_ref, request, context.caller)
     response = await service.run(settings.model_ref, {settings.prompt_input: prompt.prompt}, context)
-    return JsonAnswer(
+    return await json_answer(
         Inferred(
             modelRef=settings.model_ref,
             prompt=prompt.prompt,

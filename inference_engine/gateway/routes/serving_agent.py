@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from ...job import Response, ResultStatus
 from ..context import NAME_MAX_CHARACTERS, CallContext, CallerOf, Context, ServiceOf
-from ..jsonable import JsonAnswer
+from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses
+from .labelled import use_label
 from .statuses import FIND, LOOK, PLAIN, PROBE, RUN, SUBMIT
 
 router = APIRouter(tags=["Serving agent"])
@@ -40,6 +41,8 @@ class Predict(BaseModel):
     """Inputs for a model."""
 
     model_config = ConfigDict(
+        # A misspelt webhook would never be heard of again.
+        extra="forbid",
         protected_namespaces=(),
         json_schema_extra={"examples": [{"model_name": "resnet50", "inputs": {"image": [[0.1, 0.2]]}}]},
     )
@@ -131,7 +134,7 @@ async def _context_of_user(
     """The request's context, where the user is the flow unless the caller names another."""
     if not uid or "x-inference-flow" in request.headers:
         return context
-    return replace(context, flow=f"{context.caller.key_id}/{uid}")
+    return replace(context, flow=uid)
 
 
 UserContext = Annotated[Context, Depends(_context_of_user)]
@@ -146,8 +149,8 @@ UserContext = Annotated[Context, Depends(_context_of_user)]
 )
 async def predict(prediction: Predict, request: Request, service: ServiceOf, context: UserContext) -> JsonAnswer:
     """Answers with the task when it has succeeded; any other end is told by the status code."""
-    request.state.label = prediction.model_name
-    return JsonAnswer(task_of(await service.run(prediction.model_name, prediction.inputs, context)))
+    use_label(prediction.model_name, request, context.caller)
+    return await json_answer(task_of(await service.run(prediction.model_name, prediction.inputs, context)))
 
 
 @router.post(
@@ -160,7 +163,7 @@ async def async_predict(
     prediction: AsyncPredict, request: Request, service: ServiceOf, context: UserContext
 ) -> Accepted:
     """Answers as soon as the task is on its queue; 429 where MAX_QUEUE_SIZE tasks of the model wait there already."""
-    request.state.label = prediction.model_name
+    use_label(prediction.model_name, request, context.caller)
     message_id = await service.submit(
         prediction.model_name,
         prediction.inputs,
@@ -185,14 +188,13 @@ async def task(
     inputs: Annotated[bool, Query(description="show the inputs too, where they were kept")] = False,
 ) -> JsonAnswer:
     """Tasks are known for a while after their end: `result_ttl_seconds`, a day by default."""
-    found = task_of(await service.result(id, context))
-    if inputs:
-        try:
-            found.inputs = await service.inputs(id, context)
-        except Problem as problem:
-            if problem.status != 404:
-                raise
-    return JsonAnswer(found)
+    if not inputs:
+        return await json_answer(task_of(await service.result(id, context)))
+    response, given = await service.result_and_inputs(id, context)
+    found = task_of(response)
+    if given is not None:
+        found.inputs = given
+    return await json_answer(found)
 
 
 @router.post(
@@ -232,7 +234,7 @@ async def queue_size(
 async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:
     """Of the tasks that this gateway process accepted; others and earlier ones are not known here."""
     ids = await service.unfinished(context)
-    return JsonAnswer(Unfinished(number=len(ids), ids=ids))
+    return await json_answer(Unfinished(number=len(ids), ids=ids))
 
 
 @router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work", responses=PLAIN)

@@ -18,6 +18,7 @@ from ...overview import Overview
 from ..context import CallContext, CallerOf, ServiceOf
 from ..jsonable import dumps
 from ..problems import responses
+from .statuses import FIND
 
 router = APIRouter(tags=["Status page"])
 
@@ -61,6 +62,7 @@ class Band(BaseModel):
 class GatewayNumbers(BaseModel):
     """Flow control of this gateway process."""
 
+    process: str = Field("", description="host and process id: behind a load balancer another may answer the next time")
     waiting: int = Field(0, description="callers that wait for their turn")
     in_flight: int = Field(0, description="callers' jobs that are on their way")
     bands: list[Band] = []
@@ -136,7 +138,7 @@ async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
     "/ui/jobs/{message_id}",
     operation_id="status_job",
     summary="A job as it stands",
-    responses=responses(401, 403, 404, 429, 503),
+    responses=FIND,
 )
 async def job(message_id: str, service: ServiceOf, context: CallContext) -> JobView:
     """For operators: its state and times, its error, and the beginning of its result."""
@@ -148,7 +150,7 @@ async def job(message_id: str, service: ServiceOf, context: CallContext) -> JobV
     "/ui/jobs/{message_id}/cancel",
     operation_id="status_cancel_job",
     summary="Cancel a job",
-    responses=responses(401, 403, 404, 429, 503),
+    responses=FIND,
 )
 async def cancel(message_id: str, service: ServiceOf, context: CallContext) -> JobView:
     """For operators. A job that has ended stays as it is; the answer tells how it stands then."""

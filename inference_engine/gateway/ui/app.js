@@ -346,7 +346,7 @@ function show(data) {
   const { overview, gateway } = data;
   setText($("deployment"), data.deployment);
   $("content").hidden = false;
-  showAttention(overview.labels);
+  showAttention(overview.labels, overview.unread);
   showTotals(overview.totals);
   charts.jobs.add(overview.at, [overview.totals.jobs_per_second]);
   charts.backlog.add(overview.at, [overview.totals.visible, overview.totals.in_flight]);
@@ -356,13 +356,13 @@ function show(data) {
   showGateway(data, gateway ?? {});
 }
 
-function showAttention(labels) {
-  const items = labels.filter((row) => row.needs_attention).map((row) => {
+function showAttention(labels, unread) {
+  const items = unread.map((label) => ["▲", label, "is not known about: its queue does not answer"]).concat(labels.filter((row) => row.needs_attention).map((row) => {
     const why = row.failure
       ? `could not be loaded (${number(row.failure.tries)} ${row.failure.tries === 1 ? "try" : "tries"}; again in ${seconds(Math.max(0, Math.round(row.failure.seconds_left)))}): ${row.failure.reason}`
       : `has ${number(row.visible)} ${row.visible === 1 ? "job that waits" : "jobs that wait"} and no consumer`;
     return [row.failure ? "✕" : "▲", row.label, why];
-  });
+  }));
   const list = $("attention").querySelector("ul");
   const shown = items.slice(0, 6).map(([sign, label, why]) =>
     make("li", {}, make("span", { class: "sign", "aria-hidden": "true" }, sign), make("b", {}, label), ` ${why}`));
@@ -446,8 +446,14 @@ function holding(kind, index, all) {
 
 function showGateway(data, gateway) {
   const latency = gateway.latency_ms ?? {};
+  if (page.process !== gateway.process) {
+    // A load balancer asks one gateway now, another then: a curve is of one of them.
+    page.process = gateway.process;
+    charts.latency.points = [];
+  }
   const counted = latency.count > 0;
   charts.latency.add(data.overview.at, ["p50", "p95", "p99"].map((name) => (counted ? latency[name] : null)));
+  $("gateway-state").title = gateway.process ?? "";
   setText($("gateway-state"), data.paused ? "paused: new jobs are refused" : data.ready ? "takes jobs" : "not ready");
   const milliseconds = (value) => (counted ? seconds(value / 1000) : DASH);
   facts($("gateway"), [

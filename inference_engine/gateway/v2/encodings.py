@@ -10,6 +10,8 @@ from .errors import RequestError
 
 #: zlib's window bits for each coding.
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+#: No client compresses what is compressed; each coding more would be another unpacking of as many bytes as are allowed.
+CODINGS_MAX = 2
 #: A smaller body gains nothing by compression.
 COMPRESSED_MIN_BYTES = 1024
 #: Of 1 to 9: tensors are hardly smaller with more, and much slower.
@@ -21,7 +23,10 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
     Raises RequestError for data that is not so compressed, PayloadTooLargeError.
     """
-    for coding in reversed([name.strip().lower() for name in encoding.split(",")]):
+    codings = [name.strip().lower() for name in encoding.split(",")]
+    if len(codings) > CODINGS_MAX:
+        raise RequestError(f"Content-Encoding names {len(codings)} codings; at most {CODINGS_MAX} are undone")
+    for coding in reversed(codings):
         if coding not in ("", "identity"):
             body = _unpacked(body, coding, max_bytes)
     return body

@@ -24,6 +24,8 @@ from .errors import RequestError
 DIMENSIONS_MAX = 32
 #: Elements of a tensor: what indices of 64 bits reach in its widest type.
 ELEMENTS_MAX = 2**59
+#: Of up to so many elements in the place of fewer, numpy finds out and tells what is wrong.
+TOLD_ELEMENTS_MAX = 1000
 #: What only a server can do that keeps state between requests, or shares its memory with the caller.
 SEQUENCE_PARAMETERS = ("sequence_id", "sequence_start", "sequence_end")
 SHARED_MEMORY_PARAMETERS = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
@@ -263,6 +265,7 @@ def _from_json(label: str, spec: TensorSpec, data: Any) -> NDArray[Any]:
             else f'"data" that is {_kind(data)}, not a list'
         )
         raise RequestError(f"{where} has {told}")
+    _refuse_more(where, spec, data)
     elements = math.prod(spec.shape)
     if not elements and _is_empty(data):
         return np.empty(spec.shape, DTYPES[spec.datatype])
@@ -275,6 +278,19 @@ def _from_json(label: str, spec: TensorSpec, data: Any) -> NDArray[Any]:
     except ModelInputError as error:
         raise RequestError(str(error)) from None
     return (binary.texts(list(array.flat)) if spec.datatype == "BYTES" else array).reshape(spec.shape)
+
+
+def _refuse_more(where: str, spec: TensorSpec, data: list[Any]) -> None:
+    """Refuse lists with more in them, at any depth, than the shape has: numpy takes many times their memory to find out."""
+    if data and not isinstance(data[0], list):
+        return
+    # Of a shape like [2, 0] there are lists, though no elements.
+    most = max(TOLD_ELEMENTS_MAX, math.prod(size or 1 for size in spec.shape))
+    lists = [data]
+    while lists:
+        if sum(map(len, lists)) > most:
+            raise RequestError(f"{where}: its data has more elements, or lists, than {spec}")
+        lists = [item for one in lists for item in one if isinstance(item, list)]
 
 
 def _is_empty(data: list[Any]) -> bool:

@@ -43,15 +43,31 @@ run "it_listens_everywhere_and_requires_keys" {
       for variable in output.gateway.container.environment : variable.name => variable.value
       if startswith(variable.name, "INFERENCE_ENGINE_GATEWAY_")
       } == {
-      INFERENCE_ENGINE_GATEWAY_HOST                    = "0.0.0.0"
-      INFERENCE_ENGINE_GATEWAY_PORT                    = "8000"
-      INFERENCE_ENGINE_GATEWAY_REQUIRE_KEYS            = "true"
-      INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY          = "45"
-      INFERENCE_ENGINE_GATEWAY_TIMEOUT_SECONDS         = "300"
-      INFERENCE_ENGINE_GATEWAY_TIMEOUT_MAX_SECONDS     = "300"
-      INFERENCE_ENGINE_GATEWAY_CALLBACKS_ALLOW_PRIVATE = "false"
+      INFERENCE_ENGINE_GATEWAY_BODIES_MAX_BYTES    = "26843545"
+      INFERENCE_ENGINE_GATEWAY_BODY_MAX_BYTES      = "8388608"
+      INFERENCE_ENGINE_GATEWAY_HOST                = "0.0.0.0"
+      INFERENCE_ENGINE_GATEWAY_MAX_QUEUE_BYTES     = "26843545"
+      INFERENCE_ENGINE_GATEWAY_PORT                = "8000"
+      INFERENCE_ENGINE_GATEWAY_REQUIRE_KEYS        = "true"
+      INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY      = "45"
+      INFERENCE_ENGINE_GATEWAY_TIMEOUT_SECONDS     = "300"
+      INFERENCE_ENGINE_GATEWAY_TIMEOUT_MAX_SECONDS = "300"
+      INFERENCE_ENGINE_GATEWAY_TRUST_PROXY         = "true"
     }
     error_message = "The gateway is told something else than was asked for."
+  }
+
+  assert {
+    condition = {
+      for variable in output.gateway.container.environment : variable.name => variable.value
+      if startswith(variable.name, "INFERENCE_ENGINE_WEBHOOKS_")
+    } == { INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE = "false" }
+    error_message = "Callbacks would be taken that lead inside."
+  }
+
+  assert {
+    condition     = !contains(keys(output.gateway.container), "healthCheck")
+    error_message = "The target group asks for health; a process each few seconds would compete with the gateway."
   }
 
   assert {
@@ -96,6 +112,26 @@ run "it_listens_everywhere_and_requires_keys" {
   }
 }
 
+run "larger_bodies_where_there_is_memory" {
+  command = plan
+
+  variables {
+    gateway = {
+      enabled             = true
+      plain_http          = true
+      allowed_cidr_blocks = ["10.0.0.0/8"]
+      cpu                 = 4096
+      memory_mib          = 30720
+      body_max_mib        = 480
+    }
+  }
+
+  assert {
+    condition     = contains(output.gateway.container.environment, { name = "INFERENCE_ENGINE_GATEWAY_BODY_MAX_BYTES", value = "503316480" })
+    error_message = "The limit is another one than asked for."
+  }
+}
+
 run "a_callers_patience_is_shorter_than_the_load_balancers" {
   variables {
     gateway = {
@@ -125,7 +161,7 @@ run "callbacks_of_private_addresses_are_taken_where_they_are_delivered" {
   }
 
   assert {
-    condition     = contains(output.gateway.container.environment, { name = "INFERENCE_ENGINE_GATEWAY_CALLBACKS_ALLOW_PRIVATE", value = "true" })
+    condition     = contains(output.gateway.container.environment, { name = "INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE", value = "true" })
     error_message = "The gateway refuses what the function delivers."
   }
 }
@@ -147,7 +183,7 @@ run "tls_at_the_load_balancer" {
     task_port                    = 8000
     certificate_arn              = "arn:aws:acm:eu-central-1:123456789012:certificate/0a"
     idle_timeout_seconds         = 320
-    deregistration_delay_seconds = 45
+    deregistration_delay_seconds = 300
     access_logs                  = { bucket = "logs", prefix = "gateway" }
     web_acl                      = { arn = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/acl/0a" }
   }
@@ -177,8 +213,8 @@ run "tls_at_the_load_balancer" {
   assert {
     condition = (
       aws_lb_target_group.this.target_type == "ip" && aws_lb_target_group.this.port == 8000
-      && aws_lb_target_group.this.deregistration_delay == "45"
-      && aws_lb_target_group.this.health_check[0].path == "/v2/health/ready"
+      && aws_lb_target_group.this.deregistration_delay == "300"
+      && aws_lb_target_group.this.health_check[0].path == "/v2/health/live"
     )
     error_message = "Tasks are asked for their health elsewhere, or leave in another time than they need."
   }
@@ -218,7 +254,7 @@ run "plain_http_inside" {
     task_security_group_id       = "sg-0c"
     task_port                    = 8000
     idle_timeout_seconds         = 320
-    deregistration_delay_seconds = 45
+    deregistration_delay_seconds = 300
   }
 
   assert {
@@ -242,6 +278,28 @@ run "plain_http_inside" {
   }
 }
 
+run "names_that_elastic_load_balancing_refuses" {
+  module {
+    source = "../modules/gateway_balancer"
+  }
+
+  variables {
+    name                         = "Internal_tools-gateway"
+    internal                     = true
+    plain_http                   = true
+    allowed_cidr_blocks          = ["10.0.0.0/8"]
+    task_security_group_id       = "sg-0c"
+    task_port                    = 8000
+    idle_timeout_seconds         = 320
+    deregistration_delay_seconds = 300
+  }
+
+  assert {
+    condition     = aws_lb.this.name == "lb-internal-tools-gateway" && aws_lb_target_group.this.name == aws_lb.this.name
+    error_message = "A load balancer's name must not begin with 'internal-', and takes no capitals and no '_' here."
+  }
+}
+
 run "keys_do_not_cross_the_internet_in_the_open" {
   command = plan
 
@@ -257,7 +315,7 @@ run "keys_do_not_cross_the_internet_in_the_open" {
     task_security_group_id       = "sg-0c"
     task_port                    = 8000
     idle_timeout_seconds         = 320
-    deregistration_delay_seconds = 45
+    deregistration_delay_seconds = 300
   }
 
   expect_failures = [aws_lb_listener.requests]
@@ -279,6 +337,7 @@ run "tasks_come_before_others_go" {
     account_id             = "123456789012"
     compute                = { cpu = 512, memory_mib = 1024, architecture = "ARM64" }
     container              = { image = "gateway:1", user = "10001" }
+    body_max_mib           = 16
     timeout_seconds        = 300
     shutdown_delay_seconds = 30
     environment            = {}

@@ -241,6 +241,16 @@ run "a_gateway_of_no_size_on_fargate" {
   expect_failures = [var.gateway]
 }
 
+run "a_gateway_whose_memory_one_body_could_fill" {
+  command = plan
+
+  variables {
+    gateway = { memory_mib = 1024, body_max_mib = 17 }
+  }
+
+  expect_failures = [var.gateway]
+}
+
 run "a_gateway_that_waits_longer_than_connections_last" {
   command = plan
 
@@ -276,6 +286,17 @@ run "webhooks_that_outlast_a_run" {
 
   variables {
     webhooks = { timeout_seconds = 60 }
+  }
+
+  expect_failures = [var.webhooks]
+}
+
+run "webhooks_one_run_at_a_time" {
+  command = plan
+
+  variables {
+    # Lambda's least is two.
+    webhooks = { max_concurrency = 1 }
   }
 
   expect_failures = [var.webhooks]

@@ -65,6 +65,11 @@ run "the_dead_letters_function_reports_failures_one_by_one" {
   }
 
   assert {
+    condition     = length(aws_lambda_event_source_mapping.queue[0].scaling_config) == 0
+    error_message = "Dead letters are few: nothing bounds its runs."
+  }
+
+  assert {
     condition     = aws_lambda_function.this.reserved_concurrent_executions == -1 && length(aws_cloudwatch_event_rule.this) == 0
     error_message = "It has no schedule and reserves nothing."
   }
@@ -75,7 +80,7 @@ run "the_dead_letters_function_reports_failures_one_by_one" {
   }
 }
 
-run "the_function_reads_a_stream_in_bounded_tries" {
+run "the_function_reads_a_stream_whose_records_may_become_an_hour_old" {
   module {
     source = "../modules/lambda_function"
   }
@@ -85,8 +90,8 @@ run "the_function_reads_a_stream_in_bounded_tries" {
     description     = "Tells"
     zip_path        = "../mocks/zips/webhooks.zip"
     memory_mb       = 256
-    timeout_seconds = 60
-    queue           = { arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks" }
+    timeout_seconds = 120
+    queue           = { arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks", max_concurrency = 10 }
     stream = {
       arn                = "arn:aws:dynamodb:eu-central-1:123456789012:table/prod-jobs/stream/2026-01-01T00:00:00.000"
       failures_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks-dead"
@@ -99,11 +104,15 @@ run "the_function_reads_a_stream_in_bounded_tries" {
     condition = (
       aws_lambda_event_source_mapping.stream[0].starting_position == "LATEST" && aws_lambda_event_source_mapping.stream[0].batch_size == 100
       && aws_lambda_event_source_mapping.stream[0].bisect_batch_on_function_error
-      && aws_lambda_event_source_mapping.stream[0].maximum_retry_attempts == 10
       && aws_lambda_event_source_mapping.stream[0].maximum_record_age_in_seconds == 3600
       && tolist(aws_lambda_event_source_mapping.stream[0].function_response_types) == tolist(["ReportBatchItemFailures"])
     )
     error_message = "A record that cannot be dealt with would hold up the others."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.stream[0].maximum_retry_attempts == -1
+    error_message = "Records would be given up before their hour is over."
   }
 
   assert {
@@ -124,12 +133,36 @@ run "the_function_reads_a_stream_in_bounded_tries" {
   }
 
   assert {
+    condition     = one(aws_lambda_event_source_mapping.queue[0].scaling_config).maximum_concurrency == 10
+    error_message = "Slow receivers would take the account's other functions their runs."
+  }
+
+  assert {
     condition = (
       length(aws_iam_role_policy_attachment.vpc) == 1
       && tolist(aws_lambda_function.this.vpc_config[0].subnet_ids) == tolist(["subnet-0a"])
     )
     error_message = "In a VPC the function needs its subnets, and the right to make network interfaces."
   }
+}
+
+run "more_runs_at_once_than_lambda_grants" {
+  command = plan
+
+  module {
+    source = "../modules/lambda_function"
+  }
+
+  variables {
+    name            = "prod-webhooks"
+    description     = "Tells"
+    zip_path        = "../mocks/zips/webhooks.zip"
+    memory_mb       = 256
+    timeout_seconds = 120
+    queue           = { arn = "arn:aws:sqs:eu-central-1:123456789012:prod-webhooks", max_concurrency = 1001 }
+  }
+
+  expect_failures = [var.queue]
 }
 
 run "zips_that_were_not_built" {

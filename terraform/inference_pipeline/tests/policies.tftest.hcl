@@ -98,7 +98,8 @@ run "a_producer_posts_and_reads" {
 
   assert {
     condition = [
-      for statement in jsondecode(output.json["producer"]).Statement : "${statement.Action} ${statement.Resource}" if statement.Effect == "Deny"
+      for statement in jsondecode(output.json["producer"]).Statement : "${join(" ", flatten([statement.Action]))} ${statement.Resource}"
+      if statement.Effect == "Deny" && statement.Sid != "NoApiKeys"
     ] == ["sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:prod-dead-letters.fifo", "kms:Decrypt *"]
     error_message = "A producer could send dead letters, and so end the jobs of others, or read the webhooks' secret."
   }
@@ -108,6 +109,35 @@ run "a_producer_posts_and_reads" {
       for statement in jsondecode(output.json["producer"]).Statement : statement.Condition if statement.Sid == "NoWebhookSecret"
     ]) == { StringEquals = { "kms:EncryptionContext:PARAMETER_ARN" = "arn:aws:ssm:eu-central-1:123456789012:parameter/inference-engine/prod/webhooks/secret" } }
     error_message = "What a producer may not decrypt is the webhooks' secret alone."
+  }
+}
+
+run "api_keys_are_for_the_gateway_to_read_and_for_operators_to_make" {
+  command = plan
+
+  module {
+    source = "../modules/policies"
+  }
+
+  assert {
+    condition = {
+      for role, document in output.json : role => toset(flatten([
+        for statement in jsondecode(document).Statement : statement.Action
+        if statement.Effect == "Deny" && statement.Resource == "arn:aws:dynamodb:eu-central-1:123456789012:table/prod-registry"
+        && try(statement.Condition, null) == { "ForAnyValue:StringEquals" = { "dynamodb:LeadingKeys" = "keys" } }
+      ]))
+      } == {
+      for role, actions in {
+        producer        = ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"]
+        gateway         = ["Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"]
+        consumer        = ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"]
+        operator        = []
+        backlog-metrics = ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"]
+        dead-letters    = ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"]
+        webhooks        = []
+      } : role => toset([for action in actions : "dynamodb:${action}"])
+    }
+    error_message = "Whoever writes to the partition of API keys makes itself a key; whoever reads it knows callers and their limits."
   }
 }
 

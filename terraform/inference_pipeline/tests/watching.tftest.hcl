@@ -12,8 +12,8 @@ variables {
   max_tasks              = 8
   target_backlog_seconds = 60
 
-  gateway                  = { load_balancer = "app/prod-gateway/0a", target_group = "targetgroup/prod-gateway/0a", slow_seconds = 60 }
-  webhooks_dead_queue_name = "prod-webhooks-dead"
+  gateway  = { load_balancer = "app/prod-gateway/0a", target_group = "targetgroup/prod-gateway/0a", slow_seconds = 60 }
+  webhooks = { queue_name = "prod-webhooks", dead_queue_name = "prod-webhooks-dead", function_name = "prod-webhooks" }
 }
 
 run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
@@ -35,7 +35,7 @@ run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
     condition = toset([for text in values(output.descriptions) : regex("#([a-z-]+)$", text)[0]]) == toset([
       "dead-letters", "dead-letters-failing", "dead-letter-queue-not-drained", "oldest-job-age", "unserved-labels", "failing-labels", "no-consumer",
       "backlog-metrics-missing", "lambda-errors", "throttled-tables", "at-maximum-capacity",
-      "gateway-errors", "gateway-unhealthy", "gateway-slow", "webhooks-dead",
+      "gateway-errors", "gateway-unhealthy", "gateway-slow", "webhooks-dead", "webhooks-late", "webhooks-behind",
     ])
     error_message = "The runbook has a section for each of these, and for no other."
   }
@@ -47,6 +47,7 @@ run "every_alarm_tells_somebody_and_names_its_section_of_the_runbook" {
         values(aws_cloudwatch_metric_alarm.throttles), [aws_cloudwatch_metric_alarm.metrics_missing],
         aws_cloudwatch_metric_alarm.gateway_errors, aws_cloudwatch_metric_alarm.gateway_unhealthy,
         aws_cloudwatch_metric_alarm.gateway_slow, aws_cloudwatch_metric_alarm.webhooks_dead,
+        aws_cloudwatch_metric_alarm.webhooks_late, aws_cloudwatch_metric_alarm.webhooks_behind,
       ) : tolist(alarm.alarm_actions) == tolist(["arn:aws:sns:eu-central-1:123456789012:alarms"])
     ])
     error_message = "An alarm tells nobody."
@@ -161,6 +162,34 @@ run "the_gateway_is_watched" {
   }
 }
 
+run "webhooks_are_told_in_time" {
+  module {
+    source = "../modules/alarms"
+  }
+
+  variables {
+    runbook_url = "runbook"
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.webhooks_late[0].metric_name == "ApproximateAgeOfOldestMessage"
+      && aws_cloudwatch_metric_alarm.webhooks_late[0].dimensions == tomap({ QueueName = "prod-webhooks" })
+      && aws_cloudwatch_metric_alarm.webhooks_late[0].threshold == 1800
+    )
+    error_message = "Deliveries that are older than all of their tries take are late."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.webhooks_behind[0].metric_name == "IteratorAge"
+      && aws_cloudwatch_metric_alarm.webhooks_behind[0].dimensions == tomap({ FunctionName = "prod-webhooks" })
+      && aws_cloudwatch_metric_alarm.webhooks_behind[0].threshold == 600000
+    )
+    error_message = "Of the hour after which changes are given up, ten minutes pass before somebody is told; Lambda counts milliseconds."
+  }
+}
+
 run "what_is_not_there_is_not_watched" {
   command = plan
 
@@ -169,9 +198,9 @@ run "what_is_not_there_is_not_watched" {
   }
 
   variables {
-    gateway                  = null
-    webhooks_dead_queue_name = null
-    runbook_url              = "runbook"
+    gateway     = null
+    webhooks    = null
+    runbook_url = "runbook"
   }
 
   assert {

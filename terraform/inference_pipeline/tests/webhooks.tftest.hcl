@@ -47,8 +47,10 @@ run "names_follow_from_the_environment" {
   }
 
   assert {
-    condition     = contains(keys(output.alarm_arns), "inference-engine-prod-webhooks-dead") && contains(keys(output.alarm_arns), "inference-engine-prod-webhooks-errors")
-    error_message = "Nobody is told of webhooks that were given up, or of a function that fails."
+    condition = toset([for name in keys(output.alarm_arns) : name if strcontains(name, "webhooks")]) == toset([
+      for what in ["dead", "late", "behind", "errors"] : "inference-engine-prod-webhooks-${what}"
+    ])
+    error_message = "Nobody is told of webhooks that were given up or are late, or of a function that fails."
   }
 }
 
@@ -68,7 +70,7 @@ run "deliveries_come_again_and_are_given_up" {
 
   assert {
     condition = (
-      aws_sqs_queue.deliveries.visibility_timeout_seconds == 360 && aws_sqs_queue.deliveries.message_retention_seconds == 345600
+      aws_sqs_queue.deliveries.visibility_timeout_seconds == 720 && aws_sqs_queue.deliveries.message_retention_seconds == 345600
       && aws_sqs_queue.dead.message_retention_seconds == 1209600
       && aws_sqs_queue.deliveries.sqs_managed_sse_enabled && aws_sqs_queue.dead.sqs_managed_sse_enabled
     )

@@ -98,6 +98,11 @@ locals {
 
   gateway_errors_percent = 5
 
+  # What was received three times or more does not count (SQS Developer Guide, "Available CloudWatch metrics"): this is about a
+  # function that does not take deliveries, not about receivers that fail.
+  webhooks_late_minutes   = 30
+  webhooks_behind_minutes = 10
+
   throttles = {
     for pair in setproduct(var.table_names, ["ReadThrottleEvents", "WriteThrottleEvents"]) :
     "${pair[0]}-${pair[1]}" => { table = pair[0], metric = pair[1] }
@@ -350,19 +355,63 @@ resource "aws_cloudwatch_metric_alarm" "gateway_slow" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "webhooks_dead" {
-  count = var.webhooks_dead_queue_name == null ? 0 : 1
+  count = var.webhooks == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-webhooks-dead"
   alarm_description   = "Callers were not told of the end of their jobs: deliveries were given up. Runbook: ${var.runbook_url}#webhooks-dead"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = var.webhooks_dead_queue_name }
+  dimensions          = { QueueName = var.webhooks.dead_queue_name }
   statistic           = "Maximum"
   period              = 60
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   # SQS is silent about a queue that nobody has used for six hours.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "webhooks_late" {
+  count = var.webhooks == null ? 0 : 1
+
+  alarm_name          = "${var.prefix}-webhooks-late"
+  alarm_description   = "The oldest delivery to a callback URL has been on its queue for more than ${local.webhooks_late_minutes} minutes. Runbook: ${var.runbook_url}#webhooks-late"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = var.webhooks.queue_name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 5
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = local.webhooks_late_minutes * 60
+  # SQS is silent about a queue that nobody has used for six hours.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = var.topic_arns
+  ok_actions         = var.topic_arns
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "webhooks_behind" {
+  count = var.webhooks == null ? 0 : 1
+
+  alarm_name         = "${var.prefix}-webhooks-behind"
+  alarm_description  = "The webhooks function reads changes of jobs more than ${local.webhooks_behind_minutes} minutes after they were made. Runbook: ${var.runbook_url}#webhooks-behind"
+  namespace          = "AWS/Lambda"
+  metric_name        = "IteratorAge"
+  dimensions         = { FunctionName = var.webhooks.function_name }
+  statistic          = "Maximum"
+  period             = 60
+  evaluation_periods = 5
+  # There is a data point only when the function is run, which it is ever less often while it fails.
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  # In milliseconds.
+  threshold          = local.webhooks_behind_minutes * 60 * 1000
   treat_missing_data = "notBreaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns

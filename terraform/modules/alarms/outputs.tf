@@ -9,6 +9,8 @@ locals {
     aws_cloudwatch_metric_alarm.gateway_unhealthy,
     aws_cloudwatch_metric_alarm.gateway_slow,
     aws_cloudwatch_metric_alarm.webhooks_dead,
+    aws_cloudwatch_metric_alarm.webhooks_late,
+    aws_cloudwatch_metric_alarm.webhooks_behind,
   )
 }
 

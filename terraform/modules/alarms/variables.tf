@@ -37,10 +37,14 @@ variable "gateway" {
   default = null
 }
 
-variable "webhooks_dead_queue_name" {
-  description = "Name of the queue of webhooks that were given up; null for none."
-  type        = string
-  default     = null
+variable "webhooks" {
+  description = "The webhooks: queue_name (of deliveries), dead_queue_name (of those that were given up), function_name; null for none."
+  type = object({
+    queue_name      = string
+    dead_queue_name = string
+    function_name   = string
+  })
+  default = null
 }
 
 ################################################################################

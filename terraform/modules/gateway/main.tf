@@ -1,19 +1,27 @@
 locals {
   log_group_name = "/inference-engine/${var.name}/gateway"
 
-  # ECS takes the task out of the target group, waits for its delay, and sends SIGTERM; the gateway then lets callers wait on for
-  # that long again.
+  # ECS takes the task out of the target group, waits for that to end, which the target group's delay bounds, and only then sends
+  # SIGTERM. Who waits even then, a task that is stopped by hand for example, has shutdown_delay_seconds.
   stop_seconds = var.shutdown_delay_seconds + 15
 
-  # A caller that waits longer than the load balancer would lose the connection instead of getting an answer.
   environment = merge(var.environment, {
-    INFERENCE_ENGINE_GATEWAY_HOST                = "0.0.0.0"
-    INFERENCE_ENGINE_GATEWAY_PORT                = tostring(var.port)
-    INFERENCE_ENGINE_GATEWAY_REQUIRE_KEYS        = "true"
-    INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY      = tostring(var.shutdown_delay_seconds)
+    INFERENCE_ENGINE_GATEWAY_BODY_MAX_BYTES = tostring(floor(var.body_max_mib * 1048576))
+    # Of all requests that are not answered yet: JSON takes up to some fifty times its bytes, and seldom more than fifteen.
+    INFERENCE_ENGINE_GATEWAY_BODIES_MAX_BYTES = tostring(local.bodies_max_bytes)
+    INFERENCE_ENGINE_GATEWAY_MAX_QUEUE_BYTES  = tostring(local.bodies_max_bytes)
+    INFERENCE_ENGINE_GATEWAY_HOST             = "0.0.0.0"
+    INFERENCE_ENGINE_GATEWAY_PORT             = tostring(var.port)
+    INFERENCE_ENGINE_GATEWAY_REQUIRE_KEYS     = "true"
+    INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY   = tostring(var.shutdown_delay_seconds)
+    # A caller that waits longer than the load balancer would lose the connection instead of getting an answer.
     INFERENCE_ENGINE_GATEWAY_TIMEOUT_SECONDS     = tostring(var.timeout_seconds)
     INFERENCE_ENGINE_GATEWAY_TIMEOUT_MAX_SECONDS = tostring(var.timeout_seconds)
+    # The tasks' security group lets in nobody but the load balancer.
+    INFERENCE_ENGINE_GATEWAY_TRUST_PROXY = "true"
   })
+
+  bodies_max_bytes = floor(max(var.body_max_mib, var.compute.memory_mib / 40) * 1048576)
 
   container = merge(
     {
@@ -25,16 +33,7 @@ locals {
       environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
       portMappings           = [{ containerPort = var.port, hostPort = var.port, protocol = "tcp" }]
       linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = true }
-      healthCheck = {
-        command = [
-          "CMD", "python", "-c",
-          "import urllib.request as r; r.urlopen('http://127.0.0.1:${var.port}/v2/health/live', timeout=2)",
-        ]
-        interval    = 10
-        timeout     = 3
-        retries     = 3
-        startPeriod = 30
-      }
+      # No healthCheck: the target group asks already, and an interpreter each few seconds would compete with the gateway.
       logConfiguration = {
         logDriver = "awslogs"
         options = {

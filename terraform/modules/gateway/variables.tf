@@ -62,8 +62,18 @@ variable "timeout_seconds" {
   type        = number
 }
 
+variable "body_max_mib" {
+  description = "The largest request body in MiB; JSON of tiny elements takes up to some fifty bytes of memory a byte."
+  type        = number
+
+  validation {
+    condition     = var.body_max_mib >= 1 && var.body_max_mib <= var.compute.memory_mib / 64
+    error_message = "body_max_mib must be at least 1 and at most a 64th of compute.memory_mib: JSON of tiny elements takes up to some fifty bytes of memory a byte."
+  }
+}
+
 variable "shutdown_delay_seconds" {
-  description = "How long a stopping gateway lets callers wait on."
+  description = "How long a gateway that got SIGTERM lets callers wait on; in a deployment they have had timeout_seconds before."
   type        = number
 
   validation {

@@ -1,6 +1,7 @@
 locals {
-  # A load balancer's name has 32 characters at most, without '_'.
-  plain_name = trim(lower(replace(var.name, "_", "-")), "-")
+  # A load balancer's name has 32 characters at most, without '_', and does not begin with 'internal-' (Elastic Load Balancing API
+  # Reference, "CreateLoadBalancer").
+  plain_name = replace(trim(lower(replace(var.name, "_", "-")), "-"), "/^internal-/", "lb-internal-")
   short_name = (
     length(local.plain_name) <= 32
     ? local.plain_name
@@ -106,7 +107,9 @@ resource "aws_lb_target_group" "this" {
   load_balancing_algorithm_type = "least_outstanding_requests"
 
   health_check {
-    path                = "/v2/health/ready"
+    # Not `ready`: ECS replaces what is unhealthy, and while AWS does not answer, that would be all tasks at once, though they go on
+    # with what they know. A task that stops takes no new requests because it is deregistered.
+    path                = "/v2/health/live"
     matcher             = "200"
     interval            = 10
     timeout             = 5
@@ -157,6 +160,9 @@ resource "aws_lb_listener" "redirect" {
   }
 
   tags = var.tags
+
+  # With plain_http the other one has port 80: it leaves it before this one comes, and takes it after this one has gone.
+  depends_on = [aws_lb_listener.requests]
 }
 
 ################################################################################

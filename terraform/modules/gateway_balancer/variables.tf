@@ -80,7 +80,7 @@ variable "idle_timeout_seconds" {
 }
 
 variable "deregistration_delay_seconds" {
-  description = "How long a task that is going away may finish its requests, in seconds."
+  description = "How long a task that is going away may finish its requests, in seconds; as long as callers may wait for a result."
   type        = number
 
   validation {

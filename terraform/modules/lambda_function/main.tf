@@ -142,11 +142,18 @@ resource "aws_lambda_event_source_mapping" "queue" {
   batch_size              = var.queue.batch_size
   function_response_types = ["ReportBatchItemFailures"]
 
+  dynamic "scaling_config" {
+    for_each = var.queue.max_concurrency == null ? [] : [var.queue.max_concurrency]
+    content {
+      maximum_concurrency = scaling_config.value
+    }
+  }
+
   tags = var.tags
 }
 
-# Until a shard's oldest batch is dealt with, nothing after it is read: hence the bounds on tries and age, and the queue that is
-# told of what was given up.
+# Until a shard's oldest batch is dealt with, nothing after it is read: hence the bound on its age, which bounds its tries too, and
+# the queue that is told of what was given up.
 resource "aws_lambda_event_source_mapping" "stream" {
   count = var.stream == null ? 0 : 1
 
@@ -155,7 +162,7 @@ resource "aws_lambda_event_source_mapping" "stream" {
   starting_position              = "LATEST"
   batch_size                     = var.stream.batch_size
   bisect_batch_on_function_error = true
-  maximum_retry_attempts         = var.stream.max_attempts
+  maximum_retry_attempts         = -1
   maximum_record_age_in_seconds  = var.stream.max_age_seconds
   function_response_types        = ["ReportBatchItemFailures"]
 

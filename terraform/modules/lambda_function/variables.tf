@@ -102,10 +102,11 @@ variable "schedule" {
 }
 
 variable "queue" {
-  description = "An SQS queue that the function takes messages from; null for none."
+  description = "An SQS queue that the function takes messages from: arn, batch_size, max_concurrency (its runs at once, null for no limit); null for none."
   type = object({
-    arn        = string
-    batch_size = optional(number, 10)
+    arn             = string
+    batch_size      = optional(number, 10)
+    max_concurrency = optional(number)
   })
   default = null
 
@@ -113,20 +114,24 @@ variable "queue" {
     condition     = var.queue == null ? true : var.queue.batch_size >= 1 && var.queue.batch_size <= 10
     error_message = "queue.batch_size must be 1 to 10, the most that a FIFO queue gives."
   }
+
+  validation {
+    condition     = try(var.queue.max_concurrency, null) == null ? true : var.queue.max_concurrency >= 2 && var.queue.max_concurrency <= 1000
+    error_message = "queue.max_concurrency must be 2 to 1000, or null for no limit."
+  }
 }
 
 variable "stream" {
   description = <<-EOT
     A DynamoDB stream that the function reads, from the moment on that it is there; null for none:
     arn, pattern (which records it is given, an event pattern as JSON), failures_queue_arn (a queue that is told of records that were
-    given up), batch_size, max_attempts and max_age_seconds (after which records are given up).
+    given up), batch_size, and max_age_seconds (after which records are given up; until then they are tried again).
   EOT
   type = object({
     arn                = string
     pattern            = string
     failures_queue_arn = string
     batch_size         = optional(number, 100)
-    max_attempts       = optional(number, 10)
     max_age_seconds    = optional(number, 3600)
   })
   default = null

@@ -27,6 +27,10 @@ locals {
   ]
   job_records = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:BatchGetItem"]
 
+  # API keys are the registry's partition `keys`.
+  read_all_keys = ["dynamodb:Query", "dynamodb:BatchGetItem"]
+  write_keys    = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
+
   documents = merge(
     {
       producer        = data.aws_iam_policy_document.producer.json
@@ -96,11 +100,27 @@ data "aws_iam_policy_document" "job_data_read" {
   }
 }
 
+# Of the registry's partitions there is one that is for the gateway and operators alone: whoever wrote there could make itself a key.
+data "aws_iam_policy_document" "no_api_keys" {
+  statement {
+    sid       = "NoApiKeys"
+    effect    = "Deny"
+    actions   = concat(["dynamodb:GetItem"], local.read_all_keys, local.write_keys)
+    resources = [var.registry_table_arn]
+
+    condition {
+      test     = "ForAnyValue:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["keys"]
+    }
+  }
+}
+
 ################################################################################
 # Producer
 ################################################################################
 
-data "aws_iam_policy_document" "producer" {
+data "aws_iam_policy_document" "posting" {
   source_policy_documents = [data.aws_iam_policy_document.job_data_read.json]
 
   statement {
@@ -157,12 +177,30 @@ data "aws_iam_policy_document" "producer" {
   }
 }
 
+data "aws_iam_policy_document" "producer" {
+  source_policy_documents = [data.aws_iam_policy_document.posting.json, data.aws_iam_policy_document.no_api_keys.json]
+}
+
 ################################################################################
 # Gateway: a producer that knows its callers by their keys, and what models take
 ################################################################################
 
 data "aws_iam_policy_document" "gateway" {
-  source_policy_documents = [data.aws_iam_policy_document.producer.json]
+  source_policy_documents = [data.aws_iam_policy_document.posting.json]
+
+  # A single key by its id, which callers bring: no list of them, and none of its own making.
+  statement {
+    sid       = "ApiKeysOneByOne"
+    effect    = "Deny"
+    actions   = concat(local.read_all_keys, local.write_keys)
+    resources = [var.registry_table_arn]
+
+    condition {
+      test     = "ForAnyValue:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["keys"]
+    }
+  }
 }
 
 ################################################################################
@@ -170,7 +208,7 @@ data "aws_iam_policy_document" "gateway" {
 ################################################################################
 
 data "aws_iam_policy_document" "consumer" {
-  source_policy_documents = [data.aws_iam_policy_document.job_data_read.json]
+  source_policy_documents = [data.aws_iam_policy_document.job_data_read.json, data.aws_iam_policy_document.no_api_keys.json]
 
   statement {
     sid       = "Queues"
@@ -240,6 +278,8 @@ data "aws_iam_policy_document" "operator" {
 ################################################################################
 
 data "aws_iam_policy_document" "backlog_metrics" {
+  source_policy_documents = [data.aws_iam_policy_document.no_api_keys.json]
+
   statement {
     sid       = "FindQueues"
     actions   = ["sqs:ListQueues"]
@@ -300,7 +340,7 @@ data "aws_iam_policy_document" "backlog_metrics" {
 }
 
 data "aws_iam_policy_document" "dead_letters" {
-  source_policy_documents = [data.aws_iam_policy_document.job_data.json]
+  source_policy_documents = [data.aws_iam_policy_document.job_data.json, data.aws_iam_policy_document.no_api_keys.json]
 
   statement {
     sid       = "TakeDeadLetters"

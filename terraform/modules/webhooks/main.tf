@@ -2,7 +2,7 @@ locals {
   name             = "${var.prefix}-webhooks"
   secret_parameter = "${var.parameter_path}/webhooks/secret"
 
-  timeout_seconds = 60
+  timeout_seconds = 120
   # Six times the timeout of the function that reads it (Lambda Developer Guide, "Using Lambda with Amazon SQS").
   visibility_seconds = 6 * local.timeout_seconds
   # What could not be delivered comes again after a while that grows, ten times in all.
@@ -55,7 +55,7 @@ module "function" {
   timeout_seconds = local.timeout_seconds
   network         = var.network
 
-  queue = { arn = aws_sqs_queue.deliveries.arn }
+  queue = { arn = aws_sqs_queue.deliveries.arn, max_concurrency = var.max_concurrency }
   stream = {
     arn                = var.jobs_stream_arn
     failures_queue_arn = aws_sqs_queue.dead.arn

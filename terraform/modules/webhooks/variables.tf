@@ -55,7 +55,18 @@ variable "request_timeout_seconds" {
 
   validation {
     condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 30
-    error_message = "request_timeout_seconds must be 1 to 30: a run ends after 60."
+    error_message = "request_timeout_seconds must be 1 to 30: a run ends after 120."
+  }
+}
+
+variable "max_concurrency" {
+  description = "Runs of the function that deliver at the same time, so that slow receivers do not take the account's other functions their runs."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_concurrency >= 2 && var.max_concurrency <= 1000
+    error_message = "max_concurrency must be 2 to 1000."
   }
 }
 

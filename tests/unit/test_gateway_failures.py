@@ -1,0 +1,104 @@
+"""What callers are told of requests that no route takes, or that are not what a route takes; and the description of it all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from inference_engine import Settings
+from inference_engine.aws.connect import Aws
+from inference_engine.gateway.access import Access
+from inference_engine.gateway.app import create_app
+from inference_engine.gateway.guards import guarded
+from inference_engine.gateway.problems import problem_of_job
+from inference_engine.gateway.service import Service
+from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.job import JobFailure, Response, ResultStatus
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    settings = GatewaySettings()
+    app = create_app(Service(Aws.for_producer(Settings(), threads=True), settings))
+    transport = httpx.ASGITransport(guarded(app, settings, Access.open()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("GET", "/nothing/here", 404, "there is no route GET /nothing/here: GET /openapi.json tells of all"),
+        ("GET", "/v2/models", 404, "there is no route GET /v2/models"),
+        ("GET", "/run-task", 405, "GET /run-task is not served, but POST is"),
+        ("GET", "/v2/models/m/stats", 404, "statistics of a model is not served here"),
+        ("GET", "/v2/models/m/versions/1/config", 404, "the configuration of a model is not served here"),
+    ],
+)
+async def test_what_is_not_served(http: httpx.AsyncClient, method: str, path: str, status: int, told: str) -> None:
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert told in answer.json()["detail"]
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "told"),
+    [
+        (b'{"label": "m"}', "application/x-www-form-urlencoded", "send Content-Type: application/json"),
+        (b'{"label": "m"}', "text/plain", "send Content-Type: application/json in the place of 'text/plain'"),
+        (b"{bad", "application/json", "body: is no JSON at character 1: Expecting property name"),
+        (b"\xff\xfe", "application/json", "body: is no JSON"),
+        (b'{"label": "m", "task_type": "infer"}', "application/json", "parameters_json: Field required"),
+        (
+            b'{"label": "m", "task_type": "infer", "parameters_json": "1", "callbak_url": "x"}',
+            "application/json",
+            "callbak_url: Extra inputs are not permitted",
+        ),
+    ],
+)
+async def test_bodies_that_are_not_what_they_should_be(
+    http: httpx.AsyncClient, content: bytes, content_type: str, told: str
+) -> None:
+    answer = await http.post("/send-task", content=content, headers={"Content-Type": content_type})
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"]
+
+
+async def test_the_description_names_keys_and_where_none_is_needed(http: httpx.AsyncClient) -> None:
+    schema: dict[str, Any] = (await http.get("/openapi.json")).json()
+    assert set(schema["components"]["securitySchemes"]) == {"bearer", "header"}
+    assert schema["paths"]["/run-task"]["post"]["security"] == [{}, {"bearer": []}, {"header": []}]
+    assert "security" not in schema["paths"]["/healthz"]["get"]
+
+
+def ended(status: ResultStatus, failure: JobFailure | None = None) -> Response:
+    return Response(message_id="an-id", request_id="r", label="m", status=status, status_code=500, error=failure)
+
+
+@pytest.mark.parametrize(
+    ("response", "status", "told"),
+    [
+        (ended(ResultStatus.IN_PROGRESS), 504, "GET /task/an-id tells what becomes of it"),
+        (ended(ResultStatus.ERROR, JobFailure(type="ModelInputError", message="too wide")), 400, "too wide"),
+        (ended(ResultStatus.ERROR, JobFailure(type="KeyError", message="'x'")), 500, "'x'"),
+        (ended(ResultStatus.CANCELLED), 409, "the job is CANCELLED"),
+        (ended(ResultStatus.EXPIRED), 504, "the job is EXPIRED"),
+    ],
+)
+def test_what_a_caller_is_told_of_a_job(response: Response, status: int, told: str) -> None:
+    problem = problem_of_job(response)
+    assert (problem.status, problem.members["message_id"]) == (status, "an-id")
+    assert told in problem.detail
+    assert problem.body()["error"] == problem.detail
+
+
+def test_why_a_model_cannot_be_loaded_stays_inside() -> None:
+    failure = JobFailure(type="ModelLoadError", message="not in the repository of Triton at 10.0.0.7:8001")
+    problem = problem_of_job(ended(ResultStatus.ERROR, failure))
+    assert problem.status == 503
+    assert "10.0.0.7" not in problem.detail
+    assert "POST /v2/repository/index" in problem.detail
