@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .context import CallerOf
+from .dependencies import CallerOf
 from .problems import responses
 from .service import Service
 

@@ -11,6 +11,7 @@ from typing import Any
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.dead_letters import Buried
 from inference_engine.aws.letters import DeadMessage
+from inference_engine.logs import metric_record
 from inference_engine.settings import Settings
 
 #: The namespace of all metrics of a deployment, and the variable that renames it.
@@ -34,36 +35,15 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     messages = [DeadMessage.of_event(record) for record in event["Records"]]
     buried = _loop.run_until_complete(_aws.dead_letters.bury(messages))
     namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
-    print(json.dumps(metric_record(buried, namespace, _aws.settings.prefix, time.time())))
+    print(json.dumps(buried_record(buried, namespace, _aws.settings.prefix, time.time())))
     return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in buried.failed]}
 
 
-def metric_record(buried: Buried, namespace: str, deployment: str, now: float) -> dict[str, Any]:
-    """A log record that CloudWatch reads a metric from (User Guide, "Embedded metric format specification").
-
-    The letters are properties: to be searched for in the log, not to be paid for as dimensions.
-    """
-    return {
-        "_aws": {
-            "Timestamp": int(now * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": namespace,
-                    "Dimensions": [["Deployment"]],
-                    "Metrics": [
-                        {"Name": "DeadLetters", "Unit": "Count"},
-                        {"Name": "DeadLettersFailed", "Unit": "Count"},
-                    ],
-                }
-            ],
-        },
-        "Deployment": deployment,
-        "DeadLetters": len(buried.letters),
-        # Named in the answer, they are no error of the function's, and come again for ever.
-        "DeadLettersFailed": len(buried.failed),
-        "letters": [
-            {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason}
-            for letter in buried.letters
-        ],
-        "failed": [message.sent_id for message in buried.failed],
-    }
+def buried_record(buried: Buried, namespace: str, deployment: str, now: float) -> dict[str, Any]:
+    """What became of a batch, as metrics and by name; what failed is no error of the function and comes again for ever."""
+    counts = {"DeadLetters": len(buried.letters), "DeadLettersFailed": len(buried.failed)}
+    letters = [
+        {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason} for letter in buried.letters
+    ]
+    failed = [message.sent_id for message in buried.failed]
+    return metric_record(namespace, deployment, counts, now, letters=letters, failed=failed)

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.webhook_queue import WebhookMessage, WebhookQueue
+from inference_engine.logs import metric_record
 from inference_engine.settings import Settings, WebhookSettings
 from inference_engine.webhooks import Courier, Outbox, Outcome, Secret
 from inference_engine.webhooks.courier import delivery_id
@@ -37,7 +38,7 @@ class Webhooks:
             return [failed["dynamodb"]["SequenceNumber"]] if failed else []
         outcome = await self._courier.deliver([WebhookMessage.of_event(record) for record in records])
         namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
-        print(json.dumps(metric_record(outcome, namespace, self._deployment, time.time())))
+        print(json.dumps(outcome_record(outcome, namespace, self._deployment, time.time())))
         return [message.message_id for message in outcome.failed]
 
 
@@ -59,26 +60,14 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
 
 
-def metric_record(outcome: Outcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
-    """A log record that CloudWatch reads a metric from (User Guide, "Embedded metric format specification")."""
-    return {
-        "_aws": {
-            "Timestamp": int(now * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": namespace,
-                    "Dimensions": [["Deployment"]],
-                    "Metrics": [
-                        {"Name": "WebhooksDelivered", "Unit": "Count"},
-                        {"Name": "WebhooksFailed", "Unit": "Count"},
-                    ],
-                }
-            ],
-        },
-        "Deployment": deployment,
-        "WebhooksDelivered": len(outcome.delivered),
-        # Tries that failed: what succeeds later counts as delivered then.
-        "WebhooksFailed": len(outcome.failed),
-        "gone": [delivery_id(message) for message in outcome.gone],
-        "failed": [delivery_id(message) for message in outcome.failed],
-    }
+def outcome_record(outcome: Outcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
+    """What became of a batch, as metrics and by name. A try that failed and succeeds later counts as delivered then."""
+    counts = {"WebhooksDelivered": len(outcome.delivered), "WebhooksFailed": len(outcome.failed)}
+    return metric_record(
+        namespace,
+        deployment,
+        counts,
+        now,
+        gone=[delivery_id(message) for message in outcome.gone],
+        failed=[delivery_id(message) for message in outcome.failed],
+    )

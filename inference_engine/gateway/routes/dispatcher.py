@@ -15,7 +15,8 @@ from pydantic_core import PydanticKnownError
 from ...fleet import ConsumerView
 from ...job import REQUEST_ID_MAX_CHARACTERS
 from .. import uploads
-from ..context import CallContext, Caller, CallerOf, Context, ServiceOf
+from ..context import Caller, Context
+from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import JsonAnswer, json_answer
 from ..problems import Problem, responses
 from .labelled import use_label

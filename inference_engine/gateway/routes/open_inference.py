@@ -16,7 +16,8 @@ from fastapi import APIRouter, Path, Request, Response
 from ... import __version__, payloads
 from .. import threads
 from ..budget import hold
-from ..context import CallContext, CallerOf, Context, ServiceOf
+from ..context import Context
+from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses
 from ..v2 import encodings, results, schema

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from ..context import CallContext, ServiceOf
+from ..dependencies import CallContext, ServiceOf
 from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from ...job import Response, ResultStatus
-from ..context import NAME_MAX_CHARACTERS, CallContext, CallerOf, Context, ServiceOf
+from ..context import Context
+from ..dependencies import NAME_MAX_CHARACTERS, CallContext, CallerOf, ServiceOf
 from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses

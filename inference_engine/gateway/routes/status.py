@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ...job import JobFailure, ResultStatus
 from ...job import Response as JobResponse
 from ...overview import Overview
-from ..context import CallContext, CallerOf, ServiceOf
+from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import dumps
 from ..problems import responses
 from .statuses import FIND
