@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from inference_engine import Producer
-from inference_engine.cli import main
 from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway_process import GatewayProcess, gateway_process
@@ -117,20 +118,24 @@ async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, 
         (tmp_path / "go").touch()
 
 
-def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(
-    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(["gateway", "--port", port, "--prefix", settings.prefix]) == 1
-        assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capfd.readouterr().err
+        told = f"the gateway cannot listen on 127.0.0.1 port {port} (Address already in use)"
+        assert told in _refusal("--port", port, "--prefix", settings.prefix)
     port = str(free_port())
-    assert main(["gateway", "--port", port, "--prefix", "nobody-made-this"]) == 1
-    assert "nobody-made-this-registry" in capfd.readouterr().err
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    assert main(["gateway", "--port", port, "--prefix", settings.prefix]) == 1
-    assert "You must specify a region" in capfd.readouterr().err
+    assert "nobody-made-this-registry" in _refusal("--port", port, "--prefix", "nobody-made-this")
+    assert "You must specify a region" in _refusal("--port", port, without=("AWS_REGION", "AWS_DEFAULT_REGION"))
+
+
+def _refusal(*arguments: str, without: tuple[str, ...] = ()) -> str:
+    """What a gateway says that does not start."""
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    command = [sys.executable, "-m", "inference_engine.cli", "gateway", *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    return ended.stderr
 
 
 def _warm(settings: Settings) -> None:
