@@ -104,7 +104,7 @@ def test_a_job_that_does_not_fit_is_the_callers_fault(clients: Clients) -> None:
 
 
 def test_a_model_that_is_nowhere_is_told(clients: Clients) -> None:
-    with pytest.raises(InferenceServerException, match="no model of label 'nope'") as missing:
+    with pytest.raises(InferenceServerException, match="no consumer could load the model of label 'nope'") as missing:
         clients.gateway.infer("nope", [numbers(X)])
     assert missing.value.status() == "503"
     assert not clients.gateway.is_model_ready("nope")
