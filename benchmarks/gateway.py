@@ -27,8 +27,9 @@ LABELS = [f"label-{number}" for number in range(5)]
 CALLERS = 64
 OURS, GATEWAY = "AsyncProducer.post", "POST /v1/predict of the gateway"
 BODY = {"n": 1, "text": "x" * 200}
-#: A call through the gateway makes the library's requests, and a reading of the registry now and then.
-AIM_MORE_REQUESTS = 0.25
+#: A call through the gateway makes the library's requests, and a reading of the registry now and then; but fewer calls a second
+#: share fewer requests.
+AIM_MORE_REQUESTS = 0.5
 
 Call = Callable[[str], Awaitable[Any]]
 
