@@ -5,7 +5,8 @@ band; and an order inside a flow. A label whose consumers have enough to do is *
 whatever band, while those of other labels go on.
 """
 
-from .controller import FlowController, Permit
+from .controller import FlowController
 from .limits import Limits, Outcome, Refused, Room
+from .permit import Permit
 
 __all__ = ["FlowController", "Limits", "Outcome", "Permit", "Refused", "Room"]

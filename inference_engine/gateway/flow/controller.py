@@ -23,6 +23,7 @@ from collections.abc import Callable
 from .agenda import Agenda
 from .crowd import Crowd, FullError
 from .limits import Limits, Outcome, Refused, Room
+from .permit import Permit
 from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path
 from .turns import LabelTurns
 
@@ -82,7 +83,7 @@ class FlowController:
             queue.in_flight += 1
             self.in_flight += 1
             self._watch()
-            return Permit(self, queue)
+            return Permit(queue, self.released)
         item = self.enqueue(label, priority=priority, path=path, size_bytes=size_bytes, seconds=seconds)
         try:
             outcome = await item.settled
@@ -90,7 +91,7 @@ class FlowController:
             self._leave(item)
             raise
         if outcome is Outcome.DISPATCHED:
-            return Permit(self, item.queue)
+            return Permit(item.queue, self.released)
         raise self._refusal(outcome, item)
 
     def enqueue(
@@ -322,30 +323,3 @@ class FlowController:
         """About as long as what waits now will take."""
         usual = self.waiting / self._per_second if self._per_second else RETRY_USUAL_SECONDS
         return min(RETRY_MAX_SECONDS, max(RETRY_MIN_SECONDS, usual))
-
-
-class Permit:
-    """A request that was dispatched and counts as on its way until it is released. Use it with `with`."""
-
-    __slots__ = ("_controller", "_queue")
-
-    def __init__(self, controller: FlowController, queue: LabelQueue) -> None:
-        self._controller = controller
-        self._queue: LabelQueue | None = queue
-
-    @property
-    def served(self) -> bool:
-        """Whether any consumer lives, as far as is known now."""
-        return self._queue is not None and self._queue.room.served
-
-    def release(self) -> None:
-        """The work is over; a second call does nothing."""
-        queue, self._queue = self._queue, None
-        if queue is not None:
-            self._controller.released(queue)
-
-    def __enter__(self) -> Permit:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.release()
