@@ -117,9 +117,16 @@ class Outcome:
 
 def simulate(scenario: Scenario) -> Outcome:
     """Run a scenario; the same one gives the same outcome (processor times apart) where PYTHONHASHSEED is set."""
+    disabled, thresholds = logging.root.manager.disable, gc.get_threshold()
     logging.disable(logging.ERROR)
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    return clock.run(_simulate(scenario), seed=scenario.seed)
+    try:
+        return clock.run(_simulate(scenario), seed=scenario.seed)
+    finally:
+        # Others in this process go on as they were.
+        logging.disable(disabled)
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 async def _simulate(scenario: Scenario) -> Outcome:
