@@ -276,8 +276,8 @@ def test_a_bomb_is_not_unpacked(coding: str) -> None:
     [
         (b"plain", "gzip", "is not gzip"),
         (b"plain", "deflate", "is not deflate"),
-        (gzip.compress(b"x" * 99)[:-4], "gzip", "cut off"),
-        (gzip.compress(b"x") + b"more", "gzip", "something follows"),
+        pytest.param(gzip.compress(b"x" * 99)[:-4], "gzip", "cut off", id="half"),
+        pytest.param(gzip.compress(b"x") + b"more", "gzip", "something follows", id="more"),
         (b"", "gzip", "cut off"),
         (b"x", "br", "'br' is not served"),
         (b"x", "gzip, zstd", "'zstd' is not served"),
