@@ -86,9 +86,11 @@ class Aws:
         )
 
     async def close(self) -> None:
-        """Finish what is on its way, then close all connections."""
-        await self.queues.close()
-        await self.jobs.close()
-        await self.transport.close()
-        if self._poll_transport is not None:
-            await self._poll_transport.close()
+        """Finish what is on its way, then close all connections; where this is cancelled, close them all the same."""
+        try:
+            await self.queues.close()
+            await self.jobs.close()
+        finally:
+            await self.transport.close()
+            if self._poll_transport is not None:
+                await self._poll_transport.close()

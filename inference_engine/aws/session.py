@@ -179,11 +179,15 @@ class AioTransport:
         self._stack = AsyncExitStack()
         self._clients: dict[Service, Any] = {}
         self._lock = asyncio.Lock()
+        self._closed = False
 
     async def _client(self, service: Service) -> Any:
         if service in self._clients:
             return self._clients[service]
         async with self._lock:
+            # A client that is made now would never be closed.
+            if self._closed:
+                raise TransportError(f"{service} was called over a connection that is closed")
             if service not in self._clients:
                 import aioboto3
 
@@ -204,8 +208,10 @@ class AioTransport:
             raise translate(service, operation, parameters, error) from error
 
     async def close(self) -> None:
-        self._clients.clear()
-        await self._stack.aclose()
+        self._closed = True
+        async with self._lock:
+            self._clients.clear()
+            await self._stack.aclose()
 
 
 def aio_available() -> bool:

@@ -96,12 +96,17 @@ class AsyncProducer:
         await self.close()
 
     async def close(self) -> None:
-        """Finish what is being sent and close all connections; jobs that were posted go on."""
+        """Finish what is being sent and close all connections; jobs that were posted go on.
+
+        Where this is cancelled the connections are closed all the same, and what was being sent may be lost.
+        """
         self._closed = True
-        await self._results.close()
-        await asyncio.gather(*self._waking, return_exceptions=True)
-        await self._routes.close()
-        await self._aws.close()
+        try:
+            await self._results.close()
+            await asyncio.gather(*self._waking, return_exceptions=True)
+            await self._routes.close()
+        finally:
+            await self._aws.close()
 
     async def post_non_blocking(
         self,

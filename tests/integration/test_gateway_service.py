@@ -191,12 +191,14 @@ class Hanging:
         self._transport = transport
         self.answers = asyncio.Event()
         self.answers.set()
+        self.closed = False
 
     async def call(self, service: Any, operation: str, /, **parameters: Any) -> Any:
         await self.answers.wait()
         return await self._transport.call(service, operation, **parameters)
 
     async def close(self) -> None:
+        self.closed = True
         await self._transport.close()
 
 
@@ -211,6 +213,22 @@ async def test_a_caller_s_time_ends_also_where_aws_does_not_answer(settings: Set
             assert (late.value.status, late.value.kind) == (504, "timeout")
         assert gateway.gateway_stats()["in_flight"] == 2
         way.answers.set()
+
+
+async def test_connections_are_closed_also_where_aws_does_not_answer_any_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference_engine.gateway.service.CLOSE_SECONDS", 0.2)
+    way = Hanging(AioTransport(region=settings.region))
+    async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+        await gateway.submit("m", 1, context())
+        way.answers.clear()
+        with pytest.raises(Problem):
+            await gateway.run("m", 2, context(seconds=0.1))
+    assert way.closed
+    way.answers.set()
+    with pytest.raises(TransportError, match="connection that is closed"):
+        await way.call("sqs", "list_queues")
 
 
 # --- submit ---------------------------------------------------------------------------------------------------------------
