@@ -7,6 +7,8 @@ AWS SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …) and are not repe
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -138,11 +140,15 @@ class WebhookSettings(BaseSettings):
             raise SettingsError(explain(error, WEBHOOKS_ENV_PREFIX)) from error
 
 
-def explain(error: ValidationError, env_prefix: str) -> str:
-    """What is wrong with settings, each by its name, its environment variable and its value."""
+def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What is wrong with settings, each by its name, its environment variable and its value.
+
+    `variables` names those that were not read from the variable of their own name.
+    """
     lines = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"]).lower().removeprefix(env_prefix.lower())
-        where = f"{name} ({env_prefix}{name.upper()}) = {problem.get('input')!r}: " if name else ""
+        variable = variables.get(name, env_prefix + name.upper())
+        where = f"{name} ({variable}) = {problem.get('input')!r}: " if name else ""
         lines.append(f"{where}{problem['msg']}")
     return "wrong settings: " + "; ".join(lines)

@@ -109,9 +109,8 @@ class Registry:
             )
 
     async def label(self, label: str) -> LabelSettings:
-        """Settings of a label; the defaults where nothing was set."""
-        item = await self._rows.get("labels", label)
-        return LabelSettings.model_validate_json(item["row"]["S"]) if item else LabelSettings(label=label)
+        """Settings of a label; the defaults where nothing was set, or nothing that this version can read."""
+        return await self._read("labels", label, _settings) or LabelSettings(label=label)
 
     async def set_label(self, settings: LabelSettings) -> None:
         """Write the settings of a label."""
@@ -119,25 +118,23 @@ class Registry:
 
     async def labels(self) -> list[LabelSettings]:
         """Settings of all labels that have some, by name."""
-        return await self._readable("labels", lambda item: LabelSettings.model_validate_json(item["row"]["S"]))
+        return await self._readable("labels", _settings)
 
     async def describe(self, signature: ModelSignature) -> None:
         """Write what a label's model takes and gives."""
         await self._rows.put("models", signature.label, {"row": {"S": signature.model_dump_json()}})
 
     async def signature(self, label: str) -> ModelSignature | None:
-        """What a label's model takes and gives; None when it was never loaded."""
-        item = await self._rows.get("models", label)
-        return ModelSignature.model_validate_json(item["row"]["S"]) if item else None
+        """What a label's model takes and gives; None when it was never loaded, or this version cannot read it."""
+        return await self._read("models", label, _signature)
 
     async def signatures(self) -> list[ModelSignature]:
         """The same of all labels that were ever loaded, by label."""
-        return await self._readable("models", lambda item: ModelSignature.model_validate_json(item["row"]["S"]))
+        return await self._readable("models", _signature)
 
     async def failure(self, label: str) -> LoadFailure | None:
         """The failure to load that still counts, if there is one."""
-        item = await self._rows.get("failures", label)
-        failure = _failure(item) if item else None
+        failure = await self._read("failures", label, _failure)
         return failure if failure and failure.until > time.time() else None
 
     async def failures(self) -> list[LoadFailure]:
@@ -173,22 +170,39 @@ class Registry:
         """Forget failures to load."""
         await self._rows.delete("failures", label)
 
+    async def _read(self, pk: str, sk: str, parse: Callable[[Item], Value]) -> Value | None:
+        """What one row says; None where there is none, or one as `_readable` leaves out."""
+        item = await self._rows.get(pk, sk)
+        known = self._unreadable.setdefault(pk, set())
+        return self._parse(pk, item, parse, known, known) if item else None
+
     async def _readable(self, pk: str, parse: Callable[[Item], Value], *, consistent: bool = False) -> list[Value]:
         """What the rows of a partition say.
 
         One that says nothing to this version is left out, and logged when it is met first: it must not hide all others.
         """
         values: list[Value] = []
-        known, unreadable = self._unreadable.get(pk, set()), set()
+        known, unreadable = self._unreadable.get(pk, set()), set[str]()
         async for item in self._rows.of(pk, consistent=consistent):
-            try:
-                values.append(parse(item))
-            except (KeyError, TypeError, ValueError) as error:
-                unreadable.add(content := repr(item))
-                if content not in known:
-                    log.error("a row of the registry cannot be read and is left out: %s %s: %s", pk, item["sk"], error)
+            value = self._parse(pk, item, parse, known, unreadable)
+            if value is not None:
+                values.append(value)
         self._unreadable[pk] = unreadable
         return values
+
+    @staticmethod
+    def _parse(
+        pk: str, item: Item, parse: Callable[[Item], Value], known: set[str], unreadable: set[str]
+    ) -> Value | None:
+        """None for a row that cannot be read; it is in `unreadable` then, and logged unless it is `known`."""
+        try:
+            return parse(item)
+        except (KeyError, TypeError, ValueError) as error:
+            content = repr(item)
+            if content not in known:
+                log.error("a row of the registry cannot be read and is left out: %s %s: %s", pk, item["sk"], error)
+            unreadable.add(content)
+            return None
 
     async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
         now = time.time()
@@ -225,6 +239,14 @@ class Registry:
         # Deleted in between: the caller sees a place whose owner is nobody, and asks again with its next request.
         nobody = {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
         return await self._rows.get(*place, consistent=True) or nobody
+
+
+def _settings(item: Item) -> LabelSettings:
+    return LabelSettings.model_validate_json(item["row"]["S"])
+
+
+def _signature(item: Item) -> ModelSignature:
+    return ModelSignature.model_validate_json(item["row"]["S"])
 
 
 def _failure(item: dict[str, Any]) -> LoadFailure:

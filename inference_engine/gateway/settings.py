@@ -7,6 +7,7 @@ are served here have always had answer to those names too (`MAX_CONCURRENCY`, `M
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
@@ -18,6 +19,8 @@ from ..settings import Bytes, Seconds, explain
 ENV_PREFIX = "INFERENCE_ENGINE_GATEWAY_"
 #: Priorities that a caller can name: enough for any order of importance, and a bound on how many bands there can be.
 PRIORITY_MAX = 100
+
+_ADDRESS = "HTTP_SERVER_ADDRESS"
 
 
 def _also(name: str, variable: str) -> AliasChoices:
@@ -121,9 +124,9 @@ class GatewaySettings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         try:
-            super().__init__(**_with_address(values))
+            super().__init__(**_address() | values)
         except ValidationError as error:
-            raise SettingsError(explain(error, ENV_PREFIX)) from error
+            raise SettingsError(explain(error, ENV_PREFIX, _other_variables())) from error
 
     @property
     def loopback(self) -> bool:
@@ -141,14 +144,19 @@ class GatewaySettings(BaseSettings):
         return not self.loopback if self.require_keys is None else self.require_keys
 
 
-def _with_address(values: dict[str, Any]) -> dict[str, Any]:
-    """Host and port of `HTTP_SERVER_ADDRESS` (`0.0.0.0:8000`), where nothing else names them."""
-    import os
+def _address() -> dict[str, str]:
+    """Host and port of `HTTP_SERVER_ADDRESS` (`0.0.0.0:8000`), where their own variables do not name them."""
+    host, _, port = os.environ.get(_ADDRESS, "").rpartition(":")
+    found = {"host": host.strip("[]"), "port": port}
+    return {name: value for name, value in found.items() if value and not os.environ.get(ENV_PREFIX + name.upper())}
 
-    address = os.environ.get("HTTP_SERVER_ADDRESS", "")
-    if not address:
-        return values
-    host, _, port = address.rpartition(":")
-    found: dict[str, Any] = {"host": host.strip("[]"), "port": port}
-    named = {name for name in found if os.environ.get(ENV_PREFIX + name.upper())}
-    return {name: value for name, value in found.items() if name not in named and value} | values
+
+def _other_variables() -> dict[str, str]:
+    """The variables of settings that were read from another than their own, so that an error names what was set."""
+    found = dict.fromkeys(_address(), _ADDRESS)
+    for name, field in GatewaySettings.model_fields.items():
+        if isinstance(field.validation_alias, AliasChoices):
+            own, other = (str(choice) for choice in field.validation_alias.choices)
+            if os.environ.get(other) and not os.environ.get(own):
+                found[name] = other
+    return found

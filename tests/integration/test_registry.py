@@ -135,9 +135,16 @@ async def test_a_row_that_cannot_be_read_hides_no_other_and_is_logged_once(
         for rows in (aws.registry.labels(), aws.registry.signatures(), aws.registry.failures()):
             assert [one.label for one in await rows] == [LABEL]  # type: ignore[attr-defined]
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 4
+    assert await aws.registry.label("odd") == LabelSettings(label="odd")
+    assert await aws.registry.signature("odd") is await aws.registry.failure("odd") is None
+    assert len(caplog.records) == 4
     await write("cell#0")
     await aws.registry.fleet()
     assert len(caplog.records) == 5
+    alone = Registry(aws.transport, aws.settings.registry_table)
+    for _ in range(2):
+        assert await alone.label("odd") == LabelSettings(label="odd")
+    assert len(caplog.records) == 6
 
 
 async def test_failures_to_load_add_up_until_they_cool_or_succeed(aws: Aws) -> None:

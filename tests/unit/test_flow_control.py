@@ -283,6 +283,21 @@ async def test_a_request_whose_time_is_over_is_evicted_by_the_sweep_and_never_di
     assert usual.outcome is long.outcome is Outcome.TTL
 
 
+@pytest.mark.parametrize("order", ["fcfs", "edf"])
+async def test_a_request_that_is_met_too_late_costs_neither_its_flow_nor_its_label_their_turn(order: str) -> None:
+    clock = Clock()
+    flow = controller(clock, order=order)
+    watched = Watched(flow)
+    late = [watched.put(f"late {number}", "a", path=("", "x"), seconds=0.5) for number in range(3)]
+    for name, label, path in (("a x", "a", "x"), ("a y", "a", "y"), ("b x", "b", "x"), ("a x too", "a", "x")):
+        watched.put(name, label, path=("", path))
+    opened(flow)
+    clock.now += 0.6
+    assert await watched.went() == ["a x", "b x", "a y", "a x too"]
+    assert {item.outcome for item in late} == {Outcome.TTL}
+    assert (flow.waiting, flow.outcomes[Outcome.TTL], flow.outcomes[Outcome.DISPATCHED]) == (0, 3, 4)
+
+
 @pytest.mark.parametrize(("ttl_seconds", "patience_seconds"), [(100, 10), (3, 10)])
 async def test_patience_without_a_consumer_is_another_and_begins_when_consumers_go(
     ttl_seconds: float, patience_seconds: float

@@ -156,21 +156,21 @@ class FlowController:
             band = self._turns.next()
             if band is None:
                 break
+            item = band.turns.first()
+            if item.settled.done() or self._ends_at(item) <= now:
+                # Who is not dispatched has had nobody's turn.
+                self._evict(item, Outcome.CALLER_LEFT if item.settled.done() else self._too_late(item))
+                if band.turns:
+                    self._turns.stay(band)
+                continue
             queue = band.label
-            item = queue.pop(band)
-            if item.settled.done():
-                self._settle(item, Outcome.CALLER_LEFT)
-            elif self._ends_at(item) <= now:
-                self._settle(item, self._too_late(item))
-            else:
-                queue.in_flight += 1
-                self.in_flight += 1
-                gone += 1
-                self._settle(item, Outcome.DISPATCHED)
+            queue.pop(band)
+            queue.in_flight += 1
+            self.in_flight += 1
+            gone += 1
+            self._settle(item, Outcome.DISPATCHED)
             if band.turns:
                 self._turns.join(band)
-            else:
-                self._forget_if_unused(queue)
         return gone
 
     def sweep(self) -> None:

@@ -54,8 +54,11 @@ class Line(Protocol):
     def add(self, item: Item) -> None:
         """Put one behind, or where it belongs."""
 
+    def first(self) -> Item:
+        """The next one; there is one."""
+
     def pop(self) -> Item:
-        """Take the next one; there is one."""
+        """Take the next one."""
 
     def remove(self, item: Item) -> None:
         """Take one that is inside."""
@@ -75,8 +78,12 @@ class FirstComeFirstServed:
         """Put one behind."""
         self._items[item] = None
 
+    def first(self) -> Item:
+        """The one that came first."""
+        return next(iter(self._items))
+
     def pop(self) -> Item:
-        """Take the first one."""
+        """Take it."""
         return self._items.popitem(last=False)[0]
 
     def remove(self, item: Item) -> None:
@@ -102,10 +109,17 @@ class EarliestDeadlineFirst:
         self._count += 1
         heapq.heappush(self._heap, (item.deadline, self._count, item))
 
-    def pop(self) -> Item:
-        """Take the one of the earliest deadline."""
-        while (item := heapq.heappop(self._heap)[2]) in self._gone:
+    def first(self) -> Item:
+        """The one of the earliest deadline."""
+        while (item := self._heap[0][2]) in self._gone:
+            heapq.heappop(self._heap)
             self._gone.remove(item)
+        return item
+
+    def pop(self) -> Item:
+        """Take it."""
+        item = self.first()
+        heapq.heappop(self._heap)
         return item
 
     def remove(self, item: Item) -> None:
@@ -137,6 +151,10 @@ class Turns:
         if line is None:
             line = self._parties[name] = self._new_line()
         line.add(item)
+
+    def first(self) -> Item:
+        """The request whose turn it is."""
+        return next(iter(self._parties.values())).first()
 
     def pop(self) -> Item:
         """Take a request of the party whose turn it is, which then has the last one."""
@@ -210,11 +228,10 @@ class LabelQueue:
         self.waiting += 1
         return band
 
-    def pop(self, band: BandQueue) -> Item:
+    def pop(self, band: BandQueue) -> None:
         """Take the next request of a band."""
-        item = band.turns.pop()
+        band.turns.pop()
         self._taken(band)
-        return item
 
     def remove(self, item: Item) -> BandQueue:
         """Take one that is inside."""

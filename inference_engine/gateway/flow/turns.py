@@ -35,6 +35,10 @@ class LabelTurns:
         band.stamp = self._stamp
         self._place(band)
 
+    def stay(self, band: BandQueue) -> None:
+        """A label whose turn it is has not had it: it gets its old place."""
+        self._place(band)
+
     def settle(self, queue: LabelQueue) -> None:
         """A label may have room again: it takes its old places."""
         if queue.has_room:
