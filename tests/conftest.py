@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -23,11 +24,22 @@ DEFAULTS = {
 }
 
 
+# Before pytest-xdist's own, which reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (`-n 2`), tests of one file stay together, and all that share the applied stack."""
     for item in items:
         shared = "infra" in item.path.parts
         item.add_marker(pytest.mark.xdist_group("infra" if shared else str(item.path)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse what workers would leave out or separate without a word: they know tests, and groups, by the tests' ids alone."""
+    ids = Counter(item.nodeid for item in session.items)
+    if twice := [name for name, count in ids.items() if count > 1]:
+        raise pytest.UsageError(f"of tests with one id only one is run: {', '.join(twice)}")
+    if session.config.getoption("loadgroup", False) and not all("@" in name for name in ids):
+        raise pytest.UsageError("tests of one file would not stay together: their ids do not have their groups")
 
 
 @pytest.fixture(scope="session")
