@@ -83,7 +83,7 @@ _EMBEDDING = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 
 def is_public(address: str | _Address) -> bool:
     """Whether an IP address belongs to a host of the public internet."""
-    address = _effective(address)
+    address = effective_address(address)
     if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
     return not _within(address, (*_METADATA, *_PRIVATE, *_SPECIAL))
@@ -91,14 +91,15 @@ def is_public(address: str | _Address) -> bool:
 
 def check_address(address: str | _Address, *, allow_private: bool = False) -> None:
     """Raises CallbackError unless a callback may be sent to an IP address."""
-    effective = _effective(address)
+    effective = effective_address(address)
     private = allow_private and _within(effective, _PRIVATE) and not _within(effective, _METADATA)
     if not (private or is_public(effective)):
         hint = "" if allow_private else "; receivers inside need INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE"
         raise CallbackError(f"{address} is no address that callbacks may be sent to{hint}")
 
 
-def _effective(address: str | _Address) -> _Address:
+def effective_address(address: str | _Address) -> _Address:
+    """The address that is reached by another one: an IPv6 address may stand for one of IPv4."""
     if isinstance(address, str):
         address = ip_address(address)
     if isinstance(address, IPv6Address) and any(address in network for network in _EMBEDDING):

@@ -57,7 +57,7 @@ def placement_queue_attributes(settings: Settings) -> dict[str, str]:
 
 
 def webhook_queue_attributes(dead_letter_arn: str) -> dict[str, str]:
-    """Attributes of the queue of webhooks, a standard queue: deliveries have no order, and a slow one holds up no other."""
+    """Attributes of the queue of webhooks, a standard queue: deliveries have no order, and what waits holds up no other."""
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": WEBHOOK_TRIES}
     return {
         "SqsManagedSseEnabled": "true",

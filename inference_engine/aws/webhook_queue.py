@@ -1,4 +1,7 @@
-"""The queue of deliveries to callback URLs: a standard queue, so that a slow receiver holds up nobody else's."""
+"""The queue of deliveries to callback URLs: a standard queue, where one that comes again later is overtaken by the others.
+
+A receiver holds up others' deliveries only where its own are all that the function's runs are busy with.
+"""
 
 from __future__ import annotations
 

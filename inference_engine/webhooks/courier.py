@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..aws.webhook_queue import WebhookMessage, WebhookQueue
-from ..callbacks import Delivery, backoff_seconds, signed_headers
+from ..callbacks import Delivery, backoff_seconds, signed_headers, target_of
 from ..errors import DecodeError, InferenceEngineError, TransportError
 from ..settings import WebhookSettings
+from .breaker import Breaker
 from .http import Answer, post
 from .secret import Secret
 
@@ -63,10 +64,14 @@ class Courier:
         self._secret = secret
         self._settings = settings
         self._backoff = backoff
+        self._breaker = Breaker()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="inference-engine-webhooks")
 
     async def deliver(self, messages: Sequence[WebhookMessage]) -> Outcome:
-        """Try each message once; those that failed are hidden for their backoff. Raises nothing for one message's sake."""
+        """Try each message once; those that failed are hidden for their backoff. Raises nothing for one message's sake.
+
+        Where a receiver is put off, its try fails without a request, and counts as one.
+        """
         try:
             keys = await self._secret.keys()
         except InferenceEngineError as error:
@@ -93,11 +98,11 @@ class Courier:
             answer = await self._post(Delivery.decode(message.body), keys)
         except Exception as error:
             # Whatever it is, the others of the batch are delivered.
-            log.warning("not delivered: %s: %s", type(error).__name__, error, extra=_extra(message))
+            _log_failure(message, f"{type(error).__name__}: {error}")
             return None
         if 200 <= answer.status < 300:
             return answer.status
-        log.warning("not delivered: the receiver answered %d %r", answer.status, answer.text, extra=_extra(message))
+        _log_failure(message, f"the receiver answered {answer.status} {answer.text!r}")
         return GONE if answer.status == GONE else None
 
     async def _post(self, delivery: Delivery, keys: Sequence[bytes]) -> Answer:
@@ -110,7 +115,8 @@ class Courier:
             timeout_seconds=self._settings.timeout_seconds,
             allow_private=self._settings.allow_private,
         )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, request)
+        with self._breaker.asking(target_of(delivery.url, allow_private=self._settings.allow_private)):
+            return await asyncio.get_running_loop().run_in_executor(self._pool, request)
 
     async def _hide(self, messages: Sequence[WebhookMessage]) -> None:
         try:
@@ -120,6 +126,8 @@ class Courier:
             log.warning("the backoff of failed deliveries is not set: %s", error)
 
 
-def _extra(message: WebhookMessage) -> dict[str, object]:
-    """Which message it was; its URL stays out of the log, where it may hold a receiver's secrets."""
-    return {"delivery": delivery_id(message), "tries": message.tries}
+def _log_failure(message: WebhookMessage, why: str) -> None:
+    """By the message's id, in the text itself: Lambda's own format leaves `extra` out. Its URL may hold a receiver's secrets."""
+    name = delivery_id(message)
+    given = {"delivery": name, "tries": message.tries}
+    log.warning("%s not delivered in try %d: %s", name, message.tries, why, extra=given)

@@ -16,9 +16,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
 
-from ..callbacks import HTTPS_PORT, Target, check_address, target_of
+from ..callbacks import HTTPS_PORT, Target, check_address, effective_address, target_of
 from ..errors import CallbackError
 
 #: Of an answer's body, for the log.
@@ -55,14 +54,15 @@ def post(
     connection = _Connection(target, addresses, time.monotonic() + timeout_seconds, tls)
     with contextlib.closing(connection), connection.ended_in_time():
         connection.request("POST", target.path, body, dict(headers))
-        answer = connection.getresponse()
-        # Headers that were cut off look as if they had ended.
-        connection.check_time()
-        text = b""
-        # The status says all that counts.
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            text = answer.read(ANSWER_MAX_BYTES)
-        return Answer(answer.status, text.decode("utf-8", "replace"))
+        # The connection's own end leaves the socket to an answer that was not read.
+        with connection.getresponse() as answer:
+            # Headers that were cut off look as if they had ended.
+            connection.check_time()
+            text = b""
+            # The status says all that counts.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                text = answer.read(ANSWER_MAX_BYTES)
+            return Answer(answer.status, text.decode("utf-8", "replace"))
 
 
 def _resolved(target: Target, allow_private: bool) -> list[str]:
@@ -71,7 +71,7 @@ def _resolved(target: Target, allow_private: bool) -> list[str]:
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         check_address(address, allow_private=allow_private)
-        if target.port == _runtime_port() and ip_address(address).is_loopback:
+        if target.port == _runtime_port() and effective_address(address).is_loopback:
             raise CallbackError(f"{target.host}:{target.port} is where AWS Lambda steers this function itself")
     return addresses
 

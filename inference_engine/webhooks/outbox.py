@@ -48,12 +48,13 @@ def delivery_of(record: Mapping[str, Any]) -> Delivery | None:
     try:
         before = JobRecord.from_item(change["OldImage"]) if "OldImage" in change else None
         after = JobRecord.from_item(change["NewImage"])
-    except (ValueError, KeyError):
+        if after.callback_url is None or (before.status if before else None) is after.status or _is_new(before, after):
+            return None
+        return Delivery.of(after.callback_url, _data(after), attempt=after.attempt, at=_time_of(after, change))
+    except (ValueError, KeyError, OverflowError, OSError):
+        # Of a time that no calendar has, Python says one or the other, by how far off it is.
         log.exception("a job record in the stream cannot be read: %s", change.get("Keys"))
         return None
-    if after.callback_url is None or (before.status if before else None) is after.status or _is_new(before, after):
-        return None
-    return Delivery.of(after.callback_url, _data(after), attempt=after.attempt, at=_time_of(after, change))
 
 
 def _is_new(before: JobRecord | None, after: JobRecord) -> bool:

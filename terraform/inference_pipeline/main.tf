@@ -15,8 +15,8 @@ locals {
   # `id` is the Region's name in versions 5 and 6 of the provider.
   region = data.aws_region.current.id
 
-  # Buckets and repositories take no capitals and no '_'.
-  plain_prefix = trim(lower(replace(local.prefix, "_", "-")), "-")
+  # Buckets and repositories take no capitals and no '_', repositories no two '-' in a row.
+  plain_prefix = trim(lower(replace(local.prefix, "/[_-]+/", "-")), "-")
 
   # A consumer belongs to one cell, so each cell has a service.
   services = (

@@ -18,8 +18,8 @@ variable "prefix" {
   default     = null
 
   validation {
-    condition     = var.prefix == null || can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+    condition     = var.prefix == null || (can(regex("^[A-Za-z][A-Za-z0-9_-]{0,39}$", var.prefix)) && !can(regex("^sg-", var.prefix)))
+    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_', beginning with a letter, and not with sg-: names of repositories and of security groups follow from it."
   }
 }
 
@@ -697,7 +697,7 @@ variable "kms_key_arn" {
 }
 
 variable "deletion_protection" {
-  description = "Whether DynamoDB refuses to delete the tables; false before a destroy."
+  description = "Whether DynamoDB refuses to delete the tables, and Elastic Load Balancing the load balancer of the gateway; false before a destroy, and before gateway.enabled becomes false."
   type        = bool
   default     = true
 }

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from docs._terraform_tables import blocks, text_of
 from inference_engine.local.environments import EnvironmentSpec, ensure
+from tests.infra.aws_rules import RULES, refused
 from tests.support.aws_stack import PROJECT
-from tests.support.terraform import Terraform, copy_project
+from tests.support.terraform import TEST_TIMEOUT_SECONDS, Terraform, copy_project
 
 TERRAFORM = PROJECT / "terraform"
 #: What people apply; modules are checked with those that call them.
@@ -20,6 +25,10 @@ CHECKOV = EnvironmentSpec("checkov", requirements=("checkov==3.3.30",))
 CHECKOV_TIMEOUT_SECONDS = 120
 #: Every module has these, as terraform-aws-modules have them.
 MODULE_FILES = {"main.tf", "variables.tf", "outputs.tf", "versions.tf"}
+#: Tests of roots that render all that may be switched on.
+RENDERING = {"inference_pipeline": "longest_names.tftest.hcl", "endpoints": "endpoints.tftest.hcl"}
+#: What is known only when a plan is made, as it stands in a text.
+INTERPOLATION = re.compile(r"\$\{[^}]*\}")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +63,40 @@ def test_modules_consist_of_the_same_four_files() -> None:
     assert {path.name: MODULE_FILES - {file.name for file in path.iterdir()} for path in modules} == {
         path.name: set() for path in modules
     }
+
+
+def test_aws_takes_every_description_as_it_is_written() -> None:
+    """Whatever is filled in; of resources that no test makes as well."""
+    found, wrong = set(), []
+    for folder in sorted({path.parent for path in TERRAFORM.rglob("*.tf")}):
+        for resource in blocks(folder, "resource"):
+            kind, name = resource.labels
+            written = {key: text_of(text) for key, text in resource.attributes.items() if text.startswith('"')}
+            texts = {key: INTERPOLATION.sub("x", text) for key, text in written.items() if key.endswith("description")}
+            found |= {kind} if texts else set()
+            wrong += [f"{folder.name}: {kind}.{name}: {one}" for one in refused(kind, texts)]
+    assert wrong == []
+    assert {kind for kind in RULES if kind.startswith(("aws_security_group", "aws_vpc_security_group"))} <= found
+
+
+@pytest.mark.parametrize("name", RENDERING)
+def test_aws_takes_every_name_description_and_tag(name: str, initialized: dict[str, Terraform]) -> None:
+    resources = list(rendered(initialized[name], RENDERING[name]))
+    assert [f"{one['address']}: {text}" for one in resources for text in refused(one["type"], one["values"])] == []
+    if name == "inference_pipeline":
+        assert set(RULES) - {one["type"] for one in resources} == set(), "a rule of which nothing was held against it"
+
+
+def rendered(root: Terraform, file: str) -> Iterator[dict[str, Any]]:
+    """Every resource that the runs of a test file would make, as `terraform show` tells them."""
+    output = root.run("test", f"-filter=tests/{file}", "-json", "-verbose", timeout_seconds=TEST_TIMEOUT_SECONDS)
+    events = [json.loads(line) for line in output.splitlines()]
+    modules = [event["test_state"]["root_module"] for event in events if event["type"] == "test_state"]
+    assert modules, output
+    while modules:
+        module = modules.pop()
+        yield from (resource for resource in module.get("resources", []) if resource["mode"] == "managed")
+        modules += module.get("child_modules", [])
 
 
 def test_checkov_finds_nothing() -> None:

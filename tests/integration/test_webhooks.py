@@ -29,6 +29,7 @@ from inference_engine.local.stack import LocalStack
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
 from inference_engine.webhooks import Courier, Outbox, Outcome, Secret
+from inference_engine.webhooks.breaker import SILENT_TRIES
 from tests.support.webhooks import Receiver, after_failures, receiver
 from tests.support.workers import environment_of
 
@@ -156,6 +157,37 @@ async def test_a_slow_receiver_holds_up_no_other_and_its_delivery_comes_again(
         _, outcome = await a_round(queue, courier)
         assert len(outcome.delivered) == 1
         assert {slow.next().id for _ in range(2)} == {"id1-SUCCESS-1"}
+
+
+async def test_a_receiver_that_hangs_is_put_off_and_its_tries_are_counted(
+    aws: Aws, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = threading.Event()
+
+    def hang(_: object) -> int:
+        go.wait(30)
+        return 200
+
+    with receiver(hang) as hung, receiver() as quick:
+        await queue.send([body(hung.url, number) for number in range(SILENT_TRIES)])
+        failed = 0
+        while failed < SILENT_TRIES:
+            messages = await queue.receive(5)
+            outcome = await courier.deliver(messages)
+            failed += len(outcome.failed)
+            # Not to be tried again here.
+            await queue.delete(messages)
+        assert {hung.next().id for _ in range(SILENT_TRIES)} == {
+            f"id{number}-SUCCESS-1" for number in range(SILENT_TRIES)
+        }
+        await queue.send([body(hung.url, 8), body(quick.url, 9)])
+        outcomes: list[Outcome] = []
+        while sum(len(outcome.delivered + outcome.failed) for outcome in outcomes) < 3:
+            outcomes.append((await a_round(queue, courier))[1])
+        tries = [message.tries for outcome in outcomes for message in outcome.failed]
+        go.set()
+        assert (quick.next().id, hung.silent, tries) == ("id9-SUCCESS-1", True, [1, 2])
+    assert "id8-SUCCESS-1 not delivered in try 2: PutOffError: 127.0.0.1" in caplog.text
 
 
 async def test_gone_ends_a_delivery_and_nobody_home_does_not(aws: Aws, queue: WebhookQueue, courier: Courier) -> None:

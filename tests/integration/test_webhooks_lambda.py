@@ -113,6 +113,14 @@ def test_the_answer_names_what_was_not_delivered_and_the_log_counts_it(
     assert (metrics["WebhooksDelivered"], metrics["WebhooksFailed"]) == (1, 2)
     assert (metrics["gone"], metrics["failed"]) == (["c-SUCCESS-1"], ["b-SUCCESS-1", "d"])
     assert metrics["Deployment"] == settings.prefix
+    reasons = [line for line in logged.splitlines() if "not delivered" in line]
+    for told in (
+        "b-SUCCESS-1 not delivered in try 1: the receiver answered 500",
+        "c-SUCCESS-1 not delivered in try 1: the receiver answered 410",
+    ):
+        assert any(told in line for line in reasons), reasons
+    assert any("d not delivered in try 1: DecodeError" in line for line in reasons), reasons
+    assert not any(there.url in logged for there in (well, broken, gone))
 
 
 def test_of_a_stream_it_names_the_first_record_that_is_not_on_the_queue(

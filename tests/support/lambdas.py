@@ -101,7 +101,7 @@ def webhooks_function(
     name = f"{settings.prefix}-webhooks"
     pattern = json.dumps({"dynamodb": {"NewImage": {"callback_url": {"S": [{"exists": True}]}}}})
     wanted: dict[str, Any] = {"FilterCriteria": {"Filters": [{"Pattern": pattern}]}} if stream_filter else {}
-    table = {"StartingPosition": "LATEST", "BatchSize": 100, "BisectBatchOnFunctionError": True, **wanted}
+    table = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 100, "BisectBatchOnFunctionError": True, **wanted}
     with (
         function("webhooks", archive, settings, timeout=60, **variables) as client,
         _mapping(client, _stream_arn(settings.jobs_table), name, **table),

@@ -376,6 +376,24 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_stream(caplog: pytest.Lo
     assert "cannot be read" in caplog.text
 
 
+@given(
+    st.sampled_from(
+        ["submitted_at", "started_at", "finished_at", "attempt", "starts", "expires_at", "ApproximateCreationDateTime"]
+    ),
+    st.floats(-1e125, 1e125) | st.sampled_from([1e11, 1e12, 1e20, -1e20]),
+    st.sampled_from([RUNNING, DONE, DEAD, record(ResultStatus.SUBMITTED, attempt=1)]),
+)
+def test_no_number_that_a_table_can_hold_stops_the_stream(name: str, number: float, after: JobRecord) -> None:
+    strange = change(SUBMITTED if after.status.finished else DEAD, after)
+    inner = strange["dynamodb"]
+    if name in inner:
+        inner[name] = number
+    else:
+        inner["NewImage"][name] = {"N": repr(number)}
+    delivery = delivery_of(strange)
+    assert delivery is None or Delivery.decode(delivery.encode()) == delivery
+
+
 def test_records_keep_what_the_job_says() -> None:
     kept = JOB.model_copy(update={"keep_body": True, "body": '{"a":1}'})
     for job, body in ((kept, '{"a":1}'), (JOB, None)):

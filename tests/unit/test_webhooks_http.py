@@ -90,7 +90,8 @@ def raw_server(*parts: bytes, every: float = 0.05) -> Iterator[str]:
 
 def test_a_function_is_not_made_to_call_lambda_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
-    for host in ("127.0.0.1", "localhost", "[::1]"):
+    # Some of these stand for another: IPv4 within IPv6, and what a NAT64 gateway would make of it.
+    for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"):
         url = f"http://{host}:9001/2018-06-01/runtime/init/error"
         with pytest.raises(CallbackError, match="where AWS Lambda steers this function itself"):
             post(url, {}, b"{}", timeout_seconds=1, allow_private=True)

@@ -32,6 +32,26 @@ run "names" {
   ]
 }
 
+run "a_prefix_that_security_groups_do_not_take" {
+  command = plan
+
+  variables {
+    prefix = "sg-prod"
+  }
+
+  expect_failures = [var.prefix]
+}
+
+run "a_prefix_that_repositories_do_not_take" {
+  command = plan
+
+  variables {
+    prefix = "1prod"
+  }
+
+  expect_failures = [var.prefix]
+}
+
 run "limits_of_services" {
   command = plan
 

@@ -80,7 +80,7 @@ run "the_dead_letters_function_reports_failures_one_by_one" {
   }
 }
 
-run "the_function_reads_a_stream_whose_records_may_become_an_hour_old" {
+run "the_function_reads_all_that_a_stream_keeps" {
   module {
     source = "../modules/lambda_function"
   }
@@ -102,17 +102,17 @@ run "the_function_reads_a_stream_whose_records_may_become_an_hour_old" {
 
   assert {
     condition = (
-      aws_lambda_event_source_mapping.stream[0].starting_position == "LATEST" && aws_lambda_event_source_mapping.stream[0].batch_size == 100
+      aws_lambda_event_source_mapping.stream[0].starting_position == "TRIM_HORIZON" && aws_lambda_event_source_mapping.stream[0].batch_size == 100
       && aws_lambda_event_source_mapping.stream[0].bisect_batch_on_function_error
-      && aws_lambda_event_source_mapping.stream[0].maximum_record_age_in_seconds == 3600
+      && aws_lambda_event_source_mapping.stream[0].maximum_record_age_in_seconds == 86400
       && tolist(aws_lambda_event_source_mapping.stream[0].function_response_types) == tolist(["ReportBatchItemFailures"])
     )
-    error_message = "A record that cannot be dealt with would hold up the others."
+    error_message = "Records would be passed over or given up, or one that cannot be dealt with would bring the others back each time."
   }
 
   assert {
     condition     = aws_lambda_event_source_mapping.stream[0].maximum_retry_attempts == -1
-    error_message = "Records would be given up before their hour is over."
+    error_message = "Records would be given up before their day is over."
   }
 
   assert {

@@ -26,7 +26,7 @@ locals {
 
 resource "aws_security_group" "this" {
   name        = "${var.name}-balancer"
-  description = "Load balancer of ${var.name}: callers in, the gateway's tasks out"
+  description = "Load balancer of ${var.name}: callers in, tasks of the gateway out"
   vpc_id      = var.vpc_id
 
   tags = merge(var.tags, { Name = "${var.name}-balancer" })
@@ -47,7 +47,7 @@ resource "aws_vpc_security_group_ingress_rule" "callers" {
 
 resource "aws_vpc_security_group_egress_rule" "tasks" {
   security_group_id            = aws_security_group.this.id
-  description                  = "Requests to the gateway's tasks"
+  description                  = "Requests to the tasks of the gateway"
   ip_protocol                  = "tcp"
   from_port                    = var.task_port
   to_port                      = var.task_port

@@ -152,14 +152,15 @@ resource "aws_lambda_event_source_mapping" "queue" {
   tags = var.tags
 }
 
-# Until a shard's oldest batch is dealt with, nothing after it is read: hence the bound on its age, which bounds its tries too, and
-# the queue that is told of what was given up.
+# From the stream's oldest record on: with LATEST, what is written in the minutes that the mapping takes to start, or to be replaced,
+# would never be read (Lambda Developer Guide, "Polling and stream starting positions"). Until a shard's oldest batch is dealt with,
+# nothing after it is read, at the longest for max_age_seconds; a queue is told of what was given up then.
 resource "aws_lambda_event_source_mapping" "stream" {
   count = var.stream == null ? 0 : 1
 
   event_source_arn               = var.stream.arn
   function_name                  = aws_lambda_function.this.arn
-  starting_position              = "LATEST"
+  starting_position              = "TRIM_HORIZON"
   batch_size                     = var.stream.batch_size
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = -1

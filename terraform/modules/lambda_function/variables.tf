@@ -123,7 +123,7 @@ variable "queue" {
 
 variable "stream" {
   description = <<-EOT
-    A DynamoDB stream that the function reads, from the moment on that it is there; null for none:
+    A DynamoDB stream that the function reads, from the oldest record on that it has; null for none:
     arn, pattern (which records it is given, an event pattern as JSON), failures_queue_arn (a queue that is told of records that were
     given up), batch_size, and max_age_seconds (after which records are given up; until then they are tried again).
   EOT
@@ -132,7 +132,7 @@ variable "stream" {
     pattern            = string
     failures_queue_arn = string
     batch_size         = optional(number, 100)
-    max_age_seconds    = optional(number, 3600)
+    max_age_seconds    = optional(number, 86400)
   })
   default = null
 

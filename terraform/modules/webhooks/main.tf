@@ -56,6 +56,8 @@ module "function" {
   network         = var.network
 
   queue = { arn = aws_sqs_queue.deliveries.arn, max_concurrency = var.max_concurrency }
+  # Read from its beginning, and for as long as DynamoDB keeps its records: what is delivered twice has the same id, and what is given
+  # up is lost, because Lambda does not tell the contents.
   stream = {
     arn                = var.jobs_stream_arn
     failures_queue_arn = aws_sqs_queue.dead.arn
