@@ -71,4 +71,4 @@ def _parts(value: Any) -> Iterable[Any]:
         return itertools.chain(value, value.values())
     if isinstance(value, list | tuple):
         return value
-    return value.flat if getattr(getattr(value, "dtype", None), "kind", "") == "O" else ()
+    return value.ravel() if getattr(getattr(value, "dtype", None), "kind", "") == "O" else ()

@@ -110,7 +110,7 @@ def unsupported(specs: Iterable[TensorSpec]) -> list[TensorSpec]:
 def nbytes(arrays: Mapping[str, NDArray[Any]]) -> int:
     """The bytes that `arrays` take on the wire, names and framing left out (BYTES: 4 bytes of length an element)."""
     return sum(
-        array.nbytes if array.dtype != object else sum(len(item) + 4 for item in array.flat)
+        array.nbytes if array.dtype != object else sum(len(item) + 4 for item in array.ravel())
         for array in arrays.values()
     )
 
@@ -210,15 +210,16 @@ def _from_array(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 
 def _encoded(array: NDArray[Any]) -> NDArray[Any]:
     """`array` of objects with every string as UTF-8 bytes."""
-    encoded = np.empty(array.shape, dtype=object)
-    for index, item in enumerate(array.flat):
+    encoded = np.empty(array.size, dtype=object)
+    # Not `flat`, which numpy has up to 32 dimensions only.
+    for index, item in enumerate(array.ravel()):
         if isinstance(item, bytes):
-            encoded.flat[index] = item
+            encoded[index] = item
         elif isinstance(item, str):
-            encoded.flat[index] = _utf8(item)
+            encoded[index] = _utf8(item)
         else:
             raise _not_strings(item)
-    return encoded
+    return encoded.reshape(array.shape)
 
 
 def _utf8(text: str) -> bytes:
@@ -282,7 +283,7 @@ def _integers(array: NDArray[Any], value: Any, wanted: np.dtype[Any]) -> NDArray
     if array.dtype.kind in "fO":
         # Integers beyond 63 bits come out of numpy's own guess as floats or objects: look at the elements themselves.
         array = _object_array(value)
-        if not all(type(item) is int for item in array.flat):
+        if not all(type(item) is int for item in array.ravel()):
             raise _wrong_kind(_plain_array(value), wanted)
     elif array.dtype.kind not in "iu":
         raise _wrong_kind(array, wanted)
@@ -309,7 +310,7 @@ def _floats(array: NDArray[Any], value: Any, wanted: np.dtype[Any]) -> NDArray[A
 
 def _huge_integers_as_floats(value: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
     items = _object_array(value)
-    odd = [item for item in items.flat if isinstance(item, bool) or not isinstance(item, int | float)]
+    odd = [item for item in items.ravel() if isinstance(item, bool) or not isinstance(item, int | float)]
     if odd:
         raise _Misfit(f"an element of type {type(odd[0]).__name__}", f"send {KIND_NAMES[wanted.kind]}")
     try:

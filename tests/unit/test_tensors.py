@@ -78,6 +78,13 @@ def test_a_model_without_inputs_takes_an_empty_dict() -> None:
     assert check_inputs("m", {}, []) == {}
 
 
+def nested(value: Any, depth: int) -> Any:
+    """A value in so many lists of one."""
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 # --- what does not -------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +119,12 @@ def test_a_model_without_inputs_takes_an_empty_dict() -> None:
         (np.zeros(1, np.int64), "INT32", (1,), "int64", "astype(numpy.int32)"),
         (np.zeros(1), "BYTES", (1,), "float64", "strings or bytes"),
         ([1], "BF16", (1,), "cannot be carried", "FP32 or FP16"),
+        *(
+            # More dimensions than numpy can iterate over, and than it has.
+            (nested(element, depth), datatype, (1,), "", "; ")
+            for depth in (40, 100)
+            for element, datatype in (("a", "BYTES"), (1, "INT32"), (2**64, "UINT64"), (0.5, "FP32"), (10**400, "FP64"))
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_remedy(

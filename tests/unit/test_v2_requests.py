@@ -65,6 +65,8 @@ def test_a_request_that_is_none_is_refused_with_the_reason(body: bytes, reason: 
     ("changes", "reason"),
     [
         ({"datatype": "BF16"}, "BF16 cannot be carried"),
+        ({"datatype": "BYTES", "shape": [1], "data": json.loads("[" * 40 + '"a"' + "]" * 40)}, "shape"),
+        ({"shape": ["1"] * 100_000}, "100000 dimensions"),
         ({"datatype": "INT31"}, "'INT31', not one of BOOL"),
         ({"datatype": None}, "missing, not one of"),
         ({"datatype": ["INT32"]}, "not one of"),

@@ -243,10 +243,10 @@ def _datatype(where: str, tensor: Mapping[str, Any]) -> str:
 
 def _shape(where: str, tensor: Mapping[str, Any]) -> tuple[int, ...]:
     found = tensor.get("shape")
+    if isinstance(found, list) and len(found) > DIMENSIONS_MAX:
+        raise RequestError(f"{where}: its shape has {len(found)} dimensions; at most {DIMENSIONS_MAX} are possible")
     if not isinstance(found, list) or not all(type(size) is int and size >= 0 for size in found):
         raise RequestError(f'{where}: its "shape" is {_told(found)}, not a list of whole numbers of at least 0')
-    if len(found) > DIMENSIONS_MAX:
-        raise RequestError(f"{where}: its shape has {len(found)} dimensions; at most {DIMENSIONS_MAX} are possible")
     # Dimensions of size 0 aside: numpy has no place for the rest of such a shape either.
     if math.prod(size for size in found if size) > ELEMENTS_MAX:
         raise RequestError(f"{where}: its shape {_told(found)} has more elements than a tensor can have")
