@@ -25,7 +25,7 @@ Every error is a problem (RFC 9457)."""
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application; it starts the service and ends it. `guards.guarded` puts keys and limits around it."""
+    """The ASGI application; it starts the service and ends it. `guards.guarded` puts keys, limits and numbers around it."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +50,6 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(api.router)
     add_handlers(app)
     app.add_middleware(CancelOnDisconnect)
-    app.add_middleware(metrics.Metered, metrics=app.state.metrics)
     return app
 
 

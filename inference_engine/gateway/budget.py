@@ -1,6 +1,8 @@
-"""How many bytes of requests' bodies a process holds at once: read, and unpacked, until the requests are answered."""
+"""How many bytes of requests' bodies a process holds at once: read, and unpacked, until nobody holds them any more."""
 
 from __future__ import annotations
+
+import sys
 
 from starlette.requests import HTTPConnection
 
@@ -11,7 +13,7 @@ BUSY_RETRY_SECONDS = 2.0
 
 
 class Budget:
-    """`max_bytes` for the bodies of all requests that are not answered yet."""
+    """`max_bytes` for the bodies of all requests that are not answered yet, and of jobs that are not posted yet."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -23,28 +25,47 @@ class Budget:
 
 
 class Share:
-    """What one request holds of the budget."""
+    """What the body of one request holds of the budget: until its request is over, and the job made of it has been posted.
+
+    A job is posted on also where its caller has left meanwhile.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._held_bytes = 0
+        self.held_bytes = 0
+        self._posting = False
+        self._over = False
 
     def check(self, size_bytes: int) -> None:
         """Raises Problem 503 where there is no room for so many bytes in all."""
-        if not self._budget.room_for(size_bytes - self._held_bytes):
+        if not self._budget.room_for(size_bytes - self.held_bytes):
             raise busy(self._budget.max_bytes)
 
     def grow(self, size_bytes: int) -> None:
         """Hold so many bytes in all, unless it is more already. Raises Problem 503, and holds what it held."""
         self.check(size_bytes)
-        more = max(0, size_bytes - self._held_bytes)
-        self._held_bytes += more
+        more = max(0, size_bytes - self.held_bytes)
+        self.held_bytes += more
         self._budget.held_bytes += more
 
+    def posting(self) -> None:
+        """A job with this body is about to be posted."""
+        self._posting = True
+
+    def posted(self) -> None:
+        """Whoever posted it does not hold the body any more; twice is no error."""
+        self._posting = False
+        self._give_back()
+
     def release(self) -> None:
-        """Hold nothing any more."""
-        self._budget.held_bytes -= self._held_bytes
-        self._held_bytes = 0
+        """The request is over."""
+        self._over = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._over and not self._posting:
+            self._budget.held_bytes -= self.held_bytes
+            self.held_bytes = 0
 
 
 def busy(max_bytes: int) -> Problem:
@@ -53,8 +74,17 @@ def busy(max_bytes: int) -> Problem:
     return later(503, "busy", detail, BUSY_RETRY_SECONDS)
 
 
+def unbounded() -> Share:
+    """A share of a budget that has room for everything: of a request that no BodyLimit has seen."""
+    return Share(Budget(sys.maxsize))
+
+
+def share_of(request: HTTPConnection) -> Share:
+    """What a request's body holds of the budget."""
+    share: Share | None = getattr(request.state, "body_share", None)
+    return unbounded() if share is None else share
+
+
 def hold(request: HTTPConnection, size_bytes: int) -> None:
     """Count a request's body with its unpacked size. Raises Problem 503."""
-    share: Share | None = getattr(request.state, "body_share", None)
-    if share is not None:
-        share.grow(size_bytes)
+    share_of(request).grow(size_bytes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .budget import Share, unbounded
 from .problems import Problem
 
 
@@ -45,7 +46,10 @@ NOBODY = Caller(labels=(), operator=False)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request: callers get equal turns, and so do the flows of one caller; times are seconds, sizes bytes."""
+    """One request: callers get equal turns, and so do the flows of one caller; times are seconds, sizes bytes.
+
+    `share` is what its body holds of the budget.
+    """
 
     caller: Caller
     priority: int
@@ -53,3 +57,4 @@ class Context:
     timeout_seconds: float
     request_id: str
     size_bytes: int = 0
+    share: Share = field(default_factory=unbounded, compare=False, repr=False)

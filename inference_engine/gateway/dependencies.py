@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from .budget import share_of
 from .context import NOBODY, Caller, Context
 from .problems import Problem
 from .service import Service
@@ -60,6 +61,7 @@ async def _context(
         timeout_seconds=min(timeout, settings.timeout_max_seconds),
         request_id=getattr(request.state, "request_id", "") or uuid.uuid4().hex,
         size_bytes=getattr(request.state, "body_bytes", 0),
+        share=share_of(request),
     )
 
 

@@ -10,7 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..errors import InferenceEngineError
-from .problems import Problem, problem_of
+from .problems import Problem, cut, problem_of
+
+#: Of what is wrong with a request, so much is told: what is quoted is as long and as many as its caller likes.
+ERRORS_TOLD = 10
+FIELD_MAX_BYTES, MESSAGE_MAX_BYTES = 100, 200
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -34,7 +38,7 @@ async def _library_error(_request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [_told(one) for one in error.errors()]
+    found = [_told(one) for one in error.errors()[:ERRORS_TOLD]]
     detail = "; ".join(f"{one['field'] or one['in']}: {one['message']}" for one in found)
     content_type = request.headers.get("content-type", "")
     if any(one["in"] == "body" for one in found) and "json" not in content_type:
@@ -50,7 +54,8 @@ def _told(one: dict[str, Any]) -> dict[str, str]:
         at = f" at character {path[0]}" if path else ""
         return {"in": "body", "field": "", "message": f"is no JSON{at}: {one.get('ctx', {}).get('error', one['msg'])}"}
     message = one["msg"].removeprefix("Value error, ")
-    return {"in": str(place), "field": ".".join(map(str, path)), "message": message}
+    field = ".".join(map(str, path))
+    return {"in": str(place), "field": cut(field, FIELD_MAX_BYTES), "message": cut(message, MESSAGE_MAX_BYTES)}
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -14,12 +14,14 @@ import re
 import time
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import Access, KeyGuard
 from .access_log import AccessLog, ApiHeaders
 from .budget import Budget, Share
+from .metrics import Metered
 from .problems import Problem
 from .settings import GatewaySettings
 
@@ -36,17 +38,20 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.IGN
 _FORWARDED = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9a-f:.]+)", re.IGNORECASE)
 
 
-def guarded(app: ASGIApp, settings: GatewaySettings, access: Access) -> ASGIApp:
-    """An app behind all guards; the last that is put around it sees a request first.
+def guarded(app: Starlette, settings: GatewaySettings, access: Access) -> ASGIApp:
+    """An app behind all guards; the last that is put around it sees a request first. Its `state.metrics`, if any, count here.
 
     Around the whole app, not among its own middleware: the answers to unforeseen errors pass through here as well.
     """
-    app = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds, Budget(settings.bodies_max_bytes))
-    app = KeyGuard(app, access)
+    budget = Budget(settings.bodies_max_bytes)
+    around: ASGIApp = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds, budget)
+    around = KeyGuard(around, access)
     if not access.required:
-        app = LoopbackGuard(app)
-    app = AccessLog(ApiHeaders(app))
-    return ForwardedAddress(app) if settings.trust_proxy else app
+        around = LoopbackGuard(around)
+    around = AccessLog(ApiHeaders(around))
+    if metrics := getattr(app.state, "metrics", None):
+        around = Metered(around, metrics)
+    return ForwardedAddress(around) if settings.trust_proxy else around
 
 
 # --- bodies --------------------------------------------------------------------------------------------------------------

@@ -14,13 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .dependencies import CallerOf
-from .problems import responses
 from .service import Service
 
 #: From an answer out of memory to a job that waited for a model to be loaded.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-#: The route of requests that no route took: what callers ask for must not become names of series.
+#: The route of requests that no route took, refused ones among them: what callers ask for must not become names of series.
 NO_ROUTE = "none"
 
 router = APIRouter(tags=["Gateway"])
@@ -76,7 +75,7 @@ class _FlowControl(Collector):
 
 
 class Metered:
-    """Counts and times each request that is answered."""
+    """Counts and times each request that is answered, by a route or by what stands before it; none whose caller has left."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -87,16 +86,20 @@ class Metered:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        answered = False
 
         async def send_and_count(message: Message) -> None:
+            nonlocal answered
             await send(message)
             if message["type"] == "http.response.start":
+                answered = True
                 self._metrics.requests.labels(_route(scope), str(message["status"])).inc()
 
         try:
             await self._app(scope, receive, send_and_count)
         finally:
-            self._metrics.seconds.labels(_route(scope)).observe(time.perf_counter() - began)
+            if answered:
+                self._metrics.seconds.labels(_route(scope)).observe(time.perf_counter() - began)
 
 
 def _route(scope: Scope) -> str:
@@ -114,7 +117,6 @@ def _metrics(request: Request) -> Metrics:
     response_class=Response,
     responses={
         200: {"description": "Prometheus text format", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}},
-        **responses(401, 403),
     },
 )
 async def metrics(caller: CallerOf, metrics: Annotated[Metrics, Depends(_metrics)]) -> Response:

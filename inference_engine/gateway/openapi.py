@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
 from .access import PUBLIC_PATHS
 from .problems import MEDIA_TYPE
+
+#: What stands around every route may answer in its place: the guards of keys and of bodies, and whoever tells of failures.
+STATUSES: tuple[int, ...] = (403, 408, 413, 500, 503)
+#: To requests that need a key, besides.
+KEY_STATUSES: tuple[int, ...] = (401, 429)
 
 #: Either header carries the key; a gateway on loopback needs none.
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -25,13 +31,21 @@ class Application(FastAPI):
         problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
         for path, operations in schema["paths"].items():
             for operation in operations.values():
+                statuses = STATUSES
                 if path not in PUBLIC_PATHS:
                     operation["security"] = [{}, *({name: []} for name in SECURITY_SCHEMES)]
-                for code, response in operation["responses"].items():
+                    statuses += KEY_STATUSES
+                found = _phrases(statuses) | operation["responses"]
+                for code, response in found.items():
                     if int(code) >= 400:
                         response["content"] = problem
+                operation["responses"] = dict(sorted(found.items()))
         components = schema["components"]
         components["securitySchemes"] = SECURITY_SCHEMES
         for unused in ("HTTPValidationError", "ValidationError"):
             components["schemas"].pop(unused, None)
         return schema
+
+
+def _phrases(statuses: tuple[int, ...]) -> dict[str, dict[str, Any]]:
+    return {str(status): {"description": HTTPStatus(status).phrase} for status in statuses}

@@ -6,6 +6,7 @@ Protocol look for it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -32,6 +33,8 @@ from ..job import Response, ResultStatus
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: Of a detail, as JSON; it is sent twice, and what it quotes is as long as its caller, or a model, likes.
+DETAIL_MAX_BYTES = 2000
 #: Failures of a job that its caller can mend: the body does not fit the model.
 CALLERS_FAULT = ("ModelInputError", "DecodeError")
 
@@ -62,16 +65,17 @@ class ProblemDetails(BaseModel):
 class Problem(Exception):
     """What went wrong with a request, as its caller is told.
 
-    `kind` is a slug (`queue-full`), `members` are further members of the problem, `headers` those of the response.
+    `kind` is a slug (`queue-full`), `members` are further members of the problem, `headers` those of the response. Of a long
+    `detail` the beginning is told.
     """
 
     def __init__(
         self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
-        super().__init__(detail)
+        self.detail = cut(detail, DETAIL_MAX_BYTES)
+        super().__init__(self.detail)
         self.status = status
         self.kind = kind
-        self.detail = detail
         self.headers = dict(headers or {})
         self.members = members
 
@@ -89,6 +93,16 @@ class Problem(Exception):
     def response(self) -> HttpResponse:
         """The response that tells it, in ASCII: what it quotes of the request need not be valid Unicode."""
         return HttpResponse(json.dumps(self.body()), self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def cut(text: str, most_bytes: int) -> str:
+    """A text, or its beginning where it takes more than so many bytes in JSON; what it quotes may be as long as a body."""
+    # A character takes up to 12 bytes: two escapes of half a surrogate pair each.
+    if 12 * len(text) <= most_bytes:
+        return text
+    sizes = itertools.accumulate(len(json.dumps(character)) - 2 for character in text[:most_bytes])
+    fit = sum(size <= most_bytes for size in sizes)
+    return text if fit == len(text) else f"{text[:fit]}…"
 
 
 def later(status: int, kind: str, detail: str, seconds: float, **members: Any) -> Problem:

@@ -1,8 +1,10 @@
-"""HTTP/1.1 as uvicorn speaks it, with a time limit on the beginning of a request, and a limit on connections.
+"""HTTP/1.1 as uvicorn speaks it, with time limits on the beginning of a request and on its answer, and a limit on connections.
 
 uvicorn closes connections that are idle between two requests, but waits for ever for the rest of a request line or a header,
-and for the rest of a body whose request was answered before it was read. Bodies that are read are BodyLimit's. Its own limit
-on connections refuses requests on those that are there already, in the place of new ones.
+and for the rest of a body whose request was answered before it was read. Bodies that are read are BodyLimit's. An answer counts
+as given when it lies in the connection's buffer, and a connection is not closed before its buffer is empty: both stay for ever
+where the caller does not read. Its own limit on connections refuses requests on those that are there already, in the place of
+new ones.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: From the connection, or the first byte after an answer, to the end of the request's headers.
 HEAD_TIMEOUT_SECONDS = 10.0
+#: So long nothing of an answer was taken. The kernel takes more when a third of its own buffer, some megabytes at most, was read:
+#: who reads 25 kB/s is not cut off.
+WRITE_TIMEOUT_SECONDS = 60.0
 #: Refused connections are logged this often.
 TOLD_EVERY_SECONDS = 10.0
 
@@ -27,6 +32,7 @@ class TimedProtocol(H11Protocol):
     """Closes a connection on which no request begins within HEAD_TIMEOUT_SECONDS of its first byte, or of connecting.
 
     Closes those beyond `max_connections` at once, and after `stranger_seconds` of rest those of nobody who was let in.
+    Aborts those whose callers take nothing of an answer for WRITE_TIMEOUT_SECONDS, once or twice that after the last was taken.
     """
 
     max_connections: ClassVar[int] = sys.maxsize
@@ -35,6 +41,7 @@ class TimedProtocol(H11Protocol):
     _told_at: ClassVar[float] = -TOLD_EVERY_SECONDS
 
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
     _let_in = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,6 +50,8 @@ class TimedProtocol(H11Protocol):
             self._tell()
             transport.abort()
             return
+        # Told of every byte that the kernel does not take at once, and when it has taken all.
+        transport.set_write_buffer_limits(high=0)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -52,6 +61,15 @@ class TimedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
+        self._unwatch_writing()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unwatch_writing()
 
     def on_response_complete(self) -> None:
         # KeyGuard leaves there whom it lets in.
@@ -59,6 +77,12 @@ class TimedProtocol(H11Protocol):
         if self.stranger_seconds is not None:
             self.timeout_keep_alive = self.config.timeout_keep_alive if self._let_in else self.stranger_seconds
         super().on_response_complete()
+
+    def cut_off(self) -> None:
+        """Close at once where an answer has begun; where none has, its request may still get one."""
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_started:
+            self.transport.abort()
 
     @classmethod
     def _tell(cls) -> None:
@@ -80,6 +104,23 @@ class TimedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_writing(self) -> None:
+        """Look in a while whether anything was taken of what is to be written, also where nothing else is waited for any more."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(WRITE_TIMEOUT_SECONDS, self._look_at_writing, unsent_bytes)
+
+    def _look_at_writing(self, unsent_bytes: int) -> None:
+        if self.transport.get_write_buffer_size() < unsent_bytes:
+            self._watch_writing()
+            return
+        log.debug("a caller takes nothing of its answer, of which %d bytes are left", unsent_bytes)
+        self.transport.abort()
+
+    def _unwatch_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
 
 def limited(connections: int, strangers_seconds: int | None) -> type[TimedProtocol]:

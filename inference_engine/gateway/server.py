@@ -2,8 +2,9 @@
 
 SIGTERM, SIGINT ──► not ready, nothing more is admitted (503); connections are still answered
                     until nobody waits, at most for the shutdown delay
-                ──► who has had no turn gets 503; the listener closes; what is under way gets a moment
-a second one    ──► at once
+                ──► who has had no turn gets 503; the listener closes; what is under way, uploads and answers that are being
+                    written among it, gets what is left of the delay, at least a moment
+a second one    ──► who waits gets 503; what is under way gets a moment
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import socket
 from types import FrameType
@@ -25,13 +27,13 @@ from ..settings import Settings
 from .access import Access
 from .app import create_app
 from .guards import guarded
-from .protocol import limited
+from .protocol import TimedProtocol, limited
 from .service import Service
 from .settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-#: After the shutdown delay: for answers that are being written.
+#: For answers that are being written, where nothing is left of the shutdown delay or it is not to be waited for.
 LAST_ANSWERS_SECONDS = 2
 #: A load balancer sends requests for some seconds after it was told that the task leaves; these are to be answered, not refused.
 LINGER_SECONDS = 5.0
@@ -104,23 +106,39 @@ class Gateway(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._begin_end)
 
     def _begin_end(self) -> None:
+        loop = asyncio.get_running_loop()
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self.end())
-        else:
-            log.warning("told a second time: who waits is sent away")
-            self.service.send_away()
-            self.should_exit = True
+            self._ending = loop.create_task(self.end())
+            return
+        log.warning("told a second time: who waits is sent away")
+        self._ending.cancel()
+        self.service.send_away()
+        self.should_exit = True
+        # uvicorn may be waiting already, for as long as `end` has told it.
+        loop.call_later(LAST_ANSWERS_SECONDS, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Leave uvicorn nothing to wait for: what has no answer yet gets 503, what is not read is not waited for."""
+        for task in self.server_state.tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, TimedProtocol):
+                connection.cut_off()
 
     async def end(self) -> None:
         """Stop admitting, wait for those who wait, close."""
         log.info("gateway stops: nothing more is admitted, %g s for who waits", self._gateway.shutdown_delay)
+        until = asyncio.get_running_loop().time() + self._gateway.shutdown_delay
         self.service.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._gateway.shutdown_delay):
+            async with asyncio.timeout_at(until):
                 if not self._gateway.loopback:
                     await asyncio.sleep(min(LINGER_SECONDS, self._gateway.shutdown_delay))
                 await self.service.emptied()
         self.service.send_away()
+        # A result that is there is not yet an answer that was read. uvicorn waits no longer than there are connections with one.
+        left = until - asyncio.get_running_loop().time()
+        self.config.timeout_graceful_shutdown = max(LAST_ANSWERS_SECONDS, math.ceil(left))
         self.should_exit = True
 
 

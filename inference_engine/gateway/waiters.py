@@ -68,6 +68,7 @@ class Waiters:
         entered = time.monotonic()
         permit = await self._permit(label, context)
         patience = self._settings.no_consumer_seconds - (time.monotonic() - entered)
+        context.share.posting()
         going = asyncio.get_running_loop().create_task(self._go(permit, label, body, context, until, patience))
         self._going.add(going)
         going.add_done_callback(self._gone)
@@ -76,7 +77,7 @@ class Waiters:
             await asyncio.wait((going, sent_away), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sent_away.cancel()
-        if not going.done():
+        if not going.done() or going.cancelled():
             raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before there was a result", 1)
         return going.result()
 
@@ -101,19 +102,29 @@ class Waiters:
     async def _go(
         self, permit: Permit, label: str, body: Any, context: Context, until: float, patience: float
     ) -> Response:
-        """A job that has its turn, until it ends or nobody would want it any more."""
+        """A job that has its turn, until it ends or nobody would want it any more.
+
+        Once it is posted nothing here holds its body, or callers who leave would fill the memory with theirs.
+        """
         with permit:
             seconds = max(0.001, until - time.monotonic())
-            if not permit.served:
-                return await self._knock(label, body, context, until, max(0.001, min(seconds, patience)))
-            # What no consumer has started when the caller's time is over is not computed at all.
-            return await self._producer.post(
-                body,
-                label,
-                timeout_seconds=seconds,
-                deadline=time.time() + seconds,
-                request_id=context.request_id,
-            )
+            if permit.served:
+                waiting = self._producer.post(
+                    body,
+                    label,
+                    timeout_seconds=seconds,
+                    # What no consumer has started when the caller's time is over is not computed at all.
+                    deadline=time.time() + seconds,
+                    request_id=context.request_id,
+                    _sent=context.share.posted,
+                )
+            else:
+                waiting = self._knock(label, body, context, until, max(0.001, min(seconds, patience)))
+            del body
+            try:
+                return await waiting
+            finally:
+                context.share.posted()
 
     async def _knock(self, label: str, body: Any, context: Context, until: float, patience: float) -> Response:
         """The same where no consumer lives: the message wakes the fleet, but its caller is told in time that it sleeps.
@@ -123,6 +134,8 @@ class Waiters:
         message_id = await self._producer.post_non_blocking(
             body, label, deadline=time.time() + until - time.monotonic(), request_id=context.request_id
         )
+        del body
+        context.share.posted()
         response = await self._producer.wait(message_id, timeout_seconds=patience)
         if response.status.finished:
             return response

@@ -230,6 +230,7 @@ class AsyncProducer:
         deadline: float | None = None,
         request_id: str | None = None,
         dedup_key: str | None = None,
+        _sent: Callable[[], None] | None = None,
     ) -> Response:
         """Post a job and wait for its Response; other arguments are those of `post_non_blocking`.
 
@@ -239,14 +240,19 @@ class AsyncProducer:
         started = time.monotonic()
         prepared = await self._prepare(body, label, _Given(deadline, request_id, dedup_key), recorded=False)
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
+        # What has left is not kept in memory until there is a result.
+        job = prepared.job.model_copy(update={"body": None})
+        del body, prepared
+        if _sent is not None:
+            _sent()
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         left = seconds - (time.monotonic() - started)
         # A ring that takes long must not hold up a result that is there.
-        waking = asyncio.ensure_future(self._results.wake(prepared.job.label))
+        waking = asyncio.ensure_future(self._results.wake(job.label))
         self._waking.add(waking)
         waking.add_done_callback(self._waking.discard)
         # Nobody else knows the message id: no record is written for others to find.
-        return await self._results.wait_posted(message_id, prepared.job, left, seconds)
+        return await self._results.wait_posted(message_id, job, left, seconds)
 
     async def wait(self, message_id: str, *, timeout_seconds: float | None = None) -> Response:
         """Wait for the Response of a job that was posted before. Raises UnknownMessageError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -11,12 +12,16 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
+from aiohttp import web
 
 from inference_engine import Producer
+from inference_engine.gateway.server import LAST_ANSWERS_SECONDS
 from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway_process import GatewayProcess, gateway_process
@@ -29,6 +34,8 @@ IN_FLIGHT = 64
 BODY_BYTES = 20_000
 #: What 2,000 connections with a body each cost at once, and twice that again; all bodies of callers who wait are 10 MB.
 MEMORY_MAX_BYTES = 200_000_000
+#: Of an answer of which most still lies in the gateway's memory when the connection's own buffers are full.
+LARGE_BYTES = 12_000_000
 
 
 async def test_every_caller_of_a_saturated_label_gets_one_outcome_in_bounded_memory(
@@ -118,6 +125,37 @@ async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, 
         (tmp_path / "go").touch()
 
 
+async def test_answers_and_uploads_under_way_are_given_the_rest_of_the_shutdown_delay(settings: Settings) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    async with _uploader(asked, go_on) as url:
+        bounds: dict[str, object] = {"shutdown_delay": 60, "uploader_url": url}
+        with workers(settings, 1), gateway_process(settings, **bounds) as gateway, _reading(gateway) as reader:
+            async with aiohttp.ClientSession(gateway.url) as session:
+                begin = await asyncio.to_thread(reader.recv, 1000)
+                upload = asyncio.ensure_future(_upload(session))
+                await asyncio.wait_for(asked.wait(), 60)
+                gateway.process.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(eventually, lambda: not _listens(gateway), "it listens no more")
+                with pytest.raises(subprocess.TimeoutExpired):
+                    await asyncio.to_thread(gateway.process.wait, LAST_ANSWERS_SECONDS + 1)
+                rest = await asyncio.to_thread(_rest, reader)
+                go_on.set()
+                assert await upload == 200
+            assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+    head, _, body = (begin + rest).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert len(json.loads(body)["n"]) == LARGE_BYTES
+
+
+async def test_a_second_signal_waits_for_nobody_who_does_not_read(settings: Settings) -> None:
+    with workers(settings, 1), gateway_process(settings, shutdown_delay=60) as gateway, _reading(gateway) as reader:
+        await asyncio.to_thread(reader.recv, 1000)
+        gateway.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(eventually, lambda: not _listens(gateway), "it listens no more")
+        gateway.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+
+
 def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -136,6 +174,62 @@ def _refusal(*arguments: str, without: tuple[str, ...] = ()) -> str:
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     return ended.stderr
+
+
+@contextlib.contextmanager
+def _reading(gateway: GatewayProcess) -> Iterator[socket.socket]:
+    """A connection on which a large answer has been asked for, and that takes little of it unless it is read."""
+    address = gateway.url.rpartition("/")[2]
+    task = {"task_type": "infer", "label": "large", "parameters_json": json.dumps({"n": "x" * LARGE_BYTES})}
+    content = json.dumps(task).encode()
+    lines = ("POST /run-task HTTP/1.1", f"Host: {address}", "Content-Type: application/json")
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        reader.settimeout(60)
+        reader.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        reader.sendall("\r\n".join((*lines, f"Content-Length: {len(content)}", "", "")).encode() + content)
+        yield reader
+
+
+def _rest(reader: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    found = bytearray()
+    while chunk := reader.recv(1_000_000):
+        found += chunk
+    return bytes(found)
+
+
+def _listens(gateway: GatewayProcess) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _uploader(asked: asyncio.Event, go_on: asyncio.Event) -> AsyncIterator[str]:
+    """A service that converts models: tells when it is asked, and answers when it may."""
+
+    async def convert(_request: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return web.json_response({"status": "success", "model_name": "m", "message": "converted"})
+
+    app = web.Application()
+    app.router.add_post("/upload-model", convert)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/upload-model"
+    finally:
+        await runner.cleanup()
+
+
+async def _upload(session: aiohttp.ClientSession) -> int:
+    async with session.post("/upload-model", json={"model_id": "a/model"}) as answer:
+        return answer.status
 
 
 def _warm(settings: Settings) -> None:

@@ -1,15 +1,17 @@
 """The gateway's whole OpenAPI description against a live gateway: examples, boundary values, and requests that are made up.
 
 Many of the requests do not fit the description. Whatever comes, the answer has a status, a content type and a form that are
-described, and the gateway does not fail.
+described, and the gateway does not fail. The same holds where a key is required, of callers with and without one that is good.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as generated
 from schemathesis.specs.openapi import checks as openapi_checks
 
@@ -69,27 +71,68 @@ def uploader_url() -> Iterator[str]:
         thread.join()
 
 
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployment with a consumer of all labels, and what its gateways are given."""
+
+    settings: Settings
+    options: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def gateway_url(aws_environment: str, uploader_url: str) -> Iterator[str]:
+def deployment(aws_environment: str, uploader_url: str) -> Iterator[Deployed]:
     name = f"t{uuid.uuid4().hex[:8]}"
-    deployment = Settings(
+    settings = Settings(
         prefix=name,
         bucket=f"{name}-payloads",
         wait_time_seconds=1,
         placement_interval_seconds=0.5,
         poll_max_seconds=0.2,
     )
-    provision_now(deployment)
-    consumer = Consumer(deployment, compute_result=compute, max_labels=len(LABELS))
+    provision_now(settings)
+    consumer = Consumer(settings, compute_result=compute, max_labels=len(LABELS))
     consumer.start_consuming()
     try:
-        with Producer(deployment) as producer:
+        with Producer(settings) as producer:
             assert all(producer.post({}, label, timeout_seconds=60).ok for label in LABELS)
-        restricted = deployment.model_copy(update={"auto_create_queues": False})
-        with running_gateway(restricted, model_ref="chat", uploader_url=uploader_url) as url:
-            yield url
+        restricted = settings.model_copy(update={"auto_create_queues": False})
+        yield Deployed(restricted, {"model_ref": "chat", "uploader_url": uploader_url})
     finally:
         consumer.stop_consuming()
+
+
+@pytest.fixture(scope="module")
+def gateway_url(deployment: Deployed) -> Iterator[str]:
+    with running_gateway(deployment.settings, **deployment.options) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def keyed_url(deployment: Deployed) -> Iterator[str]:
+    with running_gateway(deployment.settings, require_keys=True, **deployment.options) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def callers(deployment: Deployed) -> dict[str, dict[str, str]]:
+    """Headers of all kinds of callers."""
+
+    async def make() -> dict[str, str]:
+        aws = Aws.for_producer(deployment.settings)
+        create = aws.api_keys.create
+        try:
+            return {
+                "has a key": (await create("all"))[0],
+                "operates": (await create("operator", operator=True))[0],
+                "uses other labels": (await create("others", labels=["no-such-*"]))[0],
+                "has had its turn": (await create("spent", rate=1e-6))[0],
+                "has lost its key": f"ie_{'a' * 10}_{'s' * 43}",
+            }
+        finally:
+            await aws.close()
+
+    keys = asyncio.run(make())
+    return {"has no key": {}} | {who: {"Authorization": f"Bearer {key}"} for who, key in keys.items()}
 
 
 def does_not_fail(_context: Any, response: Any, case: schemathesis.Case[Any]) -> None:
@@ -115,6 +158,51 @@ def test_every_answer_is_as_it_is_described(case: schemathesis.Case[Any], gatewa
             openapi_checks.negative_data_rejection,
         ],
     )
+
+
+@description.parametrize()
+@generated(
+    max_examples=2,
+    # Boundary values are the other test's: here it is who asks.
+    phases=[Phase.generate],
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_caller_gets_an_answer_that_is_described(
+    case: schemathesis.Case[Any], keyed_url: str, callers: dict[str, dict[str, str]]
+) -> None:
+    # Who has a key and is no operator is told nothing that the others are not, but on fewer routes.
+    for headers in (callers[who] for who in callers if who != "has a key"):
+        response = case.call(base_url=keyed_url, headers=headers, timeout=30)
+        if case.path == "/pause" and response.status_code == 200:
+            requests.post(f"{keyed_url}/unpause", headers=headers, timeout=30).raise_for_status()
+        case.validate_response(
+            response,
+            checks=[
+                does_not_fail,
+                openapi_checks.status_code_conformance,
+                openapi_checks.content_type_conformance,
+                openapi_checks.response_schema_conformance,
+            ],
+        )
+
+
+def test_each_caller_is_told_what_is_in_the_way(keyed_url: str, callers: dict[str, dict[str, str]]) -> None:
+    def statuses(path: str) -> dict[str, int]:
+        return {
+            who: requests.get(f"{keyed_url}{path}", headers=headers, timeout=30).status_code
+            for who, headers in callers.items()
+        }
+
+    statuses("/labels")
+    strangers = {"has had its turn": 429, "has no key": 401, "has lost its key": 401}
+    may = {"has a key": 200, "operates": 200, "uses other labels": 200}
+    assert statuses("/labels") == may | strangers
+    assert statuses("/v2/models/chat/ready") == may | {"uses other labels": 403} | strangers
+    assert statuses("/metrics") == may | {"has a key": 403, "uses other labels": 403} | strangers
+    assert set(statuses("/readyz").values()) == {200}
 
 
 def test_what_is_described_is_what_is_served(gateway_url: str) -> None:

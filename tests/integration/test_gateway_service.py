@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
@@ -24,6 +27,7 @@ from inference_engine.errors import (
     UnknownLabelError,
 )
 from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
+from inference_engine.gateway.budget import Budget, Share
 from inference_engine.gateway.capacity import Capacity
 from inference_engine.gateway.context import Caller, Context
 from inference_engine.gateway.flow import Room
@@ -229,6 +233,68 @@ async def test_connections_are_closed_also_where_aws_does_not_answer_any_more(
     way.answers.set()
     with pytest.raises(TransportError, match="connection that is closed"):
         await way.call("sqs", "list_queues")
+
+
+def holds(reference: weakref.ref[Any]) -> bool:
+    """Whether anything holds what is referred to."""
+    gc.collect()
+    return reference() is not None
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_is_posted(
+    settings: Settings, served: bool
+) -> None:
+    go_on = threading.Event()
+
+    def compute(body: Any, message_id: str) -> Any:
+        assert body == "first" or go_on.wait(30)
+        return "done"
+
+    way = Hanging(AioTransport(region=settings.region))
+    async with (
+        consumer(settings, compute) if served else nullcontext(),
+        Service(Aws.over(settings, way), GatewaySettings()) as gateway,
+    ):
+        if served:
+            await gateway.run("m", "first", context())
+        share = Share(Budget(1000))
+        share.grow(1000)
+        body = {"x": np.zeros(10)}
+        array = weakref.ref(body["x"])
+        way.answers.clear()
+        caller = asyncio.create_task(gateway.run("m", body, replace(context(), share=share)))
+        del body
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 1, "it is on its way")
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        del caller
+        share.release()
+        assert (share.held_bytes, holds(array)) == (1000, True)
+        way.answers.set()
+        await asyncio.to_thread(eventually, lambda: not share.held_bytes, "it is posted")
+        assert (holds(array), gateway.gateway_stats()["in_flight"]) == (False, 1)
+        go_on.set()
+
+
+async def test_a_body_that_cannot_be_posted_does_not_count_on(settings: Settings) -> None:
+    share = Share(Budget(1000))
+    share.grow(1000)
+    async with service(settings.model_copy(update={"auto_create_queues": False})) as gateway:
+        with pytest.raises(UnknownLabelError):
+            await gateway.run("nobody", 1, replace(context(), share=share))
+    assert share.held_bytes == 1000, "its request is not over"
+    share.release()
+    assert share.held_bytes == 0
+
+
+async def test_who_waits_when_the_service_closes_is_told_so(settings: Settings) -> None:
+    async with service(settings) as gateway:
+        caller = asyncio.create_task(gateway.run("m", 1, context()))
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 1, "it is on its way")
+    with pytest.raises(Problem) as told:
+        await caller
+    assert (told.value.status, told.value.kind) == (503, "shutting-down")
 
 
 # --- submit ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.jobs import Start, Ticket
+from inference_engine.aws.queues import OutgoingMessage
 from inference_engine.errors import (
     EncodeError,
     InferenceEngineError,
@@ -30,6 +32,7 @@ from inference_engine.producer import AsyncProducer, Producer
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy
 from tests.support.queues import drain
+from tests.support.workers import eventually
 
 LABEL = "resnet50"
 
@@ -218,6 +221,23 @@ async def test_post_returns_its_id_when_nobody_can_be_asked_to_load(aws: Aws) ->
     async with AsyncProducer(aws.settings) as producer:
         message_id = await producer.post_non_blocking(1, LABEL)
     assert await posted(aws) == [(message_id, 1)]
+
+
+async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(aws: Aws) -> None:
+    def kept() -> list[Any]:
+        gc.collect()
+        texts = [one for one in gc.get_objects() if isinstance(one, OutgoingMessage | Job)]
+        return [one for one in texts if "a body to be found" in (one.body or "")]
+
+    sent = asyncio.Event()
+    async with AsyncProducer(aws.settings) as producer:
+        waiting = asyncio.create_task(producer.post("a body to be found", LABEL, timeout_seconds=60, _sent=sent.set))
+        await asyncio.wait_for(sent.wait(), 60)
+        await asyncio.to_thread(eventually, lambda: not kept(), "nothing of it is kept")
+        [(message_id, body)] = await posted(aws)
+        assert body == "a body to be found"
+        await finish(aws, message_id, "done")
+        assert (await waiting).result == "done"
 
 
 async def test_closed_async_producer_says_so(settings: Settings) -> None:

@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from inference_engine.gateway import guards, protocol
 from inference_engine.gateway.access import Access
-from inference_engine.gateway.budget import Budget
+from inference_engine.gateway.budget import Budget, Share
 from inference_engine.gateway.guards import BodyLimit, guarded, names_loopback
+from inference_engine.gateway.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.serving import connection, serving
 from tests.support.workers import eventually
@@ -297,6 +301,38 @@ async def test_who_only_declares_a_body_keeps_nobody_out(narrow: int) -> None:
         async with connection(narrow) as raw:
             await raw.send(head("/v2/raw", "Content-Length: 1000") + b"x" * 1000)
             assert (await raw.answer()).json == {"read": 1000}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["grow", "posting", "posted", "release"]), st.integers(0, 700))
+    )
+)
+def test_a_body_counts_until_its_request_is_over_and_its_job_is_posted(
+    events: list[tuple[int, str, int]],
+) -> None:
+    budget = Budget(1000)
+    shares = [Share(budget) for _ in range(4)]
+    held, posting, over = Counter[int](), set[int](), set[int]()
+    for one, event, size in events:
+        if event == "grow":
+            if one in over:
+                continue
+            fits = size <= held[one] or held.total() - held[one] + size <= 1000
+            with contextlib.nullcontext() if fits else pytest.raises(Problem):
+                shares[one].grow(size)
+            held[one] = max(held[one], size) if fits else held[one]
+        else:
+            getattr(shares[one], event)()
+            if event == "posting":
+                posting.add(one)
+            elif event == "posted":
+                posting.discard(one)
+            else:
+                over.add(one)
+        if one in over and one not in posting:
+            held[one] = 0
+        assert budget.held_bytes == held.total()
 
 
 # --- connections ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import JsonAnswer, json_answer
 from ..problems import Problem, responses
 from .labelled import use_label
-from .statuses import PLAIN, RUN, SUBMIT
+from .statuses import FIND, RUN
+from .strict import Strict
 
 router = APIRouter(tags=["Dispatcher"])
 
@@ -56,12 +57,10 @@ class Workers(BaseModel):
     workers: list[str] = Field(description="their ids, sorted", examples=[["worker-id-1", "worker-id-2"]])
 
 
-class RunTask(BaseModel):
+class RunTask(Strict):
     """A task for one label."""
 
     model_config = ConfigDict(
-        # A misspelt callback would never be heard of again.
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -120,9 +119,7 @@ class UploadModel(BaseModel):
     overwrite: StrictBool = Field(False, description="whether to convert it again where it is there already")
 
 
-@router.get(
-    "/health", operation_id="dispatcher_health", summary="Whether the gateway answers", responses=responses(403)
-)
+@router.get("/health", operation_id="dispatcher_health", summary="Whether the gateway answers")
 async def health() -> Health:
     """Answers as long as the process lives."""
     return Health(message="OK")
@@ -132,7 +129,6 @@ async def health() -> Health:
     "/workers",
     operation_id="dispatcher_workers",
     summary="Consumers that live",
-    responses=PLAIN,
 )
 async def workers(service: ServiceOf, caller: CallerOf) -> Workers:
     """Ids of all live consumers. An API key that is bound to labels sees those that hold one of them."""
@@ -144,8 +140,7 @@ async def workers(service: ServiceOf, caller: CallerOf) -> Workers:
     "/labels",
     operation_id="dispatcher_labels",
     summary="Which label is loaded where",
-    responses=PLAIN
-    | {200: {"content": {"application/json": {"example": {"resnet50": ["worker-id-1", "worker-id-2"]}}}}},
+    responses={200: {"content": {"application/json": {"example": {"resnet50": ["worker-id-1", "worker-id-2"]}}}}},
 )
 async def labels(service: ServiceOf, caller: CallerOf) -> dict[str, list[str]]:
     """The consumers that hold each label loaded. An API key that is bound to labels sees only those."""
@@ -173,7 +168,7 @@ async def run_task(task: RunTask, request: Request, service: ServiceOf, context:
     operation_id="dispatcher_send_task",
     summary="Run a task without waiting",
     status_code=202,
-    responses=SUBMIT,
+    responses=FIND,
 )
 async def send_task(task: SendTask, request: Request, service: ServiceOf, context: CallContext) -> Sent:
     """As `/run-task`, but answers as soon as the task is on its queue. `GET /task/{id}` tells what becomes of it."""
@@ -188,7 +183,7 @@ async def send_task(task: SendTask, request: Request, service: ServiceOf, contex
     "/upload-model",
     operation_id="dispatcher_upload_model",
     summary="Have a model converted",
-    responses=responses(400, 401, 403, 408, 413, 422, 429, 500, 502, 503, 504),
+    responses=responses(400, 422, 502, 504),
 )
 async def upload_model(upload: UploadModel, service: ServiceOf, caller: CallerOf) -> uploads.Uploaded:
     """Forwards the request to the uploader service and waits. For operators' API keys."""

@@ -40,7 +40,7 @@ from .labelled import use_label
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
-INFER_PROBLEMS = (400, 401, 403, 404, 408, 409, 413, 429, 500, 503, 504)
+INFER_PROBLEMS = (400, 404, 409, 504)
 
 Label = Annotated[str, Path(description="the model", examples=["resnet50"])]
 Version = Annotated[
@@ -51,23 +51,21 @@ Version = Annotated[
 # --- the server ------------------------------------------------------------------------------------------------------------
 
 
-@router.get("/health/live", operation_id="v2_live", summary="Whether the gateway lives", responses=responses(503))
+@router.get("/health/live", operation_id="v2_live", summary="Whether the gateway lives")
 async def live(service: ServiceOf) -> Live:
     """Answers 200 as long as the process does its work."""
     check_live(service)
     return Live(live=True)
 
 
-@router.get(
-    "/health/ready", operation_id="v2_ready", summary="Whether the gateway takes requests", responses=responses(503)
-)
+@router.get("/health/ready", operation_id="v2_ready", summary="Whether the gateway takes requests")
 async def ready(service: ServiceOf) -> Ready:
     """Answers 503 while the gateway shuts down, or AWS does not answer it."""
     check_ready(service)
     return Ready(ready=True)
 
 
-@router.get("", operation_id="v2_server", summary="What answers here", responses=responses(401, 429))
+@router.get("", operation_id="v2_server", summary="What answers here")
 @router.get("/", include_in_schema=False)
 async def server(_caller: CallerOf) -> ServerMetadata:
     """Name, release and extensions of the protocol."""
@@ -78,7 +76,7 @@ async def server(_caller: CallerOf) -> ServerMetadata:
     "/repository/index",
     operation_id="v2_index",
     summary="All models and their states",
-    responses=responses(400, 401, 408, 413, 429, 503),
+    responses=responses(400),
     openapi_extra=schema.INDEX,
 )
 async def index(request: Request, service: ServiceOf, caller: CallerOf) -> list[IndexEntry]:
@@ -99,7 +97,7 @@ async def index(request: Request, service: ServiceOf, caller: CallerOf) -> list[
     "/models/{label:path}/versions/{version}/ready",
     operation_id="v2_version_ready",
     summary="Whether a version of a model is loaded",
-    responses=responses(400, 401, 403, 404, 429, 503),
+    responses=responses(400, 404),
 )
 async def version_ready(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
@@ -113,7 +111,7 @@ async def version_ready(
     "/models/{label:path}/ready",
     operation_id="v2_model_ready",
     summary="Whether a model is loaded",
-    responses=responses(400, 401, 403, 429, 503),
+    responses=responses(400),
 )
 async def model_ready(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelReady:
     """Answers 200 where a live consumer has the model loaded, else 400. A model that is not ready takes requests all the same."""
@@ -192,7 +190,7 @@ async def no_infer() -> Response:
     "/models/{label:path}/versions/{version}",
     operation_id="v2_version",
     summary="What a version of a model takes and gives",
-    responses=responses(400, 401, 403, 404, 429, 503),
+    responses=responses(400, 404),
 )
 async def version_metadata(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
@@ -206,7 +204,7 @@ async def version_metadata(
     "/models/{label:path}",
     operation_id="v2_model",
     summary="What a model takes and gives",
-    responses=responses(400, 401, 403, 404, 429, 503),
+    responses=responses(400, 404),
 )
 async def model_metadata(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelMetadata:
     """As the last consumer that loaded the model found it, also while none has it loaded."""

@@ -15,7 +15,7 @@ from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem
 from .labelled import use_label
-from .statuses import PROBE, RUN
+from .statuses import RUN
 
 router = APIRouter(tags=["Router"])
 
@@ -51,14 +51,14 @@ class Inferred(BaseModel):
     result: Any = Field(description="what the model answered", examples=[{"text": "Because of Rayleigh scattering."}])
 
 
-@router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives", responses=PROBE)
+@router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives")
 async def healthz(service: ServiceOf) -> Alive:
     """For liveness probes: 503 says that the process should be replaced."""
     check_live(service)
     return Alive(status="ok")
 
 
-@router.get("/readyz", operation_id="router_readyz", summary="Whether the gateway accepts requests", responses=PROBE)
+@router.get("/readyz", operation_id="router_readyz", summary="Whether the gateway accepts requests")
 async def readyz(service: ServiceOf) -> Ready:
     """For readiness probes: 503 while the gateway shuts down or AWS does not answer."""
     check_ready(service)

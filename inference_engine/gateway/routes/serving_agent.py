@@ -16,7 +16,8 @@ from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses
 from .labelled import use_label
-from .statuses import FIND, LOOK, PLAIN, PROBE, RUN, SUBMIT
+from .statuses import FIND, LOOK, RUN
+from .strict import Strict
 
 router = APIRouter(tags=["Serving agent"])
 
@@ -38,12 +39,10 @@ TaskId = Annotated[
 ]
 
 
-class Predict(BaseModel):
+class Predict(Strict):
     """Inputs for a model."""
 
     model_config = ConfigDict(
-        # A misspelt webhook would never be heard of again.
-        extra="forbid",
         protected_namespaces=(),
         json_schema_extra={"examples": [{"model_name": "resnet50", "inputs": {"image": [[0.1, 0.2]]}}]},
     )
@@ -158,7 +157,7 @@ async def predict(prediction: Predict, request: Request, service: ServiceOf, con
     "/async/v1/predict",
     operation_id="serving_agent_async_predict",
     summary="Predict later",
-    responses=SUBMIT,
+    responses=FIND,
 )
 async def async_predict(
     prediction: AsyncPredict, request: Request, service: ServiceOf, context: UserContext
@@ -238,7 +237,7 @@ async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:
     return await json_answer(Unfinished(number=len(ids), ids=ids))
 
 
-@router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work", responses=PLAIN)
+@router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work")
 async def pause(service: ServiceOf, caller: CallerOf) -> Info:
     """Until `/unpause` new tasks get 503, and predictions that are waited for wait on. For operators' API keys."""
     caller.check_operator()
@@ -246,7 +245,7 @@ async def pause(service: ServiceOf, caller: CallerOf) -> Info:
     return Info(info="paused: no work is handed on")
 
 
-@router.post("/unpause", operation_id="serving_agent_unpause", summary="Hand work on again", responses=PLAIN)
+@router.post("/unpause", operation_id="serving_agent_unpause", summary="Hand work on again")
 async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
     """The contrary of `/pause`. For operators' API keys."""
     caller.check_operator()
@@ -254,7 +253,7 @@ async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
     return Info(info="unpaused: work is handed on")
 
 
-@router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway lives", responses=PROBE)
+@router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway lives")
 async def live(service: ServiceOf) -> Message:
     """For liveness probes: 503 says that the process should be replaced."""
     check_live(service)
@@ -265,7 +264,6 @@ async def live(service: ServiceOf) -> Message:
     "/ready",
     operation_id="serving_agent_ready",
     summary="Whether the gateway accepts requests",
-    responses=PROBE,
 )
 async def ready(service: ServiceOf) -> Message:
     """For readiness probes: 503 while the gateway shuts down or AWS does not answer. A paused gateway is ready."""

@@ -17,7 +17,6 @@ from ...job import Response as JobResponse
 from ...overview import Overview
 from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import dumps
-from ..problems import responses
 from .statuses import FIND
 
 router = APIRouter(tags=["Status page"])
@@ -118,7 +117,6 @@ async def styles() -> Response:
     "/ui/data",
     operation_id="status_data",
     summary="Labels, consumers and this gateway at a glance",
-    responses=responses(401, 403, 429, 503),
 )
 async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
     """For operators. One reading of at most two seconds serves all who look."""
