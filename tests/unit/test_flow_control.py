@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from graphlib import TopologicalSorter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
-from inference_engine.gateway.flow.queues import Item
+from inference_engine.gateway.flow.crowd import Crowd, FullError
+from inference_engine.gateway.flow.parties import REQUESTS, Flow, Party, Peers
+from inference_engine.gateway.flow.queues import FirstComeFirstServed, Item, LabelQueue
 
 ALL = 10_000
+
+#: Whose request has come, and its bytes.
+Came = tuple[tuple[str, str], int]
 
 
 class Clock:
@@ -222,6 +226,83 @@ async def test_a_crowd_makes_room_for_who_has_less_in_a_full_band() -> None:
     assert flow.bands[0].requests == 4
 
 
+async def test_an_owner_has_no_more_room_by_naming_more_flows() -> None:
+    flow = controller(requests=100)
+    modest = [flow.enqueue("m", path=("modest", "")) for _ in range(100)]
+    for number in range(200):
+        with contextlib.suppress(Refused):
+            flow.enqueue("m", path=("greedy", f"flow-{number}"))
+    assert [item.outcome for item in modest] == [None] * 50 + [Outcome.QUEUE_FULL] * 50
+    for late in ("late", "later"):
+        assert flow.enqueue("m", path=(late, "")).outcome is None
+    assert flow.bands[0].requests == 100
+
+
+async def test_an_owner_that_fills_a_band_with_flows_makes_room_for_others() -> None:
+    flow = controller(requests=4)
+    greedy = [flow.enqueue("m", path=("greedy", name)) for name in "abbc"]
+    assert flow.enqueue("m", path=("other", "")).outcome is None
+    assert [item.outcome for item in greedy] == [None, None, Outcome.QUEUE_FULL, None], "the newest of its largest flow"
+    assert flow.enqueue("m", path=("third", ""))
+    assert [item.outcome for item in greedy].count(Outcome.QUEUE_FULL) == 2
+
+
+async def test_inside_an_owner_that_may_have_no_more_a_flow_that_has_less_makes_room_for_itself() -> None:
+    flow = controller(requests=8)
+    for owner in ("one", "other"):
+        batch = [flow.enqueue("m", path=(owner, "batch")) for _ in range(4)]
+    single = flow.enqueue("m", path=("other", "single"))
+    assert single.outcome is None
+    assert [item.outcome for item in batch] == [None, None, None, Outcome.QUEUE_FULL]
+    with pytest.raises(Refused, match="8 requests of priority 0 wait already"):
+        flow.enqueue("m", path=("other", "batch"))
+
+
+async def test_large_bodies_do_not_close_a_band_for_small_ones() -> None:
+    flow = controller(bytes=32_000)
+    large = [flow.enqueue("m", path=("large", ""), size_bytes=16_000) for _ in range(2)]
+    small = [flow.enqueue("other", path=(name, ""), size_bytes=100) for name in ("small", "smaller")]
+    assert [item.outcome for item in large] == [None, Outcome.QUEUE_FULL]
+    with pytest.raises(Refused, match="16200 bytes wait already, 16000 more are too many"):
+        flow.enqueue("m", path=("large", ""), size_bytes=16_000)
+    assert [item.outcome for item in small] == [None, None]
+    assert flow.bands[0].bytes == 16_200
+
+
+async def test_as_many_lose_their_places_as_one_needs_and_none_where_it_is_refused_all_the_same() -> None:
+    flow = controller(bytes=100)
+    crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=10) for _ in range(8)]
+    other = flow.enqueue("m", path=("other", ""), size_bytes=20)
+    with pytest.raises(Refused, match="100 bytes wait already, 50 more are too many"):
+        flow.enqueue("m", path=("late", ""), size_bytes=50)
+    assert {item.outcome for item in [*crowd, other]} == {None}
+    assert flow.enqueue("m", path=("late", ""), size_bytes=35).outcome is None
+    assert [item.outcome for item in crowd] == [None] * 4 + [Outcome.QUEUE_FULL] * 4
+    assert other.outcome is None
+    assert flow.bands[0].bytes == 95
+
+
+async def test_requests_without_a_body_do_not_lose_their_places_for_bytes() -> None:
+    flow = controller(bytes=10)
+    body, empty = (flow.enqueue("m", path=("crowd", ""), size_bytes=size_bytes) for size_bytes in (10, 0))
+    assert flow.enqueue("m", path=("late", ""), size_bytes=1).outcome is None
+    assert (body.outcome, empty.outcome) == (Outcome.QUEUE_FULL, None)
+
+
+async def test_one_request_costs_few_others_their_places_unless_it_has_no_more_than_its_share() -> None:
+    flow = controller(bytes=1000)
+    crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=1) for _ in range(900)]
+    other = flow.enqueue("m", path=("other", ""), size_bytes=100)
+    with pytest.raises(Refused, match="1000 bytes wait already, 334 more are too many"):
+        flow.enqueue("m", path=("late", ""), size_bytes=334)
+    assert {item.outcome for item in crowd} == {None}
+    assert flow.enqueue("m", path=("late", ""), size_bytes=333).outcome is None
+    assert [item.outcome for item in crowd] == [None] * 567 + [Outcome.QUEUE_FULL] * 333
+    assert flow.enqueue("m", path=("late", "more"), size_bytes=64).outcome is None
+    assert crowd[567 - 64 :][0].outcome is Outcome.QUEUE_FULL
+    assert other.outcome is None
+
+
 async def test_who_can_go_at_once_needs_no_place_to_wait() -> None:
     flow = controller(room=1, requests=0)
     with await flow.acquire("m"), pytest.raises(Refused, match="0 requests of priority 0"):
@@ -386,6 +467,28 @@ async def test_a_refused_caller_is_told_when_to_come_again() -> None:
     assert refused.value.retry_seconds == pytest.approx(10)
 
 
+async def test_who_is_refused_after_a_quiet_time_is_told_the_usual_time() -> None:
+    clock = Clock()
+    flow = controller(clock, requests=100, room=10)
+    task = asyncio.create_task(flow.run())
+    clock.now += 3600
+    callers = [asyncio.create_task(flow.acquire("m")) for _ in range(110)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (flow.in_flight, flow.waiting) == (10, 100)
+    with pytest.raises(Refused) as refused:
+        await flow.acquire("m")
+    assert refused.value.retry_seconds == 5
+    clock.now += 2
+    flow.sweep()
+    with pytest.raises(Refused) as refused:
+        await flow.acquire("m")
+    assert refused.value.retry_seconds == pytest.approx(100 / 5)
+    for caller in callers:
+        caller.cancel()
+    task.cancel()
+
+
 async def test_the_task_wakes_by_itself_for_room_time_and_pauses() -> None:
     room = {"m": 0}
     flow = FlowController(Limits(ttl_seconds=30), lambda label: Room(room[label]))
@@ -470,118 +573,113 @@ async def test_no_label_starves_inside_a_band(labels: int, urgent: list[int | No
         assert max(counts) - min(counts) <= 1
 
 
-LABELS = st.sampled_from("abcd")
+OWNERS = st.sampled_from("abcd")
+FLOWS = st.sampled_from("fgh")
 
 
-class Machine(RuleBasedStateMachine):
-    """Anything may happen in any order: each request ends exactly once, and all counts are right."""
+@settings(max_examples=200, deadline=None)
+@given(
+    requests=st.integers(3, 20),
+    comes=st.lists(st.tuples(OWNERS, FLOWS, st.integers(0, 25)), min_size=20, max_size=80),
+)
+async def test_a_share_of_a_band_is_sure(requests: int, comes: list[tuple[str, str, int]]) -> None:
+    """Who has no more than bound / owners loses nothing to another owner; who would have no more is never refused."""
+    flow = controller(requests=requests, bytes=100)
+    waiting: list[Item] = []
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.clock = Clock()
-        self.rooms = {"a": 2, "b": 1, "c": 0, "d": 5}
-        self.unserved: set[str] = set()
-        self.items: list[Item] = []
-        self.ends: Counter[Item] = Counter()
-        self.out: list[Item] = []
-        self.flow = self.run(self._make)
+    def has(owner: str) -> tuple[int, int]:
+        own = [item.bytes for item in waiting if item.path[0] == owner and item.outcome is None]
+        return len(own), sum(own)
 
-    async def _make(self) -> FlowController:
-        return FlowController(
-            Limits(requests=6, bytes=60, bands=3, concurrency=5, ttl_seconds=20, patience_seconds=5),
-            lambda label: Room(self.rooms[label], label not in self.unserved),
-            clock=self.clock,
+    for owner, name, size_bytes in comes:
+        owners = {item.path[0] for item in waiting} | {owner}
+        had = {other: has(other) for other in owners}
+        own_requests, own_bytes = had[owner][0] + 1, had[owner][1] + size_bytes
+        try:
+            item = flow.enqueue("m", path=(owner, name), size_bytes=size_bytes)
+        except Refused:
+            assert {other: has(other) for other in owners} == had, "who is refused has cost nobody its place"
+            assert own_requests * len(owners) > requests or own_bytes * len(owners) > 100
+        else:
+            for other in owners - {owner}:
+                if has(other) != had[other]:
+                    assert had[other][0] * len(owners) > requests or had[other][1] * len(owners) > 100
+            waiting = [one for one in [*waiting, item] if one.outcome is None]
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-4, 6), st.booleans()), max_size=120))
+def test_who_has_most_is_known_however_it_changes(steps: list[tuple[str, int, bool]]) -> None:
+    peers: Peers[Flow] = Peers()
+    for name, more, asked in steps:
+        flow = peers.setdefault(name, Flow())
+        flow.requests = max(0, flow.requests + more)
+        if more > 0:
+            peers.raised(name)
+        if not flow.requests:
+            del peers[name]
+        if asked:
+            most = min(((-flow.requests, name) for name, flow in peers.items()), default=(0, ""))
+            assert peers.most(REQUESTS) == (most[1], -most[0])
+
+
+def test_who_has_most_is_found_by_looking_at_few() -> None:
+    """Also where one that has most by far gets more and less all the time."""
+    looked = 0
+
+    def measure(flow: Party) -> int:
+        nonlocal looked
+        looked += 1
+        return flow.requests
+
+    peers: Peers[Flow] = Peers()
+    for name in range(1000):
+        peers[str(name)] = Flow()
+        peers[str(name)].requests = 1
+    peers["0"].requests = 10_000
+    for step in range(10_000):
+        peers["0"].requests -= 1 if step % 3 else -1
+        peers.raised("0")
+        assert peers.most(measure) == ("0", peers["0"].requests)
+    assert looked < 1000 + 10 * 10_000
+
+
+@pytest.mark.parametrize(
+    ("paths", "requests", "size_bytes"),
+    [
+        ([("a", ""), ("b", ""), ("c", "")], 4, 5),
+        ([("a", "f"), ("a", "g"), ("b", "f"), ("b", "g")], 3, 4),
+    ],
+)
+async def test_requests_that_only_come_never_take_each_others_places_in_a_circle(
+    paths: list[tuple[str, str]], requests: int, size_bytes: int
+) -> None:
+    """All that can happen in a small band where nobody leaves: no way leads back to where it has been."""
+    limits = Limits(requests=requests, bytes=size_bytes)
+    queue = LabelQueue("m", Room(0), FirstComeFirstServed)
+    settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def after(state: tuple[Came, ...], came: Came) -> tuple[Came, ...]:
+        """Who waits then, by flows; the same where it is refused."""
+        crowd = Crowd(limits)
+        items = {Item(queue, 0, path, size, 0, 0, settled): (path, size) for path, size in state}
+        for item in items:
+            crowd.add(item)
+        try:
+            victims = crowd.victims(0, *came)
+        except FullError:
+            return state
+        return tuple(
+            sorted((*(one for item, one in items.items() if item not in victims), came), key=lambda one: one[0])
         )
 
-    def run(self, make: Callable[[], Awaitable[FlowController]]) -> FlowController:
-        async def within() -> FlowController:
-            return await make()
-
-        return self.loop.run_until_complete(within())
-
-    def step(self, do: Callable[[], object]) -> None:
-        async def within() -> None:
-            do()
-            await asyncio.sleep(0)
-
-        self.loop.run_until_complete(within())
-
-    @rule(
-        label=LABELS,
-        priority=st.integers(-2, 2),
-        flow=st.sampled_from("xyz"),
-        size=st.integers(0, 30),
-        seconds=st.floats(0.5, 60),
-    )
-    def enqueue(self, label: str, priority: int, flow: str, size: int, seconds: float) -> None:
-        def do() -> None:
-            with contextlib.suppress(Refused):
-                path = (flow, flow)
-                item = self.flow.enqueue(label, priority=priority, path=path, size_bytes=size, seconds=seconds)
-                self.items.append(item)
-                item.settled.add_done_callback(lambda _: self._ended(item))
-
-        self.step(do)
-
-    def _ended(self, item: Item) -> None:
-        self.ends[item] += 1
-        if item.outcome is Outcome.DISPATCHED:
-            self.out.append(item)
-
-    @rule(count=st.integers(1, 6))
-    def dispatch(self, count: int) -> None:
-        waiting_above: dict[str, int] = {}
-        for item in self.items:
-            if item.outcome is None and self.flow._ends_at(item) > self.clock():
-                label = item.queue.label
-                waiting_above[label] = max(waiting_above.get(label, -9), item.priority)
-        before = len(self.out)
-        self.step(lambda: self.flow.dispatch(count))
-        if count == 1:
-            for item in self.out[before:]:
-                assert item.priority == waiting_above[item.queue.label]
-
-    @precondition(lambda self: self.out)
-    @rule()
-    def release(self) -> None:
-        item = self.out.pop(0)
-        self.step(lambda: self.flow.release(item.queue.label))
-
-    @precondition(lambda self: any(item.outcome is None for item in self.items))
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from([item for item in self.items if item.outcome is None]))
-        self.step(lambda: self.flow._leave(item))
-
-    @rule(seconds=st.floats(0, 15), label=LABELS, room=st.integers(0, 4), served=st.booleans())
-    def time_passes(self, seconds: float, label: str, room: int, served: bool) -> None:
-        self.clock.now += seconds
-        self.rooms[label] = room
-        (self.unserved.discard if served else self.unserved.add)(label)
-        self.step(self.flow.sweep)
-        for item in self.items:
-            assert item.outcome is not None or self.flow._ends_at(item) > self.clock()
-
-    @invariant()
-    def counts_are_right(self) -> None:
-        waiting = [item for item in self.items if item.outcome is None]
-        assert self.flow.waiting == len(waiting)
-        assert self.flow.in_flight == len(self.out) <= 5
-        assert all(self.ends[item] == (item.outcome is not None) for item in self.items)
-        bands = {priority: [item for item in waiting if item.priority == priority] for priority in range(-2, 3)}
-        assert {priority: band.requests for priority, band in self.flow.bands.items()} == {
-            priority: len(items) for priority, items in bands.items() if items
-        }
-        assert all(band.bytes <= 60 and band.requests <= 6 for band in self.flow.bands.values())
-        assert len(self.flow.bands) <= 3
-
-    def teardown(self) -> None:
-        self.step(self.flow.evict_all)
-        assert self.flow.waiting == 0
-        assert all(self.ends[item] == 1 for item in self.items)
-        self.loop.close()
-
-
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    graph: dict[tuple[Came, ...], set[tuple[Came, ...]]] = {}
+    ahead: list[tuple[Came, ...]] = [()]
+    while ahead:
+        state = ahead.pop()
+        if state not in graph:
+            ways = {after(state, (path, size)) for path in paths for size in range(size_bytes + 1)}
+            graph[state] = ways - {state}
+            ahead.extend(graph[state])
+    assert len(graph) > 500
+    TopologicalSorter(graph).prepare()

@@ -25,14 +25,13 @@ from .crowd import Crowd, FullError
 from .limits import Limits, Outcome, Refused, Room
 from .permit import Permit
 from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path
+from .rate import Rate
 from .turns import LabelTurns
 
 #: Dispatches before others on the event loop get their turn.
 BATCH = 128
 #: How often rooms are asked for again, and what waited too long is looked for.
 SWEEP_SECONDS = 1.0
-#: What a refused caller is told to wait, at least, at most, and where nothing has been dispatched of late.
-RETRY_MIN_SECONDS, RETRY_MAX_SECONDS, RETRY_USUAL_SECONDS = 1.0, 60.0, 5.0
 
 
 class FlowController:
@@ -56,9 +55,7 @@ class FlowController:
         self._labels: dict[str, LabelQueue] = {}
         self._turns = LabelTurns()
         self._agenda = Agenda()
-        self._swept_at = clock()
-        self._dispatched_then = 0
-        self._per_second = 0.0
+        self._rate = Rate(clock())
         self._closed = False
         self._wake = asyncio.Event()
         self._emptied: asyncio.Event | None = None
@@ -78,11 +75,11 @@ class FlowController:
         """Wait until a request may go; `path` is whose it is, `seconds` how long its caller has in all. Raises Refused."""
         queue = self._queue_of(label)
         if self._goes_at_once(queue):
-            self.outcomes[Outcome.DISPATCHED] += 1
             self._labels[label] = queue
+            self._watch()
+            self.outcomes[Outcome.DISPATCHED] += 1
             queue.in_flight += 1
             self.in_flight += 1
-            self._watch()
             return Permit(queue, self.released)
         item = self.enqueue(label, priority=priority, path=path, size_bytes=size_bytes, seconds=seconds)
         try:
@@ -141,7 +138,7 @@ class FlowController:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._clock() - self._swept_at >= SWEEP_SECONDS:
+            if self._clock() - self._rate.at >= SWEEP_SECONDS:
                 self.sweep()
             if self.dispatch(BATCH) == BATCH:
                 # There may be more: after whoever else has something to do on this loop.
@@ -176,10 +173,7 @@ class FlowController:
     def sweep(self) -> None:
         """Ask for rooms again, and evict what has waited too long."""
         now = self._clock()
-        elapsed, self._swept_at = now - self._swept_at, now
-        dispatched = self.outcomes[Outcome.DISPATCHED]
-        self._per_second = (dispatched - self._dispatched_then) / elapsed if elapsed > 0 else 0.0
-        self._dispatched_then = dispatched
+        self._rate.measure(now, self.outcomes[Outcome.DISPATCHED])
         for queue in list(self._labels.values()):
             room = self._room(queue.label)
             if room.served is not queue.room.served:
@@ -230,13 +224,13 @@ class FlowController:
         return has_room and not self._turns and not queue.waiting and not self.paused
 
     def _make_room(self, priority: int, path: Path, size_bytes: int) -> int:
-        """The band that a request may wait in; who has most in a full one loses its newest. Raises Refused."""
+        """The band that a request may wait in; who has most in a full one loses its newest ones. Raises Refused."""
         try:
             priority = self.bands.band_for(priority)
-            victim = self.bands.victim(priority, path, size_bytes)
+            victims = self.bands.victims(priority, path, size_bytes)
         except FullError as full:
             raise self._refused(Outcome.QUEUE_FULL, str(full)) from None
-        if victim is not None:
+        for victim in victims:
             self._evict(victim, Outcome.QUEUE_FULL)
         return priority
 
@@ -293,6 +287,7 @@ class FlowController:
         """Have the task look at what is in use again in a while."""
         if self._tick is None and self._labels:
             self._tick = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._ticked)
+            self._rate.wake(self._clock(), self.outcomes[Outcome.DISPATCHED])
 
     def _ticked(self) -> None:
         self._tick = None
@@ -303,7 +298,7 @@ class FlowController:
     def _refusal(self, outcome: Outcome, item: Item) -> Refused:
         waited = self._clock() - item.entered_at
         detail = {
-            Outcome.QUEUE_FULL: "too many requests wait, and most of them are of this flow",
+            Outcome.QUEUE_FULL: "too much waits, and others who have less of it than this caller, or this flow, have come",
             Outcome.TTL: f"label {item.queue.label!r} had no room within {waited:.1f} s",
             Outcome.NO_CONSUMER: f"no consumer lived for {waited:.1f} s",
             Outcome.SHUTTING_DOWN: "the gateway is shutting down",
@@ -312,14 +307,9 @@ class FlowController:
             detail = (
                 f"the gateway is paused, and has been for longer than the {waited:.1f} s that this request could wait"
             )
-        return Refused(outcome, detail, self._retry_seconds())
+        return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
 
     def _refused(self, outcome: Outcome, detail: str) -> Refused:
         """A refusal without a wait."""
         self.outcomes[outcome] += 1
-        return Refused(outcome, detail, self._retry_seconds())
-
-    def _retry_seconds(self) -> float:
-        """About as long as what waits now will take."""
-        usual = self.waiting / self._per_second if self._per_second else RETRY_USUAL_SECONDS
-        return min(RETRY_MAX_SECONDS, max(RETRY_MIN_SECONDS, usual))
+        return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
