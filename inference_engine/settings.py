@@ -150,5 +150,5 @@ def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str
         name = ".".join(str(part) for part in problem["loc"]).lower().removeprefix(env_prefix.lower())
         variable = variables.get(name, env_prefix + name.upper())
         where = f"{name} ({variable}) = {problem.get('input')!r}: " if name else ""
-        lines.append(f"{where}{problem['msg']}")
+        lines.append(where + problem["msg"].removeprefix("Value error, "))
     return "wrong settings: " + "; ".join(lines)

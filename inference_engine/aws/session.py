@@ -124,6 +124,8 @@ def translate(service: Service, operation: str, parameters: dict[str, Any], erro
         return NotProvisionedError(
             f"{text}; create it (`terraform apply`, or `inference-engine local up`) or set its name"
         )
+    if isinstance(error, NoRegionError):
+        text += ' Set AWS_REGION; for the local stack, eval "$(inference-engine local env)"'
     return TransportError(text)
 
 

@@ -181,7 +181,7 @@ def _check_shape(array: NDArray[Any], spec: TensorSpec) -> None:
     if len(given) == len(wanted) - 1 and wanted[0] in (-1, 1):
         raise _Misfit(shape, "put the value into one more list: the first dimension counts the items of a batch")
     if len(given) != len(wanted):
-        raise _Misfit(shape, f"send {len(wanted)} dimensions, not {len(given)}")
+        raise _Misfit(shape, f"send {len(wanted)} dimension{'s' * (len(wanted) != 1)}, not {len(given)}")
     wrong = [axis for axis, (have, want) in enumerate(zip(given, wanted, strict=True)) if want not in (-1, have)]
     sizes = ", ".join(f"dimension {axis} of size {wanted[axis]}, not {given[axis]}" for axis in wrong)
     raise _Misfit(shape, f"send {sizes}")

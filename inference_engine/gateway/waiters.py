@@ -131,8 +131,9 @@ class Waiters:
 
         The message stays when the caller was sent away, as what a fleet at zero is woken by; its job is cancelled.
         """
+        began = time.monotonic()
         message_id = await self._producer.post_non_blocking(
-            body, label, deadline=time.time() + until - time.monotonic(), request_id=context.request_id
+            body, label, deadline=time.time() + until - began, request_id=context.request_id
         )
         del body
         context.share.posted()
@@ -141,8 +142,9 @@ class Waiters:
             return response
         await self._capacity.fresh(1.0, patience_seconds=2.0)
         if not self._capacity.room(label).served and await self._producer.cancel(message_id):
-            usual = self._settings.no_consumer_seconds
-            raise later(503, Outcome.NO_CONSUMER, f"no consumer lived for {usual:g} s", usual)
+            waited = time.monotonic() - began
+            detail = f"no consumer lived for {waited:.1f} s"
+            raise later(503, Outcome.NO_CONSUMER, detail, self._settings.no_consumer_seconds)
         return await self._producer.wait(message_id, timeout_seconds=max(0.001, until - time.monotonic()))
 
 

@@ -163,7 +163,7 @@ def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(settings: Sett
         assert told in _refusal("--port", port, "--prefix", settings.prefix)
     port = str(free_port())
     assert "nobody-made-this-registry" in _refusal("--port", port, "--prefix", "nobody-made-this")
-    assert "You must specify a region" in _refusal("--port", port, without=("AWS_REGION", "AWS_DEFAULT_REGION"))
+    assert "specify a region. Set AWS_REGION" in _refusal("--port", port, without=("AWS_REGION", "AWS_DEFAULT_REGION"))
 
 
 def _refusal(*arguments: str, without: tuple[str, ...] = ()) -> str:

@@ -113,6 +113,8 @@ async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to
             (503, "no-consumer")
         ] * 3
         assert all(int(problem.headers["Retry-After"]) > 0 for problem in problems if isinstance(problem, Problem))
+        with pytest.raises(Problem, match=r"no consumer lived for \d+\.\d s"):
+            await gateway.run("other", 1, context())
         url = await aws.queues.of_label("m")
         assert (await aws.queues.backlog(url)).total == 1
         ran: list[Any] = []
