@@ -181,15 +181,13 @@ class AioTransport:
         self._stack = AsyncExitStack()
         self._clients: dict[Service, Any] = {}
         self._lock = asyncio.Lock()
+        self._calls: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def _client(self, service: Service) -> Any:
         if service in self._clients:
             return self._clients[service]
         async with self._lock:
-            # A client that is made now would never be closed.
-            if self._closed:
-                raise TransportError(f"{service} was called over a connection that is closed")
             if service not in self._clients:
                 import aioboto3
 
@@ -199,21 +197,46 @@ class AioTransport:
             return self._clients[service]
 
     async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
+        if self._closed:
+            raise _closed(service, operation)
         try:
-            client = await self._client(service)
-            answer: dict[str, Any] = await getattr(client, operation)(**parameters)
-            if operation == "get_object":
-                async with answer["Body"] as stream:
-                    answer["Body"] = await stream.read()
-            return answer
+            # Without an end: it is `close` that ends it.
+            async with asyncio.timeout(None) as calling:
+                self._calls.add(calling)
+                try:
+                    return await self._answer(await self._client(service), operation, parameters)
+                finally:
+                    self._calls.discard(calling)
+        except TimeoutError:
+            if not calling.expired():
+                raise
+            raise _closed(service, operation) from None
         except (ClientError, BotoCoreError) as error:
             raise translate(service, operation, parameters, error) from error
 
+    async def _answer(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await getattr(client, operation)(**parameters)
+        if operation == "get_object":
+            async with answer["Body"] as stream:
+                answer["Body"] = await stream.read()
+        return answer
+
     async def close(self) -> None:
+        """End the calls that are on their way with TransportError, and close all connections."""
         self._closed = True
-        async with self._lock:
-            self._clients.clear()
-            await self._stack.aclose()
+        # aiobotocore opens connections when it sends: a call that went on, or was repeated, would leave new ones open.
+        now = asyncio.get_running_loop().time()
+        while self._calls:
+            for calling in self._calls:
+                if not calling.expired():
+                    calling.reschedule(now)
+            await asyncio.sleep(0)
+        self._clients.clear()
+        await self._stack.aclose()
+
+
+def _closed(service: Service, operation: str) -> TransportError:
+    return TransportError(f"{service} {operation} failed: the connection to AWS is closed")
 
 
 def aio_available() -> bool:

@@ -233,7 +233,7 @@ async def test_connections_are_closed_also_where_aws_does_not_answer_any_more(
             await gateway.run("m", 2, context(seconds=0.1))
     assert way.closed
     way.answers.set()
-    with pytest.raises(TransportError, match="connection that is closed"):
+    with pytest.raises(TransportError, match="connection to AWS is closed"):
         await way.call("sqs", "list_queues")
 
 
