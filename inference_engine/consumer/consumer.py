@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -17,6 +18,8 @@ from ..settings import Settings
 from .async_consumer import AsyncConsumer
 
 log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Consumer:
@@ -93,31 +96,35 @@ class Consumer:
                 loop.close()
 
     def run(self) -> None:
-        """Take jobs until SIGTERM or SIGINT, then drain; a second signal ends the drain. For the main thread only."""
+        """Take jobs until SIGTERM or SIGINT, then drain and leave. For the main thread only.
+
+        A second signal ends the process at once, by that signal: jobs come back after their visibility timeout.
+        """
         asyncio.run(self._run())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        asked, hurried = asyncio.Event(), asyncio.Event()
+        asked = asyncio.Event()
 
-        def on_signal() -> None:
-            (hurried if asked.is_set() else asked).set()
+        def on_signal(number: signal.Signals) -> None:
+            log.info("%s: draining; a second signal ends the process at once", number.name)
+            for ours in _SIGNALS:
+                loop.remove_signal_handler(ours)
+                # A loop or a thread that is stuck in somebody's function could not end the process itself.
+                signal.signal(ours, signal.SIG_DFL)
+            asked.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, on_signal, number)
         core = self._core = await _make(self._make)
-        await core.start()
-        await asked.wait()
-        stop = loop.create_task(core.stop())
-        hurry = loop.create_task(hurried.wait())
-        await asyncio.wait([stop, hurry], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.done():
-            log.warning("second signal: leaving at once; jobs come back after their visibility timeout")
-            stop.cancel()
-            await asyncio.gather(stop, return_exceptions=True)
-        else:
-            hurry.cancel()
-            stop.result()
+        starting, asking = loop.create_task(core.start()), loop.create_task(asked.wait())
+        await asyncio.wait([starting, asking], return_when=asyncio.FIRST_COMPLETED)
+        # Nothing happens to a start that has ended.
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+            await asking
+            await core.stop()
         self._core = None
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from inference_engine import Producer, Response, ResultStatus, Settings
+from inference_engine.aws.connect import Aws
 from tests.support.workers import eventually, workers
 
 
@@ -23,6 +28,20 @@ def starts(folder: Path) -> list[tuple[str, int]]:
     file = folder / "starts"
     lines = file.read_text().splitlines() if file.exists() else []
     return [(message_id, int(pid)) for message_id, pid in (line.split() for line in lines)]
+
+
+def draining(settings: Settings) -> bool:
+    """Whether a consumer of the deployment says that it drains."""
+
+    async def look() -> bool:
+        aws = Aws.for_producer(settings)
+        try:
+            fleet = await aws.registry.fleet(settings.cell)
+        finally:
+            await aws.close()
+        return any(consumer.draining for consumer in fleet.consumers)
+
+    return asyncio.run(look())
 
 
 def test_a_killed_consumers_jobs_are_computed_by_another(settings: Settings, tmp_path: Path) -> None:
@@ -68,6 +87,30 @@ def test_a_stopped_consumer_gives_back_what_does_not_end(settings: Settings, tmp
         with workers(settings, 1):
             responses = collect(producer, held)
     assert {response.status for response in responses} == {ResultStatus.SUCCESS}
+
+
+def test_a_second_signal_ends_a_consumer_at_once(settings: Settings, tmp_path: Path) -> None:
+    with Producer(settings) as producer:
+        with workers(settings, 1) as [worker]:
+            held = producer.post_many([{"do": "hold", "folder": str(tmp_path)} for _ in range(3)], "held")
+            eventually(lambda: len(starts(tmp_path)) == 3, "the held jobs have started")
+            worker.process.terminate()
+            eventually(lambda: draining(settings), "the worker has taken the first signal")
+            worker.process.send_signal(signal.SIGINT)
+            assert worker.process.wait(60) == -signal.SIGINT
+        (tmp_path / "go").touch()
+        with workers(settings, 1):
+            responses = collect(producer, held)
+    assert {response.status for response in responses} == {ResultStatus.SUCCESS}
+
+
+def test_a_consumer_that_cannot_reach_aws_can_be_stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with workers(settings, 1) as [worker]:
+            calling, _ = nobody.accept()
+            with calling:
+                assert worker.terminate() == 0
 
 
 def test_a_job_that_kills_its_consumers_ends_as_an_error_and_the_others_succeed(
