@@ -6,8 +6,10 @@ AWS SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …) and are not repe
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -27,6 +29,9 @@ VISIBILITY_MAX_SECONDS = 43_200
 
 ENV_PREFIX = "INFERENCE_ENGINE_"
 WEBHOOKS_ENV_PREFIX = "INFERENCE_ENGINE_WEBHOOKS_"
+GATEWAY_ENV_PREFIX = "INFERENCE_ENGINE_GATEWAY_"
+#: What the variables of the library's prefix begin with that are not its settings.
+_OTHERS = (WEBHOOKS_ENV_PREFIX, GATEWAY_ENV_PREFIX, "INFERENCE_ENGINE_BACKLOG_", "INFERENCE_ENGINE_CACHE")
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
@@ -138,6 +143,17 @@ class WebhookSettings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError(explain(error, WEBHOOKS_ENV_PREFIX)) from error
+
+
+def unknown_variables(settings: type[BaseSettings]) -> Iterator[str]:
+    """A sentence for each environment variable that looks like one of these settings and is none: misspelt, most likely."""
+    prefix = settings.model_config["env_prefix"]
+    known = {prefix + name.upper() for name in settings.model_fields}
+    others = tuple(other for other in _OTHERS if other != prefix)
+    for variable in sorted(os.environ):
+        if variable.startswith(prefix) and variable not in known and not variable.startswith(others):
+            near = difflib.get_close_matches(variable, known, 1)
+            yield f"{variable} is no setting and changes nothing" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:

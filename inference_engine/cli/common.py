@@ -6,13 +6,18 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
     from ..aws.connect import Aws
     from ..settings import Settings
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -70,6 +75,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_logging(parser: Any) -> None:
+    """Options of commands that run until they are stopped."""
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
+
+
+def start_logging(arguments: argparse.Namespace, *read: type[BaseSettings]) -> None:
+    """Log as the options say, and first of all variables that look like those settings that are read and are none."""
+    from .. import logs
+    from ..settings import unknown_variables
+
+    logs.configure(arguments.log_format, arguments.log_level)
+    for kind in read:
+        for text in unknown_variables(kind):
+            log.warning("%s", text)
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings of the environment and of the options. Raises SettingsError."""
     from ..settings import Settings
@@ -86,13 +108,13 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Result]]) -> Result:
-    """What `use` returns, with AWS as a producer sees it: boto3 is enough."""
+    """What `use` returns, with AWS as a command sees it."""
     settings = settings_of(arguments)
 
     async def run() -> Result:
         from ..aws.connect import Aws
 
-        aws = Aws.for_producer(settings, threads=True)
+        aws = Aws.for_command(settings)
         try:
             return await use(aws)
         finally:

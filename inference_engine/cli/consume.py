@@ -14,6 +14,7 @@ from ..errors import SettingsError
 from .common import (
     Commands,
     UsageError,
+    add_logging,
     add_settings,
     add_single_queue,
     command,
@@ -22,6 +23,7 @@ from .common import (
     port,
     settings_of,
     size,
+    start_logging,
 )
 
 if TYPE_CHECKING:
@@ -76,8 +78,7 @@ def add(commands: Commands) -> None:
     run.add_argument("--consumer-id", metavar="NAME", help="name in the registry (default: one that is made)")
     run.add_argument("--http-port", metavar="PORT", type=port, help="serve health, readiness, busy and metrics there")
     run.add_argument("--http-host", metavar="ADDRESS", default="127.0.0.1", help="address of that port (127.0.0.1)")
-    run.add_argument("--log-format", choices=("text", "json"), default="text")
-    run.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
+    add_logging(run)
     add_single_queue(parser)
     add_settings(parser)
     parser.set_defaults(run=_run)
@@ -86,9 +87,9 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     settings = settings_of(arguments)
-    from .. import logs
+    from ..settings import Settings
 
-    logs.configure(arguments.log_format, arguments.log_level)
+    start_logging(arguments, Settings)
     with needs("consumer"):
         from ..consumer import Consumer
     options: dict[str, Any] = {

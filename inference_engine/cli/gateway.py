@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import Commands, add_settings, command, needs, port, settings_of
+from .common import Commands, add_logging, add_settings, command, needs, port, settings_of, start_logging
 
 _DESCRIPTION = """\
 Run the HTTP gateway: the Open Inference Protocol v2 and three more APIs over the queues of this deployment, with flow
@@ -28,8 +28,7 @@ def add(commands: Commands) -> None:
     parser = command(commands, "gateway", "run the HTTP gateway", _DESCRIPTION, _EXAMPLES)
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", metavar="PORT", type=port, help="port to listen on (default: 8000)")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text")
-    parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
+    add_logging(parser)
     add_settings(parser)
     parser.set_defaults(run=_run)
 
@@ -39,9 +38,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with needs("gateway"):
         from ..gateway import server
         from ..gateway.settings import GatewaySettings
+    from ..settings import Settings
+
     given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
     gateway = GatewaySettings(**given)
-    from .. import logs
-
-    logs.configure(arguments.log_format, arguments.log_level)
+    start_logging(arguments, Settings, GatewaySettings)
     return server.run(settings, gateway)

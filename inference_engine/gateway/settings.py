@@ -14,9 +14,9 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ..errors import SettingsError
+from ..settings import GATEWAY_ENV_PREFIX as ENV_PREFIX
 from ..settings import Bytes, Seconds, explain
 
-ENV_PREFIX = "INFERENCE_ENGINE_GATEWAY_"
 #: Priorities that a caller can name: enough for any order of importance, and a bound on how many bands there can be.
 PRIORITY_MAX = 100
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from inference_engine.errors import SettingsError
-from inference_engine.settings import Settings
+from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.settings import Settings, WebhookSettings, unknown_variables
 
 
 def test_names_follow_the_prefix() -> None:
@@ -47,6 +48,26 @@ def test_wrong_settings_are_named(values: dict[str, Any], words: list[str]) -> N
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
     assert all(word in str(caught.value) for word in words)
+
+
+def test_misspelt_variables_are_told_of_by_those_who_would_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (
+        "INFERENCE_ENGINE_VISIBILITY_TIMEOUT",
+        "INFERENCE_ENGINE_GATEWAY_MAX_QUEUE",
+        "INFERENCE_ENGINE_GATEWAY_PORT",
+        "INFERENCE_ENGINE_CACHE",
+        "INFERENCE_ENGINE_BUCKET",
+        "INFERENCE_ENGINE_WEBHOOKS_XYZZY",
+    ):
+        monkeypatch.setenv(variable, "1")
+    assert list(unknown_variables(Settings)) == [
+        "INFERENCE_ENGINE_VISIBILITY_TIMEOUT is no setting and changes nothing; "
+        "did you mean INFERENCE_ENGINE_VISIBILITY_TIMEOUT_SECONDS?"
+    ]
+    [of_gateway] = unknown_variables(GatewaySettings)
+    assert "did you mean INFERENCE_ENGINE_GATEWAY_MAX_QUEUE_SIZE?" in of_gateway
+    [of_webhooks] = unknown_variables(WebhookSettings)
+    assert of_webhooks.startswith("INFERENCE_ENGINE_WEBHOOKS_XYZZY is no setting")
 
 
 def test_settings_do_not_change() -> None:
