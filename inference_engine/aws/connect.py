@@ -12,7 +12,7 @@ from .jobs import JobRecords
 from .load_requests import LoadRequests
 from .queues import Queues
 from .registry import Registry
-from .session import SHORT, AioTransport, ThreadTransport, Transport, aio_available
+from .session import BRIEF, SHORT, AioTransport, ThreadTransport, Transport, aio_available
 from .waiting import WaitingLabels
 
 #: Connections for long polls: one for each label that a consumer holds or has just given up, and the placement queue.
@@ -54,6 +54,11 @@ class Aws:
     def for_function(cls, settings: Settings) -> Aws:
         """For a Lambda: boto3 threads that give up early, since its time is short and it is called again."""
         return cls.over(settings, ThreadTransport(region=settings.region, patience=SHORT))
+
+    @classmethod
+    def for_command(cls, settings: Settings) -> Aws:
+        """For a command at a terminal: boto3 threads, which need no extra, that give up within seconds."""
+        return cls.over(settings, ThreadTransport(region=settings.region, patience=BRIEF))
 
     @classmethod
     def for_consumer(cls, settings: Settings) -> Aws:

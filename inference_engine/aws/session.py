@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -80,6 +81,8 @@ class Patience:
 
 #: For who is called again within the minute: better to end with what is known than to be killed.
 SHORT = Patience(tries=3, read_seconds=5)
+#: For a person who looks on: an endpoint where nobody is shall be told of within seconds.
+BRIEF = Patience(tries=4)
 
 
 def client_config(connections: int, patience: Patience) -> Config:
@@ -126,6 +129,8 @@ def translate(service: Service, operation: str, parameters: dict[str, Any], erro
         )
     if isinstance(error, NoRegionError):
         text += ' Set AWS_REGION; for the local stack, eval "$(inference-engine local env)"'
+    if isinstance(error, EndpointConnectionError) and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
+        text += f" Nobody listens at AWS_ENDPOINT_URL={endpoint}: start it (`inference-engine local up`), or unset it"
     return TransportError(text)
 
 

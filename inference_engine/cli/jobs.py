@@ -108,10 +108,14 @@ def _add_message_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _producer(arguments: argparse.Namespace) -> Producer:
+    from ..aws.connect import Aws
     from ..producer import Producer
 
     return Producer(
-        settings_of(arguments), queue_name=arguments.queue_name, timeout_seconds=getattr(arguments, "timeout", None)
+        settings_of(arguments),
+        queue_name=arguments.queue_name,
+        timeout_seconds=getattr(arguments, "timeout", None),
+        _connect=Aws.for_command,
     )
 
 

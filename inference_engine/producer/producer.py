@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,7 @@ class Producer:
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         timeout_seconds: float | None = None,
+        _connect: Callable[[Settings], Aws] | None = None,
     ) -> None:
         # Wrong settings are told here, not in the first post.
         self._settings = settings or Settings()
@@ -45,6 +46,7 @@ class Producer:
             "queue_name": queue_name,
             "ddb_client": ddb_client,
             "timeout_seconds": timeout_seconds,
+            "_connect": _connect or partial(Aws.for_producer, threads=True),
         }
         self.timeout_seconds = self._settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._closed = False
@@ -67,7 +69,7 @@ class Producer:
             return self._loop, self._core
 
     async def _make(self) -> AsyncProducer:
-        return AsyncProducer(self._settings, _connect=partial(Aws.for_producer, threads=True), **self._arguments)
+        return AsyncProducer(self._settings, **self._arguments)
 
     def __enter__(self) -> Self:
         return self
