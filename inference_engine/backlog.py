@@ -113,8 +113,8 @@ def label_work(
         loaded=bool(told),
         task_seconds=_mean(one.task_seconds for one in told if one.task_seconds),
         load_seconds=_mean(one.load_seconds for one in told),
-        # What waits is younger than what is in hand.
-        oldest_at=min(in_hand) if in_hand else waits_since,
+        # What waits is younger than what is in hand; and what was rung for has come into the hands of who has it loaded.
+        oldest_at=min(in_hand) if in_hand else None if told else waits_since,
         busy=sum(one.busy for one in told),
     )
 

@@ -191,6 +191,11 @@ def test_a_label_is_known_by_the_consumers_that_hold_it() -> None:
     assert found == LabelWork("a", 3, 2, 2, hosts=2, loaded=True, task_seconds=0.2, load_seconds=3, oldest_at=NOW - 7)
     loading = label_work("b", 1, 0, lanes=1, fleet=fleet, waits_since=NOW - 3, now=NOW)
     assert (loading.hosts, loading.loaded, loading.task_seconds, loading.oldest_at) == (1, False, None, NOW - 3)
+    # Whoever was rung for the label has loaded it since: what he has in hand tells more than the ring.
+    assert label_work("a", 3, 2, lanes=2, fleet=fleet, waits_since=NOW - 999, now=NOW).oldest_at == NOW - 7
+    idle = Fleet((view("slow", loaded={"a": slow}),))
+    assert label_work("a", 1, 0, lanes=1, fleet=idle, waits_since=NOW - 999, now=NOW).oldest_at is None
+    assert label_work("a", 1, 0, lanes=1, fleet=Fleet(), waits_since=NOW - 999, now=NOW).oldest_at == NOW - 999
     assert tasks(fleet, NOW) == Tasks(running=2, slots=6)
 
 
