@@ -58,7 +58,9 @@ def add(commands: Commands) -> None:
         "Delete a key. Gateways refuse it within half a minute; while AWS does not answer them, within six.",
         "  inference-engine keys revoke 4fz0k2m9qx",
     )
-    revoker.add_argument("key_id", metavar="KEY_ID", help="the id that `keys list` prints, or the key itself")
+    revoker.add_argument(
+        "key_id", type=_key_id, metavar="KEY_ID", help="the id that `keys list` prints, or the key itself"
+    )
     _finish(revoker, _revoke)
 
 
@@ -123,6 +125,15 @@ def _days(text: str) -> float:
     return value
 
 
+def _key_id(text: str) -> str:
+    from ..aws.api_keys import parse
+
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; `keys list` prints the ids there are")
+    parts = parse(text)
+    return parts[0] if parts else text
+
+
 def _create(arguments: argparse.Namespace) -> int:
     if not arguments.name.strip() or len(arguments.name) > NAME_MAX_CHARACTERS or not arguments.name.isprintable():
         raise UsageError(f"NAME {arguments.name[:40]!r} must be 1 to {NAME_MAX_CHARACTERS} printable characters")
@@ -185,10 +196,7 @@ def _day(seconds: float | None) -> str | None:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    from ..aws.api_keys import parse
-
-    parts = parse(arguments.key_id)
-    key_id = parts[0] if parts else arguments.key_id
+    key_id = arguments.key_id
 
     async def revoke(aws: Aws) -> bool:
         return await aws.api_keys.revoke(key_id)

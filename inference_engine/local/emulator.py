@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from . import environments
+from . import environments, log_files
 from .environments import Progress, silent
 from .processes import ChildProcess, check_ports, free_port
 
@@ -38,7 +38,7 @@ class Emulator:
     ) -> None:
         self.port = port or free_port()
         self.region = region
-        self.log_file = log_file or environments.cache_folder() / "logs" / f"emulator-{self.port}.log"
+        self.log_file = log_file or log_files.log_file("emulator", self.port)
         self._progress = progress
         self._process: ChildProcess | None = None
 

@@ -19,7 +19,7 @@ from inference_engine.aws.provision import provision_now
 from inference_engine.callbacks import new_secret
 from inference_engine.settings import Settings, WebhookSettings
 
-from . import environments
+from . import log_files
 from .emulator import Emulator, http_ok
 from .environments import Progress, silent
 from .processes import ChildProcess, check_ports, free_ports
@@ -135,6 +135,7 @@ class LocalStack:
 
     def start(self) -> None:
         """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left."""
+        log_files.remove_old()
         try:
             variables = self.environment()
             if self.gateway_port is not None:
@@ -218,7 +219,7 @@ class LocalStack:
         """A process of one of this library's commands, which listens on a port and talks to this stack."""
         return ChildProcess(
             [sys.executable, "-m", "inference_engine.cli", *command, "--log-format", "json"],
-            log_file=environments.cache_folder() / "logs" / f"{name}-{port}.log",
+            log_file=log_files.log_file(name, port),
             environment=_without_aws(os.environ) | self.environment(),
         )
 

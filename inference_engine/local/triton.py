@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
-from . import environments
+from . import environments, log_files
 from .emulator import http_ok
 from .environments import Progress, silent
 from .errors import LocalStackError
@@ -60,7 +60,7 @@ class TritonServer:
         self.grpc_port = grpc_port or chosen[0]
         self.http_port = http_port or chosen[1]
         self.metrics_port = metrics_port or chosen[2]
-        self.log_file = log_file or environments.cache_folder() / "logs" / f"triton-{self.http_port}.log"
+        self.log_file = log_file or log_files.log_file("triton", self.http_port)
         self.shared_memory_prefix = f"{SHARED_MEMORY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-"
         self._progress = progress
         self._process: ChildProcess | None = None

@@ -150,6 +150,7 @@ def test_the_command_revokes_by_id_or_by_the_key_itself(capsys: pytest.CaptureFi
         (["create", "x", "--expires-in", "40000"], "more than 36500 days"),
         (["create", " "], "printable characters"),
         (["create", "x\ny"], "printable characters"),
+        (["revoke", ""], "it is empty"),
     ],
 )
 def test_wrong_usage_makes_no_key(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

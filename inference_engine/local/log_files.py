@@ -1,0 +1,29 @@
+"""Where the processes of the local stack log: a file for each name and port, kept while somebody may want to read it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from .environments import cache_folder
+
+#: Ports are chosen anew each time, so that files would gather without end.
+KEPT_SECONDS = 7 * 86_400
+
+
+def log_file(name: str, port: int) -> Path:
+    """The file of one process."""
+    return _folder() / f"{name}-{port}.log"
+
+
+def remove_old() -> None:
+    """Remove the files that nobody has written to for a week."""
+    before = time.time() - KEPT_SECONDS
+    for file in _folder().glob("*.log"):
+        if file.stat().st_mtime < before:
+            # Another stack may have removed it.
+            file.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return cache_folder() / "logs"
