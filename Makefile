@@ -43,7 +43,7 @@ test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-infra: $(STAMP) ## the tests of terraform/ alone, against emulators
-	INFERENCE_ENGINE_REQUIRE_TERRAFORM=1 $(BIN)/python -m pytest tests/infra $(ARGS)
+	TESTS_REQUIRE_TERRAFORM=1 $(BIN)/python -m pytest tests/infra $(ARGS)
 
 lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x86_64'
 	$(BIN)/python -m lambdas.package $(ARGS)

@@ -16,7 +16,7 @@ __all__ = ["lambda_zips"]
 
 HERE = Path(__file__).parent
 #: Set to 1 where these tests must not be skipped.
-REQUIRED = "INFERENCE_ENGINE_REQUIRE_TERRAFORM"
+REQUIRED = "TESTS_REQUIRE_TERRAFORM"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

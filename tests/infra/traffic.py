@@ -229,7 +229,8 @@ async def _key(settings: Settings) -> str:
 def _operate(stack: AppliedStack, calls: list[Call]) -> None:
     """The commands of an operator, as they are run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Aws, "for_producer", staticmethod(partial(_recorded, calls)))
+        for connect in ("for_command", "for_producer"):
+            patch.setattr(Aws, connect, staticmethod(partial(_recorded, calls)))
         asyncio.run(read_parameters(Recorder(calls), stack.environment))
         environment = ["--environment", stack.environment]
         for command in (
