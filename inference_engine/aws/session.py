@@ -64,11 +64,12 @@ class Transport(Protocol):
     async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
         """The parsed answer of one operation, named as boto3 names it.
 
-        Raises NotProvisionedError where the resource is missing, TransportError for every other refusal.
+        Raises NotProvisionedError where the resource is missing, TransportError for every other refusal and once it is closed.
+        CancelledError means that the caller's own task is cancelled, never that the transport was closed.
         """
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; may be called again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,8 @@ def translate(service: Service, operation: str, parameters: dict[str, Any], erro
 class ThreadTransport:
     """boto3 clients on a thread pool: all that a producer needs.
 
-    Clients are made on first use and shared by the threads, which boto3 documents as safe.
+    Clients are made on first use and shared by the threads, which boto3 documents as safe. A thread cannot be interrupted: a
+    call that one has begun ends by itself, also after `close`.
     """
 
     def __init__(self, *, region: str | None = None, threads: int = 16, patience: Patience = Patience()) -> None:
@@ -147,9 +149,12 @@ class ThreadTransport:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference-engine-aws")
         self._clients: dict[Service, Any] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
-    def _client(self, service: Service) -> Any:
+    def _client(self, service: Service, operation: str) -> Any:
         with self._lock:
+            if self._closed:
+                raise _closed(service, operation)
             if service not in self._clients:
                 import boto3
 
@@ -158,23 +163,48 @@ class ThreadTransport:
             return self._clients[service]
 
     def _call(self, service: Service, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = getattr(self._client(service), operation)(**parameters)
+        answer: dict[str, Any] = getattr(self._client(service, operation), operation)(**parameters)
         if operation == "get_object":
             answer["Body"] = answer["Body"].read()
         return answer
 
     async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
+        asked = _times_cancelled()
         try:
-            return await loop.run_in_executor(self._pool, partial(self._call, service, operation, parameters))
+            return await self._begun(service, operation, parameters)
+        except asyncio.CancelledError:
+            # `close` cancels what waits for a thread, and not who waits for that.
+            if not self._closed or _times_cancelled() > asked:
+                raise
+            raise _closed(service, operation) from None
         except (ClientError, BotoCoreError) as error:
             raise translate(service, operation, parameters, error) from error
 
+    def _begun(self, service: Service, operation: str, parameters: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        try:
+            return loop.run_in_executor(self._pool, partial(self._call, service, operation, parameters))
+        except RuntimeError:
+            # The pool's word for being shut down, and also for a thread that cannot be had.
+            if not self._closed:
+                raise
+            raise _closed(service, operation) from None
+
     async def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        """End the calls that wait for a thread with TransportError, and close all connections."""
+        # First of all: whichever thread takes the lock next makes no client that nobody would close.
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
+
+def _times_cancelled() -> int:
+    """How often the running task has been asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 class AioTransport:
