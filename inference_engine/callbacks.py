@@ -276,7 +276,8 @@ def signed_headers(delivery_id: str, payload: bytes, keys: Sequence[bytes], now:
 def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float | None = None) -> None:
     """What a receiver does before it believes a delivery. Raises CallbackError unless one signature is right and new.
 
-    `headers` may be written in any case; `secret` may be several, with spaces between.
+    `headers` may be written in any case; `secret` may be several, with spaces between. Raises SettingsError where that is none:
+    a mistake of the receiver's own, which no delivery can bring about.
     """
     found = {name.lower(): value for name, value in headers.items()}
     delivery_id, timestamp = found.get("webhook-id", ""), found.get("webhook-timestamp", "")
@@ -285,7 +286,12 @@ def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float |
     if abs((time.time() if now is None else now) - int(timestamp)) > TOLERANCE_SECONDS:
         raise CallbackError(f"the delivery was signed more than {TOLERANCE_SECONDS} s ago, or this clock is wrong")
     given = found.get("webhook-signature", "").encode("ascii", "replace").split()
-    right = [_signature(key, delivery_id, timestamp, payload).encode() for key in keys_of(secret)]
+    keys = keys_of(secret)
+    try:
+        right = [_signature(key, delivery_id, timestamp, payload).encode() for key in keys]
+    except UnicodeEncodeError:
+        # Servers decode bytes that are no text to surrogates (PEP 383).
+        raise CallbackError("the webhook-id of the delivery is no text") from None
     if not any(hmac.compare_digest(one, other) for one in given for other in right):
         raise CallbackError("no signature of the delivery is right: it was changed, or signed with another secret")
 

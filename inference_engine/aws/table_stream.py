@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from ..errors import NotProvisionedError, TransportError
+from ..errors import NotProvisionedError
 from .session import Transport, error_code
 
 #: An iterator lapses after 15 minutes (DynamoDB API Reference, GetShardIterator): this machine slept, and so did its jobs.
@@ -27,56 +29,70 @@ class TableStream:
         self._split = False
 
     async def open(self) -> None:
-        """Stand at the stream's end. Raises NotProvisionedError where the table has no stream."""
+        """Stand at the stream's end. Raises TransportError, and NotProvisionedError where the table has no stream.
+
+        What it raises leaves the stream as it was.
+        """
         table = (await self._transport.call("dynamodb", "describe_table", TableName=self._table))["Table"]
         if not table.get("LatestStreamArn"):
             raise NotProvisionedError(f"table {self._table} has no stream; delete it, it is then made anew with one")
-        self._arn = table["LatestStreamArn"]
-        self._known.clear()
-        self._iterators.clear()
-        await self._follow("LATEST")
+        arn = table["LatestStreamArn"]
+        iterators = await self._new_iterators(arn, "LATEST", frozenset())
+        self._arn, self._known, self._iterators, self._split = arn, set(iterators), iterators, False
 
     async def read(self) -> list[dict[str, Any]]:
-        """The changes since the last look, each item's in order. Raises TransportError, and may then be repeated."""
+        """The changes since the last look, each item's in order. Raises TransportError, and may then be repeated.
+
+        Where an iterator has lapsed it stands at the stream's end anew before it raises: what came meanwhile is not read.
+        """
         if self._split:
-            await self._follow("TRIM_HORIZON")
+            new = await self._new_iterators(self._arn, "TRIM_HORIZON", self._known)
+            self._known |= new.keys()
+            self._iterators |= new
+            self._split = False
         shards = list(self._iterators)
-        answers = await asyncio.gather(*(self._read(self._iterators[shard]) for shard in shards))
-        # Only when all have answered is one of them passed.
-        for shard, answer in zip(shards, answers, strict=True):
+        # All of them end before anything is made of one's error: nothing reads on beside what comes next.
+        answers = await asyncio.gather(
+            *(self._read(self._iterators[shard]) for shard in shards), return_exceptions=True
+        )
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if any(error_code(error) in _LAPSED for error in errors):
+            await self.open()
+        if errors:
+            raise errors[0]
+        answered = [answer for answer in answers if not isinstance(answer, BaseException)]
+        return self._passed(dict(zip(shards, answered, strict=True)))
+
+    def _passed(self, answers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The records of all shards, none of which is read again."""
+        for shard, answer in answers.items():
             if following := answer.get("NextShardIterator"):
                 self._iterators[shard] = following
             else:
                 del self._iterators[shard]
                 self._split = True
-        return [record for answer in answers for record in answer["Records"]]
+        return [record for answer in answers.values() for record in answer["Records"]]
 
     async def _read(self, iterator: str) -> dict[str, Any]:
-        try:
-            return await self._transport.call("dynamodbstreams", "get_records", ShardIterator=iterator)
-        except TransportError as error:
-            if error_code(error) in _LAPSED:
-                await self.open()
-            raise
+        return await self._transport.call("dynamodbstreams", "get_records", ShardIterator=iterator)
 
-    async def _follow(self, start: str) -> None:
-        """Read the shards that are new from `start` on."""
+    async def _new_iterators(self, arn: str, start: str, known: AbstractSet[str]) -> dict[str, str]:
+        """By its id an iterator of each shard that is not known, from `start` on."""
+        found: dict[str, str] = {}
         page: dict[str, str] = {}
         while True:
-            answer = await self._transport.call("dynamodbstreams", "describe_stream", StreamArn=self._arn, **page)
+            answer = await self._transport.call("dynamodbstreams", "describe_stream", StreamArn=arn, **page)
             stream = answer["StreamDescription"]
-            for shard in stream["Shards"]:
-                await self._add(shard["ShardId"], start)
+            for shard in (listed["ShardId"] for listed in stream["Shards"]):
+                if shard not in known:
+                    found[shard] = await self._iterator(arn, shard, start)
             if not stream.get("LastEvaluatedShardId"):
-                self._split = False
-                return
+                return found
             page = {"ExclusiveStartShardId": stream["LastEvaluatedShardId"]}
 
-    async def _add(self, shard: str, start: str) -> None:
-        if shard in self._known:
-            return
+    async def _iterator(self, arn: str, shard: str, start: str) -> str:
         answer = await self._transport.call(
-            "dynamodbstreams", "get_shard_iterator", StreamArn=self._arn, ShardId=shard, ShardIteratorType=start
+            "dynamodbstreams", "get_shard_iterator", StreamArn=arn, ShardId=shard, ShardIteratorType=start
         )
-        self._known.add(shard)
-        self._iterators[shard] = answer["ShardIterator"]
+        iterator: str = answer["ShardIterator"]
+        return iterator

@@ -74,16 +74,22 @@ class WebhookQueue:
         await self._queues.delete(await self._url(), [message.receipt_handle for message in messages])
 
     async def hide(self, messages: Mapping[WebhookMessage, float]) -> None:
-        """Have up to ten messages come again after so many seconds from now, each after its own."""
+        """Have up to ten messages come again after so many seconds from now, each after its own.
+
+        Raises TransportError where SQS refuses one of them: it comes again when it would have, and the others as they are told.
+        """
         if not messages:
             return
         entries = [
             {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": math.ceil(seconds)}
             for index, (message, seconds) in enumerate(messages.items())
         ]
-        await self._transport.call(
-            "sqs", "change_message_visibility_batch", QueueUrl=await self._url(), Entries=entries
-        )
+        url = await self._url()
+        answer = await self._transport.call("sqs", "change_message_visibility_batch", QueueUrl=url, Entries=entries)
+        if refused := answer.get("Failed"):
+            why = {f"{failed.get('Code')}: {failed.get('Message')}" for failed in refused}
+            text = f"SQS refused to hide {len(refused)} of {len(entries)} messages of {self._name}"
+            raise TransportError(f"{text}: {', '.join(sorted(why))}")
 
     async def _send(self, bodies: Sequence[str]) -> list[TransportError | None]:
         entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -22,7 +23,13 @@ from inference_engine.aws.jobs import DEAD_LETTERED
 from inference_engine.aws.table_stream import TableStream
 from inference_engine.aws.webhook_queue import WebhookMessage, WebhookQueue
 from inference_engine.callbacks import TRIES, Delivery, JobData, new_secret
-from inference_engine.errors import CallbackError, NotProvisionedError, PayloadTooLargeError, SettingsError
+from inference_engine.errors import (
+    CallbackError,
+    NotProvisionedError,
+    PayloadTooLargeError,
+    SettingsError,
+    TransportError,
+)
 from inference_engine.job import Job, JobFailure, ResultStatus
 from inference_engine.labels import webhook_dead_queue_name, webhook_queue_name
 from inference_engine.local.stack import LocalStack
@@ -236,6 +243,19 @@ async def test_a_backoff_hides_each_message_for_its_own_time(
     assert told == [1, 2]
     assert await queue.receive(0) == []
     assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 1
+
+
+async def test_a_backoff_that_sqs_refuses_is_told_and_the_others_are_set(
+    aws: Aws, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
+) -> None:
+    await queue.send(["good", "lapsed"])
+    good, lapsed = sorted(await queue.receive(5), key=lambda message: message.body)
+    lapsed = dataclasses.replace(lapsed, receipt_handle="no handle")
+    with pytest.raises(TransportError, match="refused to hide 1 of 2 messages"):
+        await queue.hide({lapsed: 60, good: 0})
+    assert [message.body for message in await queue.receive(5)] == ["good"]
+    assert len((await courier.deliver([lapsed])).failed) == 1
+    assert "refused to hide 1 of 1" in caplog.text
 
 
 async def test_a_process_that_is_killed_over_a_batch_loses_nothing(

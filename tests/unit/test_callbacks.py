@@ -184,6 +184,7 @@ def test_while_secrets_rotate_each_side_may_be_the_first() -> None:
     "change",
     [
         lambda headers: headers | {"webhook-id": "m-ERROR-1"},
+        lambda headers: headers | {"webhook-id": "\udcff"},
         lambda headers: headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) + 1)},
         lambda headers: headers | {"webhook-signature": "v1,AAAA v2,BBBB"},
         lambda headers: headers | {"webhook-signature": "é"},
@@ -208,6 +209,33 @@ def test_another_body_another_secret_and_an_old_delivery_are_told() -> None:
     for off in (-301, 301):
         with pytest.raises(CallbackError, match="300 s"):
             verify(signed(secret, now=time.time() + off), b"{}", secret)
+
+
+#: Surrogates too, which is what servers make of bytes that are no text.
+anything = st.text(max_size=20) | st.text("\udcff\ud800é1, ", max_size=5)
+names = st.sampled_from(["webhook-id", "Webhook-Timestamp", "webhook-signature"])
+
+
+@given(
+    st.dictionaries(names | anything, anything | st.just("1000")),
+    st.binary(max_size=5),
+    anything | st.just(new_secret()) | anything.map(lambda text: f"whsec_{text}"),
+)
+def test_whatever_comes_is_told_by_the_librarys_own_errors(headers: dict[str, str], body: bytes, secret: str) -> None:
+    with pytest.raises((CallbackError, SettingsError)):
+        verify(headers, body, secret, now=1000)
+
+
+@given(anything)
+def test_of_a_right_secret_only_the_delivery_is_refused(delivery_id: str) -> None:
+    headers = {"webhook-id": delivery_id, "webhook-timestamp": "1000", "webhook-signature": "v1,AAAA"}
+    with pytest.raises(CallbackError):
+        verify(headers, b"{}", new_secret(), now=1000)
+
+
+def test_a_malformed_secret_is_the_receivers_own_mistake() -> None:
+    with pytest.raises(SettingsError):
+        verify(signed(new_secret()), b"{}", "whsec_AAAA")
 
 
 @pytest.mark.parametrize(
