@@ -8,12 +8,12 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
 from types import TracebackType
 from typing import Any, Self
 
 from ..aws.client import DynamoDBClient
 from ..backends.base import Backend
-from ..background import BackgroundLoop
 from ..settings import Settings
 from .async_consumer import AsyncConsumer
 
@@ -53,9 +53,9 @@ class Consumer:
         self._make: Callable[[], AsyncConsumer] = lambda: AsyncConsumer(settings, **arguments)
         # Made once here, so that wrong arguments are told at once.
         self._make()
-        self._loop: BackgroundLoop | None = None
-        self._core: AsyncConsumer | None = None
-        self._lock = threading.Lock()
+        self._life: _Life | None = None
+        # Held around changes of `_life` alone, and reentrant: a signal handler must not wait for the code that it interrupts.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         self.start_consuming()
@@ -69,31 +69,41 @@ class Consumer:
     @property
     def http_port(self) -> int | None:
         """The port of health and metrics, once started."""
-        return self._core.http_port if self._core else None
+        core = self._life.core if self._life else None
+        return core.http_port if core else None
 
     def start_consuming(self) -> None:
-        """Begin to take jobs, on a thread that keeps the process alive; returns once it has joined the fleet."""
+        """Begin to take jobs, on a thread that keeps the process alive; returns once it has joined the fleet.
+
+        Raises what AsyncConsumer.start raises. A `stop_consuming()` meanwhile, from a signal handler or another thread, ends the
+        start: this then returns too, and no job is taken, as if it had been stopped right after.
+        """
         with self._lock:
-            if self._core is not None:
-                return
-            loop = BackgroundLoop("inference-engine-consumer", daemon=False)
-            try:
-                core = loop.call(_make(self._make))
-                loop.call(core.start())
-            except BaseException:
-                loop.close()
-                raise
-            self._loop, self._core = loop, core
+            life, new = self._life, self._life is None
+            if life is None:
+                life = self._life = _Life(self._make)
+        try:
+            if new:
+                life.begin()
+            life.started.result()
+        except BaseException:
+            # It did not start, or whoever waits for it is interrupted (ctrl-C): it is not to go on unseen.
+            with self._lock:
+                if self._life is life:
+                    self._life = None
+            life.end()
+            raise
 
     def stop_consuming(self, drain_seconds: float | None = None) -> None:
-        """Drain and leave; returns when no job is here any more."""
+        """Drain and leave; returns when no job is here any more. A start that is under way is ended.
+
+        May be called in a signal handler. No error when it was not started, or is being stopped already. During `run()` it does
+        not wait: `run()` returns instead.
+        """
         with self._lock:
-            loop, core, self._loop, self._core = self._loop, self._core, None, None
-        if loop is not None and core is not None:
-            try:
-                loop.call(core.stop(drain_seconds))
-            finally:
-                loop.close()
+            life, self._life = self._life, None
+        if life is not None:
+            life.end(drain_seconds)
 
     def run(self) -> None:
         """Take jobs until SIGTERM or SIGINT, then drain and leave. For the main thread only.
@@ -104,7 +114,7 @@ class Consumer:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
+        life = self._life = _Life(self._make)
 
         def on_signal(number: signal.Signals) -> None:
             log.info("%s: draining; a second signal ends the process at once", number.name)
@@ -112,21 +122,89 @@ class Consumer:
                 loop.remove_signal_handler(ours)
                 # A loop or a thread that is stuck in somebody's function could not end the process itself.
                 signal.signal(ours, signal.SIG_DFL)
-            asked.set()
+            life.ask()
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
-        core = self._core = await _make(self._make)
-        starting, asking = loop.create_task(core.start()), loop.create_task(asked.wait())
-        await asyncio.wait([starting, asking], return_when=asyncio.FIRST_COMPLETED)
-        # Nothing happens to a start that has ended.
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
-            await asking
-            await core.stop()
-        self._core = None
+        try:
+            await life.live()
+        finally:
+            self._life = None
 
 
-async def _make(make: Callable[[], AsyncConsumer]) -> AsyncConsumer:
-    return make()
+class _Life:
+    """A consumer from its start to its stop, once: on the running loop (`live`), or on a thread of its own (`begin`, `end`).
+
+    Nothing here waits for the thread that began it: a signal handler there may end it at any moment.
+    """
+
+    def __init__(self, make: Callable[[], AsyncConsumer]) -> None:
+        self.core: AsyncConsumer | None = None
+        #: Done when it has started, or was ended before; or what the start raised.
+        self.started: Future[None] = Future()
+        self._make = make
+        self._asked: Future[float | None] = Future()
+        self._ended: Future[None] = Future()
+        self._cancel: Callable[[], object] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="inference-engine-consumer", daemon=False)
+
+    def ask(self, drain_seconds: float | None = None) -> None:
+        """Have it stop, and let only the first who asks say how."""
+        with contextlib.suppress(InvalidStateError):
+            self._asked.set_result(drain_seconds)
+
+    async def live(self) -> None:
+        """Start, wait until it is asked to stop, drain and leave. Raises what the start and the stop raise."""
+        core = self.core = self._make()
+        starting, asking = asyncio.create_task(core.start()), asyncio.wrap_future(self._asked)
+        either: list[asyncio.Future[Any]] = [starting, asking]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            # Nothing happens to a start that has ended.
+            starting.cancel()
+            await asyncio.wait([starting])
+            if not starting.cancelled():
+                await starting
+                self.started.set_result(None)
+                await core.stop(await asking)
+        finally:
+            # Whoever asks from now on asks nobody.
+            asking.cancel()
+
+    def begin(self) -> None:
+        """Live on a thread; `started` tells what becomes of it."""
+        self._thread.start()
+
+    def end(self, drain_seconds: float | None = None) -> None:
+        """Ask the thread to stop and wait until it has; an interrupted wait (ctrl-C) leaves what is not drained."""
+        self.ask(drain_seconds)
+        if self._thread.ident is None:
+            # Not begun: then it ends as it begins.
+            return
+        try:
+            self._ended.result()
+        except BaseException:
+            self._cancel()
+            raise
+        finally:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._cancellable())
+        except BaseException as error:
+            told = self._ended if self.started.done() else self.started
+            told.set_exception(error)
+        for future in (self.started, self._ended):
+            if not future.done():
+                future.set_result(None)
+
+    async def _cancellable(self) -> None:
+        loop, living = asyncio.get_running_loop(), asyncio.create_task(self.live())
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # it is over
+                loop.call_soon_threadsafe(living.cancel)
+
+        self._cancel = cancel
+        await living

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -295,6 +297,80 @@ def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None
     finally:
         producer.close()
         consumer.stop_consuming()
+
+
+class NeverThere(FunctionBackend):
+    """A backend whose start waits for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(echo)
+        self.begun, self.closed = threading.Event(), threading.Event()
+
+    async def start(self) -> None:
+        self.begun.set()
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        await super().close()
+        self.closed.set()
+
+
+def test_a_signal_handler_may_stop_what_still_starts(settings: Settings) -> None:
+    backend = NeverThere()
+    consumer = Consumer(settings, backend=backend)
+    stopped: list[bool] = []
+
+    def handler(*_: object) -> None:
+        consumer.stop_consuming()
+        stopped.append(backend.closed.is_set())
+
+    def interrupt() -> None:
+        backend.begun.wait()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        interrupting = threading.Thread(target=interrupt, daemon=True)
+        interrupting.start()
+        consumer.start_consuming()
+        interrupting.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert stopped == [True]
+    assert consumer.http_port is None
+    consumer.stop_consuming()
+
+
+async def test_another_thread_may_stop_what_still_starts(settings: Settings) -> None:
+    backend = NeverThere()
+    consumer = Consumer(settings, backend=backend)
+    start = asyncio.create_task(asyncio.to_thread(consumer.start_consuming))
+    await asyncio.to_thread(backend.begun.wait)
+    await asyncio.to_thread(consumer.stop_consuming)
+    assert backend.closed.is_set()
+    await asyncio.wait_for(start, 30)
+
+
+def test_ctrl_c_ends_a_start(settings: Settings) -> None:
+    backend = NeverThere()
+    consumer = Consumer(settings, backend=backend)
+
+    def interrupt() -> None:
+        backend.begun.wait()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        consumer.start_consuming()
+    assert backend.closed.is_set()
+
+
+def test_a_start_that_fails_is_told_and_may_be_repeated(settings: Settings) -> None:
+    consumer = Consumer(settings.model_copy(update={"registry_table": "no-such-table"}), compute_result=echo)
+    for _ in range(2):
+        with pytest.raises(NotProvisionedError, match="no-such-table"):
+            consumer.start_consuming()
+    consumer.stop_consuming()
 
 
 async def test_function_backend_calls_hooks_and_passes_the_label() -> None:
