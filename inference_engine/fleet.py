@@ -112,17 +112,29 @@ class Fleet:
     consumers: tuple[ConsumerView, ...] = ()
     read_at: float = 0.0
     _by_id: dict[str, ConsumerView] = field(init=False, repr=False, compare=False)
+    # Made for the second label that is asked for: many ask for one and throw the fleet away, some ask for each of thousands.
+    _by_label: dict[str, list[ConsumerView]] | None = field(default=None, init=False, repr=False, compare=False)
+    _asked: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {view.consumer_id: view for view in self.consumers})
 
     def live(self, now: float) -> Iterable[ConsumerView]:
         """Those whose lease runs and who are not leaving."""
-        return (view for view in self.consumers if view.lease_until > now and not view.draining)
+        return _live(self.consumers, now)
 
     def hosts(self, label: str, now: float) -> list[ConsumerView]:
         """Live consumers that hold the label."""
-        return [view for view in self.live(now) if view.holds(label)]
+        return list(_live(self._holders(label), now))
+
+    def _holders(self, label: str) -> list[ConsumerView]:
+        """All that hold the label, whether they live or not."""
+        if self._by_label is not None:
+            return self._by_label.get(label, [])
+        if self._asked:
+            object.__setattr__(self, "_by_label", _holders(self.consumers))
+        object.__setattr__(self, "_asked", True)
+        return [view for view in self.consumers if view.holds(label)]
 
     def get(self, consumer_id: str) -> ConsumerView | None:
         """The row of one consumer."""
@@ -132,3 +144,15 @@ class Fleet:
         """The same fleet with one row replaced: what a consumer knows of itself is newer than what it read."""
         others = tuple(other for other in self.consumers if other.consumer_id != view.consumer_id)
         return Fleet((*others, view), self.read_at)
+
+
+def _live(views: Iterable[ConsumerView], now: float) -> Iterable[ConsumerView]:
+    return (view for view in views if view.lease_until > now and not view.draining)
+
+
+def _holders(views: Iterable[ConsumerView]) -> dict[str, list[ConsumerView]]:
+    found: dict[str, list[ConsumerView]] = {}
+    for view in views:
+        for label in dict.fromkeys((*view.loaded, *view.loading)):
+            found.setdefault(label, []).append(view)
+    return found

@@ -78,7 +78,7 @@ class LabelRow(_Row):
     load_seconds: float | None = Field(description="how long its model takes to load")
     failure: FailureRow | None = None
     needs_attention: bool = Field(description="whether it fails to load, or its jobs wait for a consumer for long")
-    quiet_at: float | None = Field(exclude=True, repr=False)
+    quiet_at: float | None = Field(None, exclude=True, repr=False)
 
 
 class Held(_Row):
@@ -112,7 +112,7 @@ class ConsumerRow(_Row):
     lease_seconds_left: float = Field(description="until it counts as gone, unless it renews its row")
     loaded: dict[str, Held]
     loading: tuple[str, ...]
-    since: Counts = Field(exclude=True, repr=False)
+    since: Counts = Field(Counts(until=0.0, jobs=0, labels={}), exclude=True, repr=False)
 
 
 class Totals(_Row):
@@ -166,11 +166,14 @@ class Overview(_Row):
         with_work = (work for work in works if work.jobs)
         seconds = {work.label: cost for work, cost in zip(with_work, label_seconds(works), strict=True)}
         quiet = {row.label: row.quiet_at for row in before.labels} if before else {}
+        there = [row for row in consumers if row.state != "gone"]
+        held = _held(there)
         rows = tuple(
             _label(
                 work,
                 fleet,
-                consumers,
+                held.get(work.label, ()),
+                anybody=bool(there),
                 failure=failing.get(work.label),
                 backlog_seconds=seconds.get(work.label, 0.0),
                 quiet_at=quiet.get(work.label) if work.jobs else now,
@@ -229,19 +232,27 @@ def _with_failing(labels: Sequence[LabelWork], failing: Mapping[str, FailureRow]
     return [work for _, work in sorted((known | missing).items())]
 
 
+def _held(consumers: Iterable[ConsumerRow]) -> dict[str, list[Held]]:
+    """By label what each consumer that has it loaded tells of it."""
+    found: dict[str, list[Held]] = {}
+    for row in consumers:
+        for label, one in row.loaded.items():
+            found.setdefault(label, []).append(one)
+    return found
+
+
 def _label(
     work: LabelWork,
     fleet: Fleet,
-    consumers: Sequence[ConsumerRow],
+    held: Iterable[Held],
     *,
+    anybody: bool,
     failure: FailureRow | None,
     backlog_seconds: float,
     quiet_at: float | None,
     now: float,
 ) -> LabelRow:
     told = [view.loaded[work.label] for view in fleet.hosts(work.label, now) if work.label in view.loaded]
-    there = [row for row in consumers if row.state != "gone"]
-    held = (row.loaded[work.label] for row in there if work.label in row.loaded)
     age = _age(work, quiet_at, now)
     return LabelRow(
         label=work.label,
@@ -258,7 +269,7 @@ def _label(
         service_seconds=_mean(one.service_seconds for one in told if one.service_seconds),
         load_seconds=work.load_seconds,
         failure=failure,
-        needs_attention=failure is not None or (work.unserved and (not there or (age or 0.0) >= TURN_SECONDS)),
+        needs_attention=failure is not None or (work.unserved and (not anybody or (age or 0.0) >= TURN_SECONDS)),
         quiet_at=quiet_at,
     )
 

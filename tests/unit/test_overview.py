@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from inference_engine import fleet as fleet_module
 from inference_engine.backlog import LabelWork, label_work
 from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
 from inference_engine.overview import TURN_SECONDS, LabelRow, Overview
@@ -100,6 +104,44 @@ def test_the_rate_of_all_leaves_out_who_is_gone() -> None:
     shown = overview(view("a", jobs=20), view("b", at=NOW - 40, jobs=50), before=before)
     assert rates(shown) == [2.0, 5.0]
     assert shown.totals.jobs_per_second == 2.0
+
+
+# --- who holds a label ---------------------------------------------------------------------------------------------------
+
+labels = st.text("abc", min_size=1, max_size=1)
+views = st.builds(
+    ConsumerView,
+    consumer_id=st.text("abcdef", min_size=1, max_size=3),
+    lease_until=st.floats(NOW - 2, NOW + 2),
+    loading=st.lists(labels, max_size=3).map(tuple),
+    loaded=st.dictionaries(labels, st.just(LabelStatistics()), max_size=3),
+    draining=st.booleans(),
+)
+
+
+@given(st.lists(views, max_size=8), labels, st.lists(st.floats(NOW - 3, NOW + 3), max_size=3))
+def test_hosts_are_those_who_live_and_hold_the_label_at_any_time(
+    rows: list[ConsumerView], label: str, times: list[float]
+) -> None:
+    fleet = Fleet(tuple(rows), NOW)
+    for now in times:
+        for asked in (label, "another", label):
+            plain = [row for row in rows if row.lease_until > now and not row.draining and row.holds(asked)]
+            found = fleet.hosts(asked, now)
+            assert found == plain
+            found.clear()  # the list is the caller's own
+    assert fleet == Fleet(tuple(rows), NOW), "what was asked is no part of a fleet's value"
+
+
+def test_a_fleet_is_looked_through_once_for_all_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Mock(wraps=fleet_module._holders)
+    monkeypatch.setattr(fleet_module, "_holders", looks)
+    fleet = Fleet((view("a", loaded={"red": 1, "blue": 2}), view("b", loading=("red",))), NOW)
+    assert len(fleet.hosts("red", NOW)) == 2
+    assert looks.call_count == 0, "one answer is not worth it"
+    shown = Overview.of(fleet, works(fleet, ("red", 1, 0), ("blue", 1, 0), ("green", 1, 0)), (), now=NOW)
+    assert [(row.label, row.hosts) for row in shown.labels] == [("blue", 1), ("green", 0), ("red", 2)]
+    assert looks.call_count == 1
 
 
 # --- states --------------------------------------------------------------------------------------------------------------
