@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from graphlib import TopologicalSorter
 
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
 from inference_engine.gateway.flow.crowd import Crowd, FullError
-from inference_engine.gateway.flow.parties import REQUESTS, Flow, Party, Peers
-from inference_engine.gateway.flow.queues import FirstComeFirstServed, Item, LabelQueue
+from inference_engine.gateway.flow.parties import REQUESTS, Party
+from inference_engine.gateway.flow.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
 
 ALL = 10_000
 
 #: Whose request has come, and its bytes.
-Came = tuple[tuple[str, str], int]
+Came = tuple[Whose, int]
 
 
 class Clock:
@@ -45,6 +46,11 @@ def opened(flow: FlowController, limit: int = ALL, *, served: bool = True) -> No
     """Give every label that much room, from now on."""
     flow._room = lambda label: Room(limit, served)
     flow.sweep()
+
+
+def release(flow: FlowController, label: str) -> None:
+    """The work of one request that was dispatched without `acquire` is over."""
+    Permit(flow._labels[label], flow._released).release()
 
 
 class Watched:
@@ -135,7 +141,7 @@ async def test_a_saturated_label_stops_all_its_bands_and_no_other_label() -> Non
     flow.sweep()
     assert await watched.went() == ["full, urgent"]
     assert await watched.went() == []
-    flow.release("full")
+    release(flow, "full")
     assert await watched.went() == ["full, not urgent"]
 
 
@@ -146,7 +152,7 @@ async def test_what_is_on_its_way_is_bounded_over_all_labels() -> None:
         watched.put(label, label)
     opened(flow)
     assert await watched.went() == ["a", "b"]
-    flow.release("a")
+    release(flow, "a")
     assert await watched.went() == ["c"]
 
 
@@ -162,7 +168,7 @@ async def test_an_urgent_request_of_a_label_does_not_cost_it_its_turn_in_lower_b
             watched.put(f"urgent {turn}", "a", priority=5)
         [went] = await watched.went()
         order.append(went)
-        flow.release(went[0] if went[1].isdigit() else "a")
+        release(flow, went[0] if went[1].isdigit() else "a")
     assert order == ["urgent 0", "a1", "urgent 2", "b1", "urgent 4", "c1", "b2", "c2"]
 
 
@@ -175,9 +181,9 @@ async def test_a_label_that_is_often_saturated_keeps_its_turn() -> None:
         watched.put(f"wide {number}", "wide")
     flow.sweep()
     assert await watched.went() == ["tight 0", "wide 0"]
-    flow.release("wide")
+    release(flow, "wide")
     assert await watched.went() == ["wide 1"]
-    flow.release("tight")
+    release(flow, "tight")
     assert await watched.went() == ["tight 1"]
 
 
@@ -192,7 +198,7 @@ async def test_a_band_is_bounded_by_requests_and_by_bytes_and_bands_by_their_num
     assert refused.value.outcome is Outcome.QUEUE_FULL
     flow.enqueue("m", size_bytes=40)
     with pytest.raises(Refused, match="2 requests of priority 0 wait already"):
-        flow.enqueue("other", size_bytes=0)
+        flow.enqueue("m", size_bytes=0)
     flow.enqueue("m", priority=1)
     with pytest.raises(Refused, match="2 priorities wait already, all of them above -1"):
         flow.enqueue("m", priority=-1)
@@ -243,7 +249,7 @@ async def test_an_owner_that_fills_a_band_with_flows_makes_room_for_others() -> 
     greedy = [flow.enqueue("m", path=("greedy", name)) for name in "abbc"]
     assert flow.enqueue("m", path=("other", "")).outcome is None
     assert [item.outcome for item in greedy] == [None, None, Outcome.QUEUE_FULL, None], "the newest of its largest flow"
-    assert flow.enqueue("m", path=("third", ""))
+    assert flow.enqueue("m", path=("third", "")).outcome is None
     assert [item.outcome for item in greedy].count(Outcome.QUEUE_FULL) == 2
 
 
@@ -256,6 +262,43 @@ async def test_inside_an_owner_that_may_have_no_more_a_flow_that_has_less_makes_
     assert [item.outcome for item in batch] == [None, None, None, Outcome.QUEUE_FULL]
     with pytest.raises(Refused, match="8 requests of priority 0 wait already"):
         flow.enqueue("m", path=("other", "batch"))
+
+
+async def test_a_label_that_fills_a_band_makes_room_for_other_labels_of_the_same_flow() -> None:
+    flow = controller(requests=4)
+    stuck = [flow.enqueue("stuck", path=("key", "flow")) for _ in range(4)]
+    others = [flow.enqueue(label, path=("key", "flow")) for label in ("one", "other")]
+    assert [item.outcome for item in stuck] == [None, None, Outcome.QUEUE_FULL, Outcome.QUEUE_FULL]
+    with pytest.raises(Refused, match="4 requests of priority 0 wait already"):
+        flow.enqueue("stuck", path=("key", "flow"))
+    assert {item.outcome for item in others} == {None}
+
+
+async def test_an_owner_and_a_flow_have_no_more_room_by_asking_for_more_labels() -> None:
+    flow = controller(requests=60)
+    modest = [flow.enqueue("m", path=("modest", "")) for _ in range(30)]
+    sibling = [flow.enqueue("m", path=("greedy", "modest")) for _ in range(15)]
+    for number in range(100):
+        with contextlib.suppress(Refused):
+            flow.enqueue(f"label-{number}", path=("greedy", "greedy"))
+    assert {item.outcome for item in modest + sibling} == {None}
+    assert flow.bands[0].requests == 60
+
+
+async def test_who_gives_gives_the_newest_of_its_largest_flows_largest_label() -> None:
+    flow = controller(requests=9)
+    of = [("small", "m"), ("small", "m"), ("small", "m"), *(("large", label) for label in "abbabc")]
+    greedy = [flow.enqueue(label, path=("greedy", name)) for name, label in of]
+    assert flow.enqueue("m", path=("other", "")).outcome is None
+    [gone] = [item for item in greedy if item.outcome is Outcome.QUEUE_FULL]
+    assert gone is greedy[7], "the newest for label b, which has most of the larger flow"
+
+
+async def test_large_bodies_for_one_label_do_not_close_a_band_for_another() -> None:
+    flow = controller(bytes=32_000)
+    large = [flow.enqueue("large", size_bytes=16_000) for _ in range(2)]
+    assert flow.enqueue("small", size_bytes=100).outcome is None
+    assert [item.outcome for item in large] == [None, Outcome.QUEUE_FULL]
 
 
 async def test_large_bodies_do_not_close_a_band_for_small_ones() -> None:
@@ -322,9 +365,76 @@ async def test_who_could_go_at_once_does_not_overtake_who_waits() -> None:
     flow.dispatch(ALL)
     assert waiting.outcome is Outcome.DISPATCHED
     assert not late.done()
-    flow.release("b")
+    release(flow, "b")
     flow.dispatch(ALL)
     (await late).release()
+
+
+async def test_nobody_is_refused_for_want_of_a_place_that_falls_free() -> None:
+    """The label has room again, but the task that lets its requests go has not run yet."""
+    flow = controller(requests=3, room=1)
+    first = await flow.acquire("m")
+    waiting = [flow.enqueue("m") for _ in range(3)]
+    flow.dispatch(ALL)
+    first.release()
+    late = asyncio.ensure_future(flow.acquire("m"))
+    await asyncio.sleep(0)
+    assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
+    assert not late.done()
+    late.cancel()
+
+
+async def test_who_needs_no_place_is_not_refused_for_who_could_have_gone_before() -> None:
+    """An urgent request could go, and so may one whose band is full, as its own label has room."""
+    flow = FlowController(Limits(requests=2), lambda label: Room(ALL if label == "free" else 1))
+    first = await flow.acquire("m")
+    urgent = flow.enqueue("m", priority=1)
+    for _ in range(2):
+        flow.enqueue("m")
+    flow.dispatch(ALL)
+    first.release()
+    late = asyncio.ensure_future(flow.acquire("free"))
+    await asyncio.sleep(0)
+    assert urgent.outcome is Outcome.DISPATCHED
+    assert late.done()
+    assert (flow.in_flight, flow.waiting, flow.outcomes[Outcome.QUEUE_FULL]) == (2, 2, 0)
+
+
+async def test_nobody_loses_its_place_for_who_could_have_gone_before() -> None:
+    flow = controller(requests=3, room=1)
+    first = await flow.acquire("m")
+    waiting = [flow.enqueue("m") for _ in range(3)]
+    flow.dispatch(ALL)
+    first.release()
+    late = asyncio.ensure_future(flow.acquire("m", path=("other", "")))
+    await asyncio.sleep(0)
+    assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
+    assert not late.done()
+    late.cancel()
+
+
+async def test_who_has_waited_too_long_keeps_nobody_out_of_a_full_band() -> None:
+    """With it, met only when the next one of its label comes, the label is forgotten, and comes into use again."""
+    clock = Clock()
+    flow = controller(clock, requests=1, room=1, concurrency=2)
+    gone = flow.enqueue("m", seconds=1)
+    clock.now += 2
+    with await flow.acquire("m"):
+        assert gone.outcome is Outcome.TTL
+        assert flow._labels["m"].in_flight == flow.in_flight == 1
+    assert (flow.in_flight, flow._labels) == (0, {})
+
+
+async def test_an_urgent_caller_with_a_place_to_wait_goes_before_who_waits() -> None:
+    flow = controller(room=1)
+    first = await flow.acquire("m")
+    patient = flow.enqueue("m", priority=-1)
+    first.release()
+    urgent = asyncio.ensure_future(flow.acquire("m", priority=1))
+    await asyncio.sleep(0)
+    flow.dispatch(ALL)
+    await asyncio.sleep(0)
+    assert (urgent.done(), patient.outcome) == (True, None)
 
 
 async def test_nothing_is_kept_of_what_is_over() -> None:
@@ -334,7 +444,7 @@ async def test_nothing_is_kept_of_what_is_over() -> None:
             item = flow.enqueue(f"label-{number}", priority=number % 8, path=("owner", f"flow-{number}"))
         flow.dispatch(ALL)
         assert item.outcome is Outcome.DISPATCHED
-        flow.release(f"label-{number}")
+        release(flow, f"label-{number}")
     assert (flow.waiting, flow.in_flight, flow.bands, flow._labels) == (0, 0, {}, {})
     assert not flow._agenda
     assert not flow._turns
@@ -539,7 +649,7 @@ async def test_no_flow_starves_inside_a_band(flows: list[int], order: str, room:
         await asyncio.sleep(0)
         for number in turns[before:]:
             put(number)
-            flow.release("m")
+            release(flow, "m")
     assert len(turns) == 3 * len(flows)
     for start in range(0, len(turns), len(flows)):
         assert sorted(turns[start : start + len(flows)]) == list(range(len(flows)))
@@ -568,101 +678,141 @@ async def test_no_label_starves_inside_a_band(labels: int, urgent: list[int | No
         assert flow.dispatch(1) == 1
         await asyncio.sleep(0)
         [gone] = [label for label, queue in flow._labels.items() if queue.in_flight > before[label]]
-        flow.release(gone)
+        release(flow, gone)
         counts = [turns.count(str(label)) for label in range(labels)]
         assert max(counts) - min(counts) <= 1
 
 
 OWNERS = st.sampled_from("abcd")
 FLOWS = st.sampled_from("fgh")
+LABELS = st.sampled_from("lmn")
+PATHS: list[Path] = [("a", "f"), ("a", "g"), ("b", "f")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    requests=st.integers(3, 20),
+    comes=st.lists(st.tuples(OWNERS, FLOWS, LABELS, st.integers(0, 25)), min_size=20, max_size=80),
+)
+async def test_a_share_of_a_band_is_sure(requests: int, comes: list[tuple[str, str, str, int]]) -> None:
+    """Who has no more than its share, on any level, loses nothing; who would have no more is never refused.
+
+    An owner's share is bound / owners, a flow's is that / its owner's flows, and a label's that / its flow's labels.
+    """
+    flow = controller(requests=requests, bytes=100)
+    waiting: list[Item] = []
+
+    def has(party: tuple[str, ...]) -> tuple[int, int]:
+        own = [item.bytes for item in waiting if item.whose[: len(party)] == party and item.outcome is None]
+        return len(own), sum(own)
+
+    for owner, name, label, size_bytes in comes:
+        whose = (owner, name, label)
+        parties = {one[:level] for one in (*(item.whose for item in waiting), whose) for level in (1, 2, 3)}
+        own = {whose[:level] for level in (1, 2, 3)}
+        shares = {party: parts_of_band(party, parties) for party in parties}
+        had = {party: has(party) for party in parties}
+        try:
+            item = flow.enqueue(label, path=(owner, name), size_bytes=size_bytes)
+        except Refused:
+            assert {party: has(party) for party in parties} == had, "who is refused has cost nobody its place"
+            assert all((had[party][0] + 1) * shares[party] > requests for party in own) or all(
+                (had[party][1] + size_bytes) * shares[party] > 100 for party in own
+            )
+        else:
+            for party in parties - own:
+                if has(party) != had[party]:
+                    assert had[party][0] * shares[party] > requests or had[party][1] * shares[party] > 100
+            waiting = [one for one in [*waiting, item] if one.outcome is None]
+
+
+def parts_of_band(party: tuple[str, ...], parties: set[tuple[str, ...]]) -> int:
+    """How many shares of this size a band has: its owners, by the owner's flows, by the flow's labels."""
+    siblings = [sum(one[:-1] == party[:level] for one in parties) for level in range(len(party))]
+    return math.prod(siblings)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    requests=st.integers(3, 20),
-    comes=st.lists(st.tuples(OWNERS, FLOWS, st.integers(0, 25)), min_size=20, max_size=80),
+    requests=st.integers(2, 12),
+    comes=st.lists(st.tuples(st.sampled_from(PATHS), LABELS), min_size=10, max_size=60),
 )
-async def test_a_share_of_a_band_is_sure(requests: int, comes: list[tuple[str, str, int]]) -> None:
-    """Who has no more than bound / owners loses nothing to another owner; who would have no more is never refused."""
-    flow = controller(requests=requests, bytes=100)
+async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, comes: list[tuple[Path, str]]) -> None:
+    """A label that has no more than its share of its flow's part of a band loses no place, and is not refused."""
+    flow = controller(requests=requests)
     waiting: list[Item] = []
-
-    def has(owner: str) -> tuple[int, int]:
-        own = [item.bytes for item in waiting if item.path[0] == owner and item.outcome is None]
-        return len(own), sum(own)
-
-    for owner, name, size_bytes in comes:
-        owners = {item.path[0] for item in waiting} | {owner}
-        had = {other: has(other) for other in owners}
-        own_requests, own_bytes = had[owner][0] + 1, had[owner][1] + size_bytes
+    for path, label in comes:
+        before = [item for item in waiting if item.outcome is None]
+        all_parties = {one[:level] for one in (*(item.whose for item in before), (*path, label)) for level in (1, 2, 3)}
+        counts = Counter(item.whose for item in before)
         try:
-            item = flow.enqueue("m", path=(owner, name), size_bytes=size_bytes)
+            waiting = [*before, flow.enqueue(label, path=path)]
         except Refused:
-            assert {other: has(other) for other in owners} == had, "who is refused has cost nobody its place"
-            assert own_requests * len(owners) > requests or own_bytes * len(owners) > 100
-        else:
-            for other in owners - {owner}:
-                if has(other) != had[other]:
-                    assert had[other][0] * len(owners) > requests or had[other][1] * len(owners) > 100
-            waiting = [one for one in [*waiting, item] if one.outcome is None]
+            assert (counts[*path, label] + 1) * parts_of_band((*path, label), all_parties) > requests
+        for item in before:
+            if item.outcome is not None:
+                assert counts[item.whose] * parts_of_band(item.whose, all_parties) > requests
 
 
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-4, 6), st.booleans()), max_size=120))
 def test_who_has_most_is_known_however_it_changes(steps: list[tuple[str, int, bool]]) -> None:
-    peers: Peers[Flow] = Peers()
+    everybody = Party()
+    have: Counter[str] = Counter()
     for name, more, asked in steps:
-        flow = peers.setdefault(name, Flow())
-        flow.requests = max(0, flow.requests + more)
         if more > 0:
-            peers.raised(name)
-        if not flow.requests:
-            del peers[name]
+            everybody.at([name]).gain(more, 0)
+        elif lost := min(-more, have[name]):
+            everybody.parts[name].lose(lost, 0)
+            more = -lost
+        have[name] = max(0, have[name] + more)
         if asked:
-            most = min(((-flow.requests, name) for name, flow in peers.items()), default=(0, ""))
-            assert peers.most(REQUESTS) == (most[1], -most[0])
+            most = min((name for name in +have), key=lambda name: (-have[name], name), default=None)
+            assert everybody.most(REQUESTS) is (everybody.parts[most] if most else None)
+            assert {name: part.requests for name, part in everybody.parts.items()} == dict(+have)
 
 
 def test_who_has_most_is_found_by_looking_at_few() -> None:
     """Also where one that has most by far gets more and less all the time."""
     looked = 0
 
-    def measure(flow: Party) -> int:
+    def measure(party: Party) -> int:
         nonlocal looked
         looked += 1
-        return flow.requests
+        return party.requests
 
-    peers: Peers[Flow] = Peers()
+    everybody = Party()
     for name in range(1000):
-        peers[str(name)] = Flow()
-        peers[str(name)].requests = 1
-    peers["0"].requests = 10_000
+        everybody.at([str(name)]).gain(1, 0)
+    everybody.at(["0"]).gain(9_999, 0)
     for step in range(10_000):
-        peers["0"].requests -= 1 if step % 3 else -1
-        peers.raised("0")
-        assert peers.most(measure) == ("0", peers["0"].requests)
+        change = everybody.parts["0"].lose if step % 3 else everybody.parts["0"].gain
+        change(1, 0)
+        assert everybody.most(measure) is everybody.parts["0"]
     assert looked < 1000 + 10 * 10_000
 
 
 @pytest.mark.parametrize(
-    ("paths", "requests", "size_bytes"),
+    ("comers", "requests", "size_bytes"),
     [
-        ([("a", ""), ("b", ""), ("c", "")], 4, 5),
-        ([("a", "f"), ("a", "g"), ("b", "f"), ("b", "g")], 3, 4),
+        ([("a", "", ""), ("b", "", ""), ("c", "", "")], 4, 5),
+        ([("a", "f", ""), ("a", "g", ""), ("b", "f", ""), ("b", "g", "")], 3, 4),
+        ([("", "f", "l"), ("", "f", "m"), ("", "g", "l"), ("", "g", "m")], 3, 4),
+        ([("a", "f", "l"), ("a", "f", "m"), ("a", "g", "l"), ("b", "f", "l"), ("b", "f", "m")], 3, 3),
     ],
 )
 async def test_requests_that_only_come_never_take_each_others_places_in_a_circle(
-    paths: list[tuple[str, str]], requests: int, size_bytes: int
+    comers: list[Whose], requests: int, size_bytes: int
 ) -> None:
     """All that can happen in a small band where nobody leaves: no way leads back to where it has been."""
     limits = Limits(requests=requests, bytes=size_bytes)
-    queue = LabelQueue("m", Room(0), FirstComeFirstServed)
+    queues = {label: LabelQueue(label, Room(0), FirstComeFirstServed) for _, _, label in comers}
     settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def after(state: tuple[Came, ...], came: Came) -> tuple[Came, ...]:
-        """Who waits then, by flows; the same where it is refused."""
+        """Who waits then, party by party; the same where it is refused."""
         crowd = Crowd(limits)
-        items = {Item(queue, 0, path, size, 0, 0, settled): (path, size) for path, size in state}
+        items = {Item(queues[whose[2]], 0, whose[:2], size, 0, 0, settled): (whose, size) for whose, size in state}
         for item in items:
             crowd.add(item)
         try:
@@ -678,7 +828,7 @@ async def test_requests_that_only_come_never_take_each_others_places_in_a_circle
     while ahead:
         state = ahead.pop()
         if state not in graph:
-            ways = {after(state, (path, size)) for path in paths for size in range(size_bytes + 1)}
+            ways = {after(state, (whose, size)) for whose in comers for size in range(size_bytes + 1)}
             graph[state] = ways - {state}
             ahead.extend(graph[state])
     assert len(graph) > 500

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
-from inference_engine.gateway.flow.queues import Item, LabelQueue, Path
+from inference_engine.gateway.flow.queues import Item, LabelQueue, Path, Whose
 
 LIMITS = Limits(requests=6, bytes=40, bands=3, concurrency=3, ttl_seconds=20, patience_seconds=5)
 #: Few of each, and some more often than others, so that requests meet: in a flow, in a band, and at the bounds.
@@ -47,7 +47,7 @@ class Asked:
     item: Item
     label: str
     band: int
-    path: Path
+    whose: Whose
     bytes: int
     entered_at: float
     deadline: float
@@ -55,40 +55,42 @@ class Asked:
     left: bool = False
 
 
-def give_way(peers: list[Asked], path: Path, size_bytes: int) -> list[Asked] | None:
+def give_way(peers: list[Asked], whose: Whose, size_bytes: int) -> list[Asked] | None:
     """Who of a band, in the order in which they came, loses its place to a newcomer; None where the newcomer is refused."""
     victims: list[Asked] = []
     if len(peers) >= LIMITS.requests:
-        victim = giver(peers, path, 1, lambda one: 1)
+        victim = giver(peers, whose, 1, lambda one: 1)
         if victim is None:
             return None
         victims = [victim]
     kept = list(peers)
     while sum(one.bytes for one in kept) + size_bytes > LIMITS.bytes:
-        victim = giver(kept, path, size_bytes, lambda one: one.bytes)
+        victim = giver(kept, whose, size_bytes, lambda one: one.bytes)
         if victim is None:
             return None
         kept.remove(victim)
     return [one for one in peers if one not in kept] or victims
 
 
-def giver(peers: list[Asked], path: Path, amount: int, measure: Callable[[Asked], int]) -> Asked | None:
-    """The newest of the largest flow of the owner that has most, where the newcomer's would have less; or so inside its owner."""
-    owners: Counter[str] = Counter()
-    flows: Counter[Path] = Counter()
+def giver(peers: list[Asked], whose: Whose, amount: int, measure: Callable[[Asked], int]) -> Asked | None:
+    """Who has most of all owners, of the owner's flows, or of the flow's labels, if the newcomer has less: its newest request."""
+    have: Counter[tuple[str, ...]] = Counter()
     for one in peers:
-        owners[one.path[0]] += measure(one)
-        flows[one.path] += measure(one)
-    richest = min(owners, key=lambda name: (-owners[name], name), default="")
-    other = owners[richest] > owners[path[0]] + amount
-    largest = min(
-        (flow for flow in flows if flow[0] == (richest if other else path[0])),
-        key=lambda flow: (-flows[flow], flow),
-        default=path,
-    )
-    if not other and flows[largest] <= flows[path] + amount:
-        return None
-    return [one for one in peers if one.path == largest and measure(one)][-1]
+        for level in (1, 2, 3):
+            have[one.whose[:level]] += measure(one)
+
+    def largest_of(whole: tuple[str, ...]) -> tuple[str, ...]:
+        return min(
+            (party for party in have if party[:-1] == whole), key=lambda party: (-have[party], party), default=()
+        )
+
+    for level in (1, 2, 3):
+        largest = largest_of(whose[: level - 1])
+        if largest and have[largest] > have[whose[:level]] + amount:
+            while len(largest) < 3:
+                largest = largest_of(largest)
+            return [one for one in peers if one.whose == largest and measure(one)][-1]
+    return None
 
 
 class Judged(FlowController):
@@ -141,16 +143,23 @@ class Judged(FlowController):
 
     async def acquire(self, label: str, **how: Any) -> Permit:
         waits = len(self.items)
-        if not self.closed:
-            self.learn(label)
-            # Who goes at once has to have room that nobody who waits could take.
-            at_once = self.has_room(label) and not any(self.has_room(one.label) for one in self.asked.values())
-        permit = await super().acquire(label, **how)
+        try:
+            permit = await super().acquire(label, **how)
+        except Refused:
+            assert len(self.items) > waits or self.closed or not self.could_go()
+            raise
         if len(self.items) == waits:
-            assert at_once
+            # Who goes at once has to have room that nobody who waits could take.
+            assert self.has_room(label)
+            assert not any(self.has_room(one.label) for one in self.asked.values())
             assert not self.closed
             self.out[label] += 1
         return permit
+
+    def _queue_of(self, label: str) -> LabelQueue:
+        if not self.closed:
+            self.learn(label)
+        return super()._queue_of(label)
 
     def enqueue(
         self,
@@ -163,9 +172,7 @@ class Judged(FlowController):
     ) -> Item:
         band = self.band_of(priority)
         peers = [one for one in self.asked.values() if one.band == band]
-        victims = None if band is None else give_way(peers, path, size_bytes)
-        if not self.closed:
-            self.learn(label)
+        victims = None if band is None else give_way(peers, (*path, label), size_bytes)
         self.victims = list(victims or ())
         try:
             item = super().enqueue(label, priority=priority, path=path, size_bytes=size_bytes, seconds=seconds)
@@ -178,7 +185,7 @@ class Judged(FlowController):
         assert not self.victims, "all of them, and no others, have lost their places"
         now, limit = self.now(), LIMITS.ttl_seconds if seconds is None else seconds
         task = asyncio.current_task()
-        self.asked[item] = Asked(item, label, band, path, size_bytes, now, now + limit, task)
+        self.asked[item] = Asked(item, label, band, (*path, label), size_bytes, now, now + limit, task)
         self.items.append(item)
         return item
 
@@ -200,9 +207,9 @@ class Judged(FlowController):
         super().sweep()
         assert all(self.ends_at(one) > self.now() for one in self.asked.values())
 
-    def released(self, queue: LabelQueue) -> None:
+    def _released(self, queue: LabelQueue) -> None:
         self.out[queue.label] -= 1
-        super().released(queue)
+        super()._released(queue)
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
         one = self.asked[item]
@@ -210,9 +217,7 @@ class Judged(FlowController):
             could_go = self.could_go()
             assert one in could_go
             assert one.band == max(other.band for other in could_go)
-            line = [
-                other for other in could_go if (other.label, other.band, other.path) == (one.label, one.band, one.path)
-            ]
+            line = [other for other in could_go if (other.whose, other.band) == (one.whose, one.band)]
             assert one is line[0], "inside a flow first come, first served"
             self.out[one.label] += 1
         elif outcome in (Outcome.TTL, Outcome.NO_CONSUMER):
@@ -304,7 +309,7 @@ class Machine(RuleBasedStateMachine):
             for permit in self.permits[:count]:
                 permit.release()
             for item in self.taken[:count]:
-                self.flow.release(item.queue.label)
+                self.flow._released(item.queue)
             del self.permits[:count], self.taken[:count]
             self.flow.dispatch(count)
 
@@ -370,7 +375,7 @@ class Machine(RuleBasedStateMachine):
             for permit in self.permits:
                 permit.release()
             for item in self.taken:
-                self.flow.release(item.queue.label)
+                self.flow._released(item.queue)
             assert (self.flow.waiting, self.flow.in_flight, self.flow._labels, self.tasks) == (0, 0, {}, [])
             assert all(item.settled.done() for item in self.flow.items)
         finally:

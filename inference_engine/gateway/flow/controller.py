@@ -24,7 +24,7 @@ from .agenda import Agenda
 from .crowd import Crowd, FullError
 from .limits import Limits, Outcome, Refused, Room
 from .permit import Permit
-from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path
+from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path, Whose
 from .rate import Rate
 from .turns import LabelTurns
 
@@ -58,7 +58,6 @@ class FlowController:
         self._rate = Rate(clock())
         self._closed = False
         self._wake = asyncio.Event()
-        self._emptied: asyncio.Event | None = None
         self._tick: asyncio.TimerHandle | None = None
 
     # --- for callers --------------------------------------------------------------------------------------------------
@@ -73,14 +72,15 @@ class FlowController:
         seconds: float | None = None,
     ) -> Permit:
         """Wait until a request may go; `path` is whose it is, `seconds` how long its caller has in all. Raises Refused."""
+        if self._turns and not self.bands.has_place(priority, size_bytes):
+            # Nobody is refused, or loses its place, because of requests that may go already but for which the task had no time.
+            self.dispatch(BATCH)
         queue = self._queue_of(label)
         if self._goes_at_once(queue):
             self._labels[label] = queue
             self._watch()
-            self.outcomes[Outcome.DISPATCHED] += 1
-            queue.in_flight += 1
-            self.in_flight += 1
-            return Permit(queue, self.released)
+            self._granted(queue)
+            return Permit(queue, self._released)
         item = self.enqueue(label, priority=priority, path=path, size_bytes=size_bytes, seconds=seconds)
         try:
             outcome = await item.settled
@@ -88,7 +88,7 @@ class FlowController:
             self._leave(item)
             raise
         if outcome is Outcome.DISPATCHED:
-            return Permit(item.queue, self.released)
+            return Permit(item.queue, self._released)
         raise self._refusal(outcome, item)
 
     def enqueue(
@@ -100,9 +100,9 @@ class FlowController:
         size_bytes: int = 0,
         seconds: float | None = None,
     ) -> Item:
-        """Have a request wait; who gets DISPATCHED by its `settled` has to `release` the label. Raises Refused."""
+        """Have a request wait; with DISPATCHED, told by `settled`, it is on its way until a Permit ends. Raises Refused."""
         queue = self._queue_of(label)
-        priority = self._make_room(priority, path, size_bytes)
+        priority = self._make_room(priority, (*path, label), size_bytes)
         now = self._clock()
         settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         deadline = now + (self.limits.ttl_seconds if seconds is None else seconds)
@@ -117,19 +117,6 @@ class FlowController:
         self._watch()
         self._wake.set()
         return item
-
-    def release(self, label: str) -> None:
-        """One request of a label is not on its way any more."""
-        self.released(self._labels[label])
-
-    def released(self, queue: LabelQueue) -> None:
-        """The same for who has the label's queue."""
-        self.in_flight -= 1
-        queue.in_flight -= 1
-        self._turns.settle(queue)
-        self._forget_if_unused(queue)
-        if self._turns:
-            self._wake.set()
 
     # --- for who runs it ----------------------------------------------------------------------------------------------
 
@@ -162,8 +149,7 @@ class FlowController:
                 continue
             queue = band.label
             queue.pop(band)
-            queue.in_flight += 1
-            self.in_flight += 1
+            self._granted(queue)
             gone += 1
             self._settle(item, Outcome.DISPATCHED)
             if band.turns:
@@ -199,12 +185,6 @@ class FlowController:
         """Admit nothing more; what waits is still dispatched."""
         self._closed = True
 
-    async def emptied(self) -> None:
-        """Return when nothing waits and nothing is on its way."""
-        while self._labels:
-            self._emptied = self._emptied or asyncio.Event()
-            await self._emptied.wait()
-
     def evict_all(self) -> None:
         """Refuse all that waits: the gateway stops."""
         for item in list(self._agenda):
@@ -223,16 +203,33 @@ class FlowController:
         has_room = self.in_flight < self.limits.concurrency and queue.has_room
         return has_room and not self._turns and not queue.waiting and not self.paused
 
-    def _make_room(self, priority: int, path: Path, size_bytes: int) -> int:
+    def _make_room(self, priority: int, whose: Whose, size_bytes: int) -> int:
         """The band that a request may wait in; who has most in a full one loses its newest ones. Raises Refused."""
         try:
             priority = self.bands.band_for(priority)
-            victims = self.bands.victims(priority, path, size_bytes)
+            victims = self.bands.victims(priority, whose, size_bytes)
         except FullError as full:
             raise self._refused(Outcome.QUEUE_FULL, str(full)) from None
         for victim in victims:
             self._evict(victim, Outcome.QUEUE_FULL)
         return priority
+
+    # --- what is on its way -------------------------------------------------------------------------------------------
+
+    def _granted(self, queue: LabelQueue) -> None:
+        """One more request of a label is on its way."""
+        self.outcomes[Outcome.DISPATCHED] += 1
+        self.in_flight += 1
+        queue.in_flight += 1
+
+    def _released(self, queue: LabelQueue) -> None:
+        """One is not on its way any more."""
+        self.in_flight -= 1
+        queue.in_flight -= 1
+        self._turns.settle(queue)
+        self._forget_if_unused(queue)
+        if self._turns:
+            self._wake.set()
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -251,9 +248,8 @@ class FlowController:
         self._agenda.put(item, min(self._ends_at(item), soon))
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
-        """The one end of a request's wait; it is out of its queue already."""
+        """The one end of a request's wait; it is out of its queue, and its outcome counted already."""
         item.outcome = outcome
-        self.outcomes[outcome] += 1
         self.waiting -= 1
         self.bands.remove(item)
         self._agenda.remove(item)
@@ -264,6 +260,7 @@ class FlowController:
         band = item.queue.remove(item)
         if not band.turns:
             self._turns.left(band)
+        self.outcomes[outcome] += 1
         self._settle(item, outcome)
         self._forget_if_unused(item.queue)
 
@@ -272,14 +269,11 @@ class FlowController:
         if item.outcome is None:
             self._evict(item, Outcome.CALLER_LEFT)
         elif item.outcome is Outcome.DISPATCHED:
-            self.released(item.queue)
+            self._released(item.queue)
 
     def _forget_if_unused(self, queue: LabelQueue) -> None:
         if not queue.waiting and not queue.in_flight:
             self._labels.pop(queue.label, None)
-            if not self._labels and self._emptied is not None:
-                self._emptied.set()
-                self._emptied = None
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -298,7 +292,7 @@ class FlowController:
     def _refusal(self, outcome: Outcome, item: Item) -> Refused:
         waited = self._clock() - item.entered_at
         detail = {
-            Outcome.QUEUE_FULL: "too much waits, and others who have less of it than this caller, or this flow, have come",
+            Outcome.QUEUE_FULL: "evicted from a full queue: this API key, flow or label held the largest share of it",
             Outcome.TTL: f"label {item.queue.label!r} had no room within {waited:.1f} s",
             Outcome.NO_CONSUMER: f"no consumer lived for {waited:.1f} s",
             Outcome.SHUTTING_DOWN: "the gateway is shutting down",

@@ -1,6 +1,7 @@
 """Who waits in which band: a band that is full makes room at the expense of who has most in it.
 
-Owner comes before flow, as with turns: whoever names more flows has no more room, and takes it only from itself.
+Owner comes before flow, as with turns, and flow before label: whoever names more flows, or asks for more labels, has no more
+room, and takes it only from itself.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .limits import Limits
-from .parties import BYTES, REQUESTS, Flow, Measure, Owner, Peers
-from .queues import Item, Path
+from .parties import BYTES, REQUESTS, Measure, Party
+from .queues import Item, Whose
 
 #: So many requests at most lose their place to one that would have more than its share: as that one may be refused after all,
 #: looking for them has to end soon.
@@ -20,113 +21,82 @@ class FullError(Exception):
     """There is no place for a request, and none that should be made for it."""
 
 
-class Band:
+#: A party that has nothing yet.
+NOBODY = Party()
+
+
+class Band(Party):
     """The requests of one priority that wait, over all labels: how many, their bytes, and whose they are."""
 
-    __slots__ = ("_owners", "bytes", "requests")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-        self._owners: Peers[Owner] = Peers()
+    __slots__ = ()
 
     def add(self, item: Item) -> None:
         """A request has come."""
-        name, flow_name = item.path
-        owner = self._owners.get(name)
-        if owner is None:
-            owner = self._owners[name] = Owner()
-        flow = owner.flows.get(flow_name)
-        if flow is None:
-            flow = owner.flows[flow_name] = Flow()
-        flow.items[item] = None
-        flow.requests += 1
-        owner.requests += 1
-        self.requests += 1
-        self._weigh(item.path, item.bytes)
+        party = item.party = self.at(item.whose)
+        party.items[item] = None
+        party.gain(1, item.bytes)
 
     def remove(self, item: Item) -> None:
         """A request has gone."""
-        name, flow_name = item.path
-        owner = self._owners[name]
-        flow = owner.flows[flow_name]
-        del flow.items[item]
-        flow.requests -= 1
-        flow.bytes -= item.bytes
-        owner.requests -= 1
-        owner.bytes -= item.bytes
-        self.requests -= 1
-        self.bytes -= item.bytes
-        if not flow.requests:
-            del owner.flows[flow_name]
-            if not owner.requests:
-                del self._owners[name]
+        del item.party.items[item]
+        item.party.lose(1, item.bytes)
 
-    def newest_of_most(self, path: Path) -> Item | None:
+    def newest_of_most(self, whose: Whose) -> Item | None:
         """The newest request of who has most of them, where a newcomer may take its place."""
-        giver = self._giver(path, 1, REQUESTS)
-        return None if giver is None else next(reversed(self._flow(giver).items))
+        giver = self._giver(whose, 1, REQUESTS)
+        return None if giver is None else next(reversed(giver.items))
 
-    def newest_of_heaviest(self, path: Path, size_bytes: int, bound: int) -> list[Item] | None:
+    def newest_of_heaviest(self, whose: Whose, size_bytes: int, bound: int) -> list[Item] | None:
         """The newest requests of whoever has most bytes, one after another until a newcomer's fit; None where they never do."""
-        at_most = self.requests if self._is_share(path, size_bytes, bound) else VICTIMS
+        at_most = self.requests if self._is_share(whose, size_bytes, bound) else VICTIMS
         victims: list[Item] = []
-        newest: dict[Path, Iterator[Item]] = {}
+        newest: dict[Party, Iterator[Item]] = {}
         try:
             while self.bytes + size_bytes > bound:
-                giver = self._giver(path, size_bytes, BYTES)
+                giver = self._giver(whose, size_bytes, BYTES)
                 if giver is None or len(victims) == at_most:
                     return None
-                items = newest.setdefault(giver, reversed(self._flow(giver).items))
+                items = newest.setdefault(giver, reversed(giver.items))
                 victim = next(item for item in items if item.bytes)
-                self._weigh(giver, -victim.bytes)
+                giver.lose(0, victim.bytes)
                 victims.append(victim)
         finally:
             # It was only looked what would become of it.
             for victim in victims:
-                self._weigh(victim.path, victim.bytes)
+                victim.party.gain(0, victim.bytes)
         return victims
 
-    def _giver(self, path: Path, amount: int, measure: Measure) -> Path | None:
-        """The flow that has to give its newest for so much more of another; None where all have too little for that.
+    def _giver(self, whose: Whose, amount: int, measure: Measure) -> Party | None:
+        """Who has to give its newest request for so much more of another; None where all have too little for that.
 
-        It is the largest flow of the owner that has most, if that has more than the newcomer's would have; or else the largest of
-        the newcomer's own owner, if that has more than the newcomer's flow would have: this takes nothing from anybody else.
+        On the first level on which somebody has more than the newcomer's party would have, the one that has most gives, and of
+        that the largest part on each further level. What is taken on a lower level is the newcomer's own party's anyway.
         """
-        richest, has = self._owners.most(measure)
-        owner = self._owners.get(path[0])
-        if has > amount + (measure(owner) if owner else 0):
-            return richest, self._owners[richest].flows.most(measure)[0]
-        if owner:
-            largest, has = owner.flows.most(measure)
-            flow = owner.flows.get(path[1])
-            if has > amount + (measure(flow) if flow else 0):
-                return path[0], largest
+        for party, own in self._levels(whose):
+            most = party.most(measure)
+            if most is not None and measure(most) > measure(own) + amount:
+                return most.largest(measure)
         return None
 
-    def _is_share(self, path: Path, size_bytes: int, bound: int) -> bool:
-        """Whether a newcomer's owner, or its flow, would have no more bytes than its share: then somebody always has more.
+    def _is_share(self, whose: Whose, size_bytes: int, bound: int) -> bool:
+        """Whether a newcomer's party would have no more bytes than its share on any level: then somebody always has more.
 
-        Owners have equal shares of the bound, and an owner's flows have equal shares of its own.
+        Owners have equal shares of the bound, an owner's flows equal shares of its own, and so have a flow's labels.
         """
-        owner = self._owners.get(path[0]) or Owner()
-        flow = owner.flows.get(path[1]) or Flow()
-        owners = len(self._owners) + (not owner.requests)
-        flows = len(owner.flows) + (not flow.requests)
-        return owners * min(owner.bytes + size_bytes, flows * (flow.bytes + size_bytes)) <= bound
+        shares = 1
+        for party, own in self._levels(whose):
+            shares *= len(party.parts) + (not own.requests)
+            if shares * (own.bytes + size_bytes) <= bound:
+                return True
+        return False
 
-    def _flow(self, path: Path) -> Flow:
-        return self._owners[path[0]].flows[path[1]]
-
-    def _weigh(self, path: Path, size_bytes: int) -> None:
-        """A flow has so many bytes more, or less."""
-        name, flow_name = path
-        owner = self._owners[name]
-        owner.flows[flow_name].bytes += size_bytes
-        owner.bytes += size_bytes
-        self.bytes += size_bytes
-        self._owners.raised(name)
-        owner.flows.raised(flow_name)
+    def _levels(self, whose: Whose) -> Iterator[tuple[Party, Party]]:
+        """Level by level: whose parts are compared, and which of them is the newcomer's, an empty one where it has none yet."""
+        party: Party = self
+        for name in whose:
+            own = party.parts.get(name, NOBODY)
+            yield party, own
+            party = own
 
 
 class Crowd(dict[int, Band]):
@@ -145,7 +115,15 @@ class Crowd(dict[int, Band]):
             raise FullError(f"requests of {len(self)} priorities wait already, all of them above {priority}")
         return max(lower)
 
-    def victims(self, priority: int, path: Path, size_bytes: int) -> list[Item]:
+    def has_place(self, priority: int, size_bytes: int) -> bool:
+        """Whether a request may wait without anybody's loss."""
+        try:
+            band = self.get(self.band_for(priority)) or Band()
+        except FullError:
+            return False
+        return band.requests < self._limits.requests and band.bytes + size_bytes <= self._limits.bytes
+
+    def victims(self, priority: int, whose: Whose, size_bytes: int) -> list[Item]:
         """Which requests have to leave a band so that another one can wait there; none where there is a place. Raises FullError.
 
         Where both bounds are reached, a newcomer must have less than others of both: otherwise one who is rich in requests and
@@ -154,12 +132,12 @@ class Crowd(dict[int, Band]):
         band = self.get(priority) or Band()
         newest = None
         if band.requests >= self._limits.requests:
-            newest = band.newest_of_most(path)
+            newest = band.newest_of_most(whose)
             if newest is None:
                 raise FullError(f"{band.requests} requests of priority {priority} wait already, and no more may")
         if band.bytes + size_bytes <= self._limits.bytes:
             return [newest] if newest is not None else []
-        victims = band.newest_of_heaviest(path, size_bytes, self._limits.bytes)
+        victims = band.newest_of_heaviest(whose, size_bytes, self._limits.bytes)
         if victims is None:
             raise FullError(
                 f"requests of priority {priority} with {band.bytes} bytes wait already, {size_bytes} more are too many"
@@ -168,7 +146,10 @@ class Crowd(dict[int, Band]):
 
     def add(self, item: Item) -> None:
         """A request waits."""
-        self.setdefault(item.priority, Band()).add(item)
+        band = self.get(item.priority)
+        if band is None:
+            band = self[item.priority] = Band()
+        band.add(item)
 
     def remove(self, item: Item) -> None:
         """A request does not wait any more; a band without any is gone."""

@@ -1,58 +1,92 @@
-"""Owners and their flows, and who of them has most of what waits."""
+"""Whose requests wait, level by level, and who of them has most."""
 
 from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Protocol, TypeVar
 
 from .queues import Item
 
-
-class Party(Protocol):
-    """Who has requests that wait, of so many bytes."""
-
-    requests: int
-    bytes: int
-
-
 #: Of what a party may have most.
-Measure = Callable[[Party], int]
+Measure = Callable[["Party"], int]
 REQUESTS: Measure = attrgetter("requests")
 BYTES: Measure = attrgetter("bytes")
 
 
-P = TypeVar("P", bound=Party)
+class Party:
+    """All requests of a band that wait, or those of an owner, of one of its flows, of one label of a flow.
 
-
-class Peers(dict[str, P]):
-    """Parties by name, and who of them has most; of equals, the first by name.
-
+    A party has what its parts have together, however many they are; on the last level it has `items` instead, as they came.
     Who has most is asked only where there is no place: nothing is kept for it until it is asked, nor when most of that is old.
     """
 
-    __slots__ = ("_rankings",)
+    __slots__ = ("_rankings", "bytes", "items", "name", "parts", "requests", "whole")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str = "", whole: Party | None = None) -> None:
+        self.name = name
+        #: What it is a part of.
+        self.whole = whole
+        self.requests = 0
+        self.bytes = 0
+        self.parts: dict[str, Party] = {}
+        self.items: OrderedDict[Item, None] = OrderedDict()
         self._rankings: dict[Measure, Ranking] = {}
 
-    def raised(self, name: str) -> None:
-        """A party has more than it had."""
-        if self._rankings:
-            party = self[name]
-            for measure, ranking in list(self._rankings.items()):
-                if ranking.raised(name, measure(party)) > 64 + 2 * len(self):
-                    del self._rankings[measure]
+    def at(self, names: Iterable[str]) -> Party:
+        """The party that is named level by level; it has to `gain` something where it is a new one."""
+        party = self
+        for name in names:
+            part = party.parts.get(name)
+            if part is None:
+                part = party.parts[name] = Party(name, party)
+            party = part
+        return party
 
-    def most(self, measure: Measure) -> tuple[str, int]:
-        """Who has most requests, or bytes, and how much; no name and 0 where nobody has any."""
+    def gain(self, requests: int, size_bytes: int) -> None:
+        """Have so much more, and so all that it is a part of."""
+        party: Party = self
+        while (whole := party.whole) is not None:
+            party.requests += requests
+            party.bytes += size_bytes
+            if whole._rankings:
+                whole._raised(party)
+            party = whole
+        party.requests += requests
+        party.bytes += size_bytes
+
+    def lose(self, requests: int, size_bytes: int) -> None:
+        """Have so much less, and so all that it is a part of; of what has no requests any more nothing is kept."""
+        party: Party = self
+        while (whole := party.whole) is not None:
+            party.requests -= requests
+            party.bytes -= size_bytes
+            if not party.requests:
+                del whole.parts[party.name]
+            party = whole
+        party.requests -= requests
+        party.bytes -= size_bytes
+
+    def _raised(self, part: Party) -> None:
+        for measure, ranking in list(self._rankings.items()):
+            if ranking.raised(part.name, measure(part)) > 64 + 2 * len(self.parts):
+                del self._rankings[measure]
+
+    def most(self, measure: Measure) -> Party | None:
+        """The part that has most requests, or bytes, of equals the first by name; None where none has any."""
+        if len(self.parts) < 2:
+            return next((part for part in self.parts.values() if measure(part)), None)
         ranking = self._rankings.get(measure)
         if ranking is None:
-            ranking = self._rankings[measure] = Ranking({name: measure(party) for name, party in self.items()})
-        return ranking.most(lambda name: measure(self[name]) if name in self else 0)
+            ranking = self._rankings[measure] = Ranking({name: measure(part) for name, part in self.parts.items()})
+        name = ranking.most(lambda name: measure(self.parts[name]) if name in self.parts else 0)
+        return None if name is None else self.parts[name]
+
+    def largest(self, measure: Measure) -> Party:
+        """Its largest part, that one's largest, and so on to the last level."""
+        part = self.most(measure) if self.parts else None
+        return self if part is None else part.largest(measure)
 
 
 class Ranking:
@@ -77,8 +111,8 @@ class Ranking:
             heapq.heappush(self._heap, (-amount, name))
         return len(self._heap)
 
-    def most(self, of: Callable[[str], int]) -> tuple[str, int]:
-        """Who has most, and how much; `of` tells what a party has now."""
+    def most(self, of: Callable[[str], int]) -> str | None:
+        """Who has most, if anybody has any; `of` tells what a party has now."""
         while self._heap:
             negative, name = self._heap[0]
             amount = of(name) if self._noted.get(name) == -negative else 0
@@ -87,30 +121,8 @@ class Ranking:
                 if self._noted.get(name) == -negative:
                     del self._noted[name]
             elif amount == -negative:
-                return name, amount
+                return name
             else:
                 self._noted[name] = amount
                 heapq.heapreplace(self._heap, (-amount, name))
-        return "", 0
-
-
-class Flow:
-    """The requests of one flow in one band, as they came."""
-
-    __slots__ = ("bytes", "items", "requests")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-        self.items: OrderedDict[Item, None] = OrderedDict()
-
-
-class Owner:
-    """The flows of one owner in one band; it has what they have together, however many it names."""
-
-    __slots__ = ("bytes", "flows", "requests")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-        self.flows: Peers[Flow] = Peers()
+        return None

@@ -11,21 +11,26 @@ import heapq
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .limits import Outcome, Room
 
-#: Owner and flow.
+if TYPE_CHECKING:
+    from .parties import Party
+
+#: Owner and flow, as a caller names them.
 Path = tuple[str, str]
+#: Owner, flow and label: whose a request is among all that wait, the largest party first.
+Whose = tuple[str, str, str]
 
 
 class Item:
     """One request that waits. Times are those of the controller's clock; `settled` gets the outcome.
 
-    `path` is whose request it is: its owner, and the owner's flow. `due` is the second in which it is looked at again.
+    `whose` is its owner, the owner's flow, and its label. `due` is the second in which it is looked at again.
     """
 
-    __slots__ = ("bytes", "deadline", "due", "entered_at", "outcome", "path", "priority", "queue", "settled")
+    __slots__ = ("bytes", "deadline", "due", "entered_at", "outcome", "party", "priority", "queue", "settled", "whose")
 
     def __init__(
         self,
@@ -39,12 +44,13 @@ class Item:
     ) -> None:
         self.queue = queue
         self.priority = priority
-        self.path = path
+        self.whose: Whose = (*path, queue.label)
         self.bytes = size_bytes
         self.deadline = deadline
         self.entered_at = entered_at
         self.settled = settled
         self.due = 0
+        self.party: Party
         self.outcome: Outcome | None = None
 
 
@@ -146,7 +152,7 @@ class Turns:
 
     def add(self, item: Item) -> None:
         """Put a request to its party; one that had none gets the last turn."""
-        name = item.path[self._level]
+        name = item.whose[self._level]
         line = self._parties.get(name)
         if line is None:
             line = self._parties[name] = self._new_line()
@@ -166,7 +172,7 @@ class Turns:
 
     def remove(self, item: Item) -> None:
         """Take one that is inside."""
-        name = item.path[self._level]
+        name = item.whose[self._level]
         line = self._parties[name]
         line.remove(item)
         if not line:
