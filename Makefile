@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes at once; 0 for one without workers, which debuggers want.
 WORKERS ?= 2
+# Of `make fuzz`, which shows the seed: the same one makes the same requests.
+FUZZ_EXAMPLES ?= 100
+FUZZ_SEED := $(or $(FUZZ_SEED),$(shell date +%s))
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-infra lint format lambdas e2e bench bench-quick docs clean
+.PHONY: help venv demo test test-infra fuzz lint format lambdas e2e bench bench-quick docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -44,6 +47,9 @@ test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
 
 test-infra: $(STAMP) ## the tests of terraform/ alone, against emulators
 	TESTS_REQUIRE_TERRAFORM=1 $(BIN)/python -m pytest tests/infra $(ARGS)
+
+fuzz: $(STAMP) ## many made-up requests to a gateway, others each time; FUZZ_EXAMPLES=500 FUZZ_SEED=5
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/acceptance/test_openapi.py $(ARGS)
 
 lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x86_64'
 	$(BIN)/python -m lambdas.package $(ARGS)

@@ -7,7 +7,7 @@ their kind are about to come, wait a moment for it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 LINGER_SECONDS = 0.02
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Result]):
     item: Item
     size: int
@@ -51,7 +51,8 @@ class Batcher(Generic[Item, Result]):
         self._size_of = size_of
         self._key_of = key_of
         self._concurrency = concurrency
-        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        #: In order; a dictionary, so that one can be taken out of thousands at once.
+        self._waiting: OrderedDict[_Waiting[Item, Result], None] = OrderedDict()
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -59,14 +60,21 @@ class Batcher(Generic[Item, Result]):
         self._due = False
 
     async def submit(self, item: Item, *, patient: bool = False) -> Result:
-        """The result of `item`; raises what `send` reported for it, or what it raised for the whole call."""
+        """The result of `item`; raises what `send` reported for it, or what it raised for the whole call.
+
+        An item whose caller leaves before it does is not sent, and not held any more.
+        """
         waiting: _Waiting[Item, Result] = _Waiting(item, self._size_of(item), self._key_of(item))
-        self._waiting.append(waiting)
+        self._waiting[waiting] = None
         if not patient or len(self._waiting) >= self._max_items:
             self._start_soon()
         elif self._lingering is None and not self._due:
             self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._start_soon)
-        return await waiting.future
+        try:
+            return await waiting.future
+        except asyncio.CancelledError:
+            self._waiting.pop(waiting, None)
+            raise
 
     async def close(self) -> None:
         """Wait until everything that was submitted has left and was answered."""
@@ -106,13 +114,13 @@ class Batcher(Generic[Item, Result]):
         keys: set[Hashable] = set()
         size = 0
         while self._waiting and len(batch) < self._max_items:
-            head = self._waiting[0]
+            head = next(iter(self._waiting))
             if head.future.done():
-                self._waiting.popleft()
+                del self._waiting[head]
                 continue
             if batch and self._max_bytes is not None and size + head.size > self._max_bytes:
                 break
-            self._waiting.popleft()
+            del self._waiting[head]
             if head.key is not None and head.key in keys:
                 held_back.append(head)
                 continue
@@ -120,7 +128,9 @@ class Batcher(Generic[Item, Result]):
                 keys.add(head.key)
             batch.append(head)
             size += head.size
-        self._waiting.extendleft(reversed(held_back))
+        for waiting in reversed(held_back):
+            self._waiting[waiting] = None
+            self._waiting.move_to_end(waiting, last=False)
         return batch
 
     async def _call(self, batch: list[_Waiting[Item, Result]]) -> None:

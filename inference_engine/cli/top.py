@@ -5,18 +5,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .common import Commands, add_json, add_settings, command, needs, positive, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
     from ..aws.connect import Aws
+    from ..gateway.stats import GatewayStats
     from ..overview import Overview
 
+
+class Reading(NamedTuple):
+    """A deployment at one moment, and the gateway that told it, where it was one."""
+
+    overview: Overview
+    gateway: GatewayStats | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The overview's fields, and the gateway's own in one of them."""
+        told = self.overview.model_dump(mode="json")
+        return told if self.gateway is None else {**told, "gateway": self.gateway.model_dump(mode="json")}
+
+
+#: Makes a reading; the overview before it is what rates are made of.
+Read = Callable[["Overview | None"], Awaitable[Reading]]
 #: Shows a reading; the second argument is why there is no newer one, or ''.
-Show = Callable[["Overview", str], None]
+Show = Callable[[Reading, str], None]
 
 
 def add(commands: Commands) -> None:
@@ -26,8 +42,12 @@ def add(commands: Commands) -> None:
         "top",
         "show labels, consumers and work as they change",
         "Show labels with their backlog, who holds them, consumers and sums, again and again until ctrl-C. Rates come from two\n"
-        "readings, so the first has none. Where standard output is no terminal, each reading is plain text.",
+        "readings, so the first has none. Where standard output is no terminal, each reading is plain text.\n\n"
+        "With --gateway nothing is read from AWS: a gateway tells what its status page shows, its own callers and their\n"
+        "latency besides. The operator's key that it may need is read from INFERENCE_ENGINE_API_KEY. One job is shown by\n"
+        "`inference-engine result ID --json`.",
         "  inference-engine top\n"
+        "  inference-engine top --gateway http://127.0.0.1:8000\n"
         "  inference-engine top --environment prod --interval 5\n"
         "  inference-engine top --once\n"
         "  inference-engine top --once --json | jq .totals",
@@ -35,6 +55,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--interval", type=positive, default=2.0, metavar="SECONDS", help="time between two readings (default: 2)"
     )
+    parser.add_argument("--gateway", metavar="URL", help="have a gateway tell it, instead of reading it from AWS")
     parser.add_argument("--once", action="store_true", help="print one reading and end")
     add_json(parser)
     add_settings(parser)
@@ -42,28 +63,52 @@ def add(commands: Commands) -> None:
 
 
 def _top(arguments: argparse.Namespace) -> int:
+    interval = None if arguments.once else arguments.interval
     with _shower(arguments) as show:
         try:
-            with_aws(arguments, lambda aws: _watch(aws, show, None if arguments.once else arguments.interval))
+            if arguments.gateway:
+                asyncio.run(_watch(_from_gateway(arguments.gateway), show, interval))
+            else:
+                with_aws(arguments, lambda aws: _watch(_from_aws(aws), show, interval))
         except KeyboardInterrupt:
             return 0  # how people leave it
     return 0
 
 
-async def _watch(aws: Aws, show: Show, interval: float | None) -> None:
+def _from_aws(aws: Aws) -> Read:
+    async def read(before: Overview | None) -> Reading:
+        from ..aws.activity import read_activity
+
+        return Reading((await read_activity(aws, sweep_queues=0)).overview(before))
+
+    return read
+
+
+def _from_gateway(text: str) -> Read:
+    from .gateway_status import check_url, read_status
+
+    url = check_url(text)
+
+    async def read(_before: Overview | None) -> Reading:
+        status = await asyncio.to_thread(read_status, url)
+        return Reading(status.overview, status.gateway)
+
+    return read
+
+
+async def _watch(read: Read, show: Show, interval: float | None) -> None:
     """Read and show, every `interval` seconds for ever, or once. An error of a later reading is shown with the one before."""
-    from ..aws.activity import read_activity
     from ..errors import TransportError
 
-    overview: Overview | None = None
+    reading: Reading | None = None
     while True:
         try:
-            overview, trouble = (await read_activity(aws, sweep_queues=0)).overview(overview), ""
+            reading, trouble = await read(reading and reading.overview), ""
         except TransportError as error:
-            if overview is None:
+            if reading is None:
                 raise
             trouble = str(error)
-        show(overview, trouble)
+        show(reading, trouble)
         if interval is None:
             return
         await asyncio.sleep(interval)
@@ -73,9 +118,9 @@ async def _watch(aws: Aws, show: Show, interval: float | None) -> None:
 def _shower(arguments: argparse.Namespace) -> Iterator[Show]:
     """What shows a reading: JSON, plain text, or tables in the place of those before."""
     if arguments.json:
-        yield lambda overview, _trouble: print_json(overview.model_dump(mode="json"))
+        yield lambda reading, _trouble: print_json(reading.as_json())
     elif not sys.stdout.isatty():
-        yield lambda overview, _trouble: _print_plain(overview)
+        yield lambda reading, _trouble: _print_plain(reading)
     else:
         with needs("top"):
             from rich.console import Console
@@ -84,19 +129,25 @@ def _shower(arguments: argparse.Namespace) -> Iterator[Show]:
             from .top_tables import screen
         console = Console()
         if arguments.once:
-            yield lambda overview, trouble: console.print(screen(overview, trouble, console.width))
+            yield lambda reading, trouble: console.print(screen(*reading, trouble, console.width))
             return
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            yield lambda overview, trouble: live.update(
-                screen(overview, trouble, console.width, console.height), refresh=True
+            yield lambda reading, trouble: live.update(
+                screen(*reading, trouble, console.width, console.height), refresh=True
             )
 
 
-def _print_plain(overview: Overview) -> None:
-    """A reading as text that other programs take apart: a block each for sums, labels and consumers."""
+def _print_plain(reading: Reading) -> None:
+    """A reading as text that other programs take apart: a block each for sums, the gateway, labels and consumers."""
+    overview, gateway = reading
     totals = overview.totals.model_dump()
-    print_table(("TOTAL", "VALUE"), [(name, value) for name, value in totals.items()])
+    print_table(("TOTAL", "VALUE"), list(totals.items()))
     print()
+    if gateway is not None:
+        told = gateway.model_dump(include={"process", "waiting", "in_flight"})
+        told |= {f"{name}_ms": value for name, value in gateway.latency_ms if name != "count"}
+        print_table(("GATEWAY", "VALUE"), [*told.items(), *gateway.outcomes.items()])
+        print()
     fields = ("label", "state", "visible", "in_flight", "oldest_age_seconds", "backlog_seconds", "hosts", "lanes")
     _print_rows((*fields, "jobs_per_second", "busy", "service_seconds", "task_seconds"), overview.labels)
     print()

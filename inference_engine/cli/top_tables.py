@@ -10,6 +10,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..gateway.stats import GatewayStats
 from ..overview import ConsumerRow, LabelRow, Overview, Totals
 
 #: Labels that are named as needing attention; the table shows the others.
@@ -46,10 +47,12 @@ class Column(NamedTuple):
     left: bool = False
 
 
-def screen(overview: Overview, trouble: str, width: int, height: int | None = None) -> RenderableType:
-    """Sums, what needs attention, labels and consumers; within `height` lines, if that is given."""
+def screen(
+    overview: Overview, gateway: GatewayStats | None, trouble: str, width: int, height: int | None = None
+) -> RenderableType:
+    """Sums, the gateway, what needs attention, labels and consumers; within `height` lines, if that is given."""
     numbers = {row.consumer_id: str(number) for number, row in enumerate(overview.consumers, 1)}
-    above = [*_head(overview, trouble), *_troubles(overview)]
+    above = [*_head(overview, gateway, trouble), *_troubles(overview)]
     consumers = _table("consumers", _consumer_columns(numbers), overview.consumers, width)
     # A table's own lines: title, head, rule; and an empty line between the two.
     room = None if height is None else height - _lines(above, width) - len(overview.consumers) - 8
@@ -69,14 +72,32 @@ def _urgency(row: LabelRow) -> tuple[int, float, str]:
     return min(_GRAVITY.index(row.state), _GRAVITY.index("loading")), -row.backlog_seconds, row.label
 
 
-def _head(overview: Overview, trouble: str) -> list[Text]:
-    totals = overview.totals
-    line = Text(" · ", overflow="fold").join(Text(part) for part in _sums(totals))
+def _head(overview: Overview, gateway: GatewayStats | None, trouble: str) -> list[Text]:
     at = time.strftime("%H:%M:%S", time.localtime(overview.at))
-    head = [Text.assemble(("inference-engine", "bold"), f"  {at}"), line]
+    head = [Text.assemble(("inference-engine", "bold"), f"  {at}"), _line(_sums(overview.totals))]
+    if gateway is not None:
+        head.append(_line(_callers(gateway)))
     if trouble:
         head.append(Text(f"✕ no newer reading: {' '.join(trouble.split())}", "red", no_wrap=True, overflow="ellipsis"))
     return head
+
+
+def _line(parts: list[str]) -> Text:
+    return Text(" · ", overflow="fold").join(Text(part) for part in parts)
+
+
+def _callers(gateway: GatewayStats) -> list[str]:
+    """Who waits at the gateway, and how long it took of late."""
+    latency = gateway.latency_ms
+    quantiles = (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99))
+    refused = gateway.outcomes.get("queue-full", 0) + gateway.outcomes.get("ttl", 0)
+    return [
+        f"gateway {gateway.process}",
+        f"{gateway.waiting} {'caller waits' if gateway.waiting == 1 else 'callers wait'}",
+        f"{gateway.in_flight} on their way",
+        *(f"{name} {duration(None if value is None else value / 1000)}" for name, value in quantiles),
+        f"{refused} refused",
+    ]
 
 
 def _sums(totals: Totals) -> list[str]:

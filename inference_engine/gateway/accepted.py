@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..aws.connect import Aws
 from ..errors import TransportError, UnknownLabelError
+from ..shared_read import SharedRead
 from .problems import later
 
 #: What SQS said of a queue is believed so long, and once such a share of what it may hold may be there, only so long.
@@ -42,7 +43,7 @@ class _Queue:
     told: int = 0
     read_at: float | None = None
     put: Counter[int] = field(default_factory=Counter)
-    reading: asyncio.Task[None] | None = None
+    reading: SharedRead[None] = field(init=False)
 
     @property
     def jobs(self) -> int:
@@ -76,8 +77,6 @@ class Accepted:
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._looking = asyncio.Lock()
-        self._under_way = 0
-        self._emptied = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def place(self, label: str) -> AsyncIterator[None]:
@@ -85,30 +84,23 @@ class Accepted:
 
         Raises Problem 429 where the queue holds as many jobs as it may.
         """
-        self._under_way += 1
+        queue = await self._queue_with_room(label)
+        second = int(time.monotonic())
+        queue.put[second] += 1
         try:
-            queue = await self._queue_with_room(label)
-            second = int(time.monotonic())
-            queue.put[second] += 1
-            try:
-                yield
-            except TransportError:
-                # It may have been sent all the same, as when its caller leaves: SQS's next count tells.
-                raise
-            except Exception:
-                if second in queue.put:
-                    queue.put[second] -= 1
-                raise
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._emptied.set()
+            yield
+        except TransportError:
+            # It may have been sent all the same: SQS's next count tells.
+            raise
+        except Exception:
+            if second in queue.put:
+                queue.put[second] -= 1
+            raise
 
-    async def emptied(self) -> None:
-        """Return when no job is being posted."""
-        while self._under_way:
-            self._emptied.clear()
-            await self._emptied.wait()
+    async def close(self) -> None:
+        """End the readings that are under way."""
+        for queue in self._queues.values():
+            await queue.reading.close()
 
     async def backlog(self, label: str) -> int:
         """Jobs on the queue of a label, waiting or with a consumer, by SQS's count.
@@ -145,18 +137,22 @@ class Accepted:
 
     async def _queue_with_room(self, label: str) -> _Queue:
         """Nothing is awaited between what is found here and what the caller writes."""
-        queue = self._queues.setdefault(label, _Queue())
+        queue = self._queues.get(label)
+        if queue is None:
+            queue = self._queues[label] = self._new_queue(label)
         self._queues.move_to_end(label)
         if len(self._queues) > LABELS:
             self._queues.popitem(last=False)
         if queue.lapsed(self._max):
-            if queue.reading is None:
-                queue.reading = asyncio.get_running_loop().create_task(self._read(label, queue))
-            # A caller that leaves must not take the reading from the others.
-            await asyncio.shield(queue.reading)
+            await queue.reading.get(0)
         if queue.jobs >= self._max:
             told = f"about {queue.jobs} jobs lie on the queue of label {label!r} already"
             raise later(429, "queue-full", told, RETRY_SECONDS)
+        return queue
+
+    def _new_queue(self, label: str) -> _Queue:
+        queue = _Queue()
+        queue.reading = SharedRead(lambda: self._read(label, queue))
         return queue
 
     async def _read(self, label: str, queue: _Queue) -> None:
@@ -166,8 +162,6 @@ class Accepted:
         except UnknownLabelError:
             self._queues.pop(label, None)
             raise
-        finally:
-            queue.reading = None
 
     async def _look(self, message_ids: list[str]) -> None:
         looked_at = time.monotonic()

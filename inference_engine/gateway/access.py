@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..aws.api_keys import ApiKey, ApiKeys, digest_of, parse
 from ..errors import TransportError
 from .context import Caller
+from .probes import HEALTH_PATHS
 from .problems import Problem, later
 
 Value = TypeVar("Value")
@@ -49,7 +50,7 @@ STRANGERS_MAX = 64
 #: One by one, so that nothing is public because of where it lies.
 PUBLIC_PATHS = frozenset(
     {
-        *("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health"),
+        *HEALTH_PATHS,
         *("/openapi.json", "/ui", "/ui/app.css", "/ui/app.js"),
     }
 )

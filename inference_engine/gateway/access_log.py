@@ -13,15 +13,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..aws.api_keys import KEY_PATTERN
+from .probes import HEALTH_PATHS
 
 log = logging.getLogger(__name__)
 
 #: What nginx writes for a caller who left before there was an answer; no code of HTTP.
 CLIENT_LEFT = 499
 #: Asked for every few seconds by whoever watches the gateway.
-WATCHED_PATHS = frozenset(
-    {"/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health", "/metrics"}
-)
+WATCHED_PATHS = frozenset({*HEALTH_PATHS, "/metrics"})
 #: A caller's own request id goes into logs and headers: short, printable, without spaces.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 #: Of a path that no route took, in the log.
@@ -117,7 +116,7 @@ class _Exchange:
         client = self._scope.get("client")
         fields = {
             "method": self._scope["method"],
-            "route": _route(self._scope),
+            "route": route_of(self._scope) or _beginning(self._scope),
             "status": CLIENT_LEFT if self.left else self.status,
             "duration_ms": round((time.perf_counter() - self._began) * 1000, 1),
             "request_id": state.get("request_id", ""),
@@ -128,10 +127,13 @@ class _Exchange:
         return fields | {name: state[name] for name in ("key_id", "label") if state.get(name)}
 
 
-def _route(scope: Scope) -> str:
-    """The route's template, which no caller chose; of a path without one its beginning, as it came, without keys."""
-    if template := getattr(scope.get("route"), "path", ""):
-        return str(template)
+def route_of(scope: Scope) -> str:
+    """The template of a request's route, which no caller chose; empty where no route took it."""
+    return str(getattr(scope.get("route"), "path", ""))
+
+
+def _beginning(scope: Scope) -> str:
+    """The beginning of a path, as it came, without keys."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
     text = KEY_PATTERN.sub(r"ie_\1_…", raw.decode("ascii", "backslashreplace"))
     return text if len(text) <= PATH_MAX_CHARACTERS else text[: PATH_MAX_CHARACTERS - 1] + "…"

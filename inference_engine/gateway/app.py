@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from .. import __version__
 from . import metrics
 from .disconnect import CancelOnDisconnect
 from .failures import add_handlers
@@ -29,12 +29,13 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        router.tell_settings(service.settings)
         async with service:
             yield
 
     app = Application(
         title="inference-engine gateway",
-        version=installed_version(),
+        version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
         # The pages of the framework load scripts from elsewhere, into a page where keys are typed.
@@ -51,14 +52,6 @@ def create_app(service: Service) -> FastAPI:
     add_handlers(app)
     app.add_middleware(CancelOnDisconnect)
     return app
-
-
-def installed_version() -> str:
-    """The version of this library."""
-    try:
-        return version("inference-engine")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0"
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -9,6 +9,7 @@ import time
 from ..aws.connect import Aws
 from ..errors import InferenceEngineError, TransportError
 from ..fleet import Fleet, LabelSettings
+from ..shared_read import SharedRead
 from .flow import Room
 from .settings import GatewaySettings
 
@@ -38,7 +39,7 @@ class Capacity:
         self._labels_at = -LABELS_SECONDS
         self._read_at: float | None = None
         self._failed = False
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = SharedRead(self._read)
 
     @property
     def labels(self) -> dict[str, LabelSettings]:
@@ -70,10 +71,7 @@ class Capacity:
         """
         if self._read_at is not None and time.monotonic() - self._read_at < seconds:
             return
-        if self._reading is None:
-            self._reading = asyncio.get_running_loop().create_task(self._read())
-            self._reading.add_done_callback(self._read_done)
-        reading = self._reading
+        reading = self._reading.begin()
         if self._read_at is not None:
             await asyncio.wait([reading], timeout=patience_seconds)
             return
@@ -84,9 +82,7 @@ class Capacity:
 
     async def close(self) -> None:
         """End the reading that is under way."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
+        await self._reading.close()
 
     def _per_host(self, label: str) -> int:
         own = self._labels[label].max_in_flight if label in self._labels else None
@@ -94,18 +90,31 @@ class Capacity:
         return usual if own is None else min(usual, HANDS * own)
 
     async def _read(self) -> None:
-        fleet = await self._aws.registry.whole_fleet(self._aws.settings.cells)
-        if time.monotonic() - self._labels_at >= LABELS_SECONDS:
-            self._labels = {one.label: one for one in await self._aws.registry.labels()}
-            self._labels_at = time.monotonic()
+        try:
+            fleet = await self._aws.registry.whole_fleet(self._aws.settings.cells)
+        except Exception as error:
+            self._failed = True
+            _not_read("the registry was", error)
+            raise
         self.fleet = fleet
         self._read_at = time.monotonic()
+        self._failed = False
+        if time.monotonic() - self._labels_at >= LABELS_SECONDS:
+            await self._read_labels()
 
-    def _read_done(self, reading: asyncio.Task[None]) -> None:
-        self._reading = None
-        error = None if reading.cancelled() else reading.exception()
-        self._failed = error is not None
-        if isinstance(error, TransportError):
-            log.warning("the registry was not read, what was known before is used: %s", error)
-        elif error is not None:
-            log.error("the registry was not read, what was known before is used", exc_info=error)
+    async def _read_labels(self) -> None:
+        """Without them the fleet is known all the same: a failure is told, and the next reading tries again."""
+        try:
+            self._labels = {one.label: one for one in await self._aws.registry.labels()}
+        except Exception as error:
+            _not_read("label settings were", error)
+            return
+        self._labels_at = time.monotonic()
+
+
+def _not_read(what: str, error: Exception) -> None:
+    message = f"{what} not read, what was known before is used: %s"
+    if isinstance(error, TransportError):
+        log.warning(message, error)
+    else:
+        log.error(message, error, exc_info=error)

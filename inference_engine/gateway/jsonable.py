@@ -21,6 +21,9 @@ from . import threads
 
 __all__ = ["JsonAnswer", "dumps", "json_answer", "listed"]
 
+#: Deeper than json.dumps goes in any version of Python: a value that contains itself has no end.
+DEPTH_MAX = 100_000
+
 
 def dumps(value: Any) -> bytes:
     """JSON of a result, of a pydantic model (the fields that were set, by alias), or of anything made of both.
@@ -79,14 +82,34 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """The value with strings in the place of numbers that JSON does not have."""
+    """The value with strings in the place of numbers that JSON does not have. Raises RecursionError beyond DEPTH_MAX.
+
+    Level by level, because json.dumps goes deeper than functions of Python may call themselves.
+    """
+    top = [value]
+    level: list[Any] = [top]
+    for _ in range(DEPTH_MAX):
+        below: list[Any] = []
+        for inner in level:
+            for place, item in inner.items() if isinstance(inner, dict) else enumerate(inner):
+                inner[place] = found = _finite_here(item)
+                if isinstance(found, dict | list):
+                    below.append(found)
+        if not below:
+            return top[0]
+        level = below
+    raise RecursionError("the value is nested too deeply")
+
+
+def _finite_here(value: Any) -> Any:
+    """The same of one value; a copy of a dict or list, whose items are still as they were."""
     if isinstance(value, float):
         return value if math.isfinite(value) else _name(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return dict(value)
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value if value is None or isinstance(value, str | int) else _finite(_plain(value))
+        return list(value)
+    return value if value is None or isinstance(value, str | int) else _finite_here(_plain(value))
 
 
 def _name(value: float) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from .stats import LatencyStats
 
 #: Waits that are kept: quantiles of the last so many, none older than so many seconds.
 KEPT = 2000
@@ -36,15 +38,20 @@ class Latency:
         now = time.monotonic()
         self._ended.append((now, now - started))
 
-    def summary(self) -> dict[str, float | int | None]:
-        """Quantiles in milliseconds, None without a wait, and how many waits they are of."""
+    def summary(self) -> LatencyStats:
+        """Quantiles of the waits that are kept."""
         since = time.monotonic() - KEPT_SECONDS
         while self._ended and self._ended[0][0] < since:
             self._ended.popleft()
         waits = sorted(seconds for _, seconds in self._ended)
-        quantiles = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-        told = {
-            name: round(1000 * waits[min(len(waits) - 1, int(share * len(waits)))], 3) if waits else None
-            for name, share in quantiles.items()
-        }
-        return {**told, "count": len(waits)}
+        return LatencyStats(
+            p50=_milliseconds(waits, 0.50),
+            p95=_milliseconds(waits, 0.95),
+            p99=_milliseconds(waits, 0.99),
+            count=len(waits),
+        )
+
+
+def _milliseconds(waits: Sequence[float], share: float) -> float | None:
+    """The wait, of some in order, that so many of them are not longer than."""
+    return round(1000 * waits[min(len(waits) - 1, int(share * len(waits)))], 3) if waits else None

@@ -13,12 +13,18 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .access_log import route_of
 from .dependencies import CallerOf
 from .service import Service
 
 #: From an answer out of memory to a job that waited for a model to be loaded.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+EXAMPLE = """\
+# HELP inference_engine_gateway_in_flight requests whose jobs are on their way
+# TYPE inference_engine_gateway_in_flight gauge
+inference_engine_gateway_in_flight 4.0
+"""
 #: The route of requests that no route took, refused ones among them: what callers ask for must not become names of series.
 NO_ROUTE = "none"
 
@@ -56,20 +62,20 @@ class _FlowControl(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        stats = self._service.gateway_stats()
+        stats = self._service.flow_stats()
         waiting = GaugeMetricFamily(
             "inference_engine_gateway_waiting", "requests that wait for their turn", labels=["priority"]
         )
-        for band in stats["bands"]:
-            waiting.add_metric([str(band["priority"])], band["requests"])
+        for band in stats.bands:
+            waiting.add_metric([str(band.priority)], band.requests)
         yield waiting
         yield GaugeMetricFamily(
-            "inference_engine_gateway_in_flight", "requests whose jobs are on their way", stats["in_flight"]
+            "inference_engine_gateway_in_flight", "requests whose jobs are on their way", stats.in_flight
         )
         outcomes = CounterMetricFamily(
             "inference_engine_gateway_outcomes", "how waits for a turn have ended", labels=["outcome"]
         )
-        for outcome, count in stats["outcomes"].items():
+        for outcome, count in stats.outcomes.items():
             outcomes.add_metric([outcome], count)
         yield outcomes
 
@@ -93,17 +99,13 @@ class Metered:
             await send(message)
             if message["type"] == "http.response.start":
                 answered = True
-                self._metrics.requests.labels(_route(scope), str(message["status"])).inc()
+                self._metrics.requests.labels(route_of(scope) or NO_ROUTE, str(message["status"])).inc()
 
         try:
             await self._app(scope, receive, send_and_count)
         finally:
             if answered:
-                self._metrics.seconds.labels(_route(scope)).observe(time.perf_counter() - began)
-
-
-def _route(scope: Scope) -> str:
-    return getattr(scope.get("route"), "path", NO_ROUTE)
+                self._metrics.seconds.labels(route_of(scope) or NO_ROUTE).observe(time.perf_counter() - began)
 
 
 def _metrics(request: Request) -> Metrics:
@@ -116,7 +118,10 @@ def _metrics(request: Request) -> Metrics:
     summary="Numbers for Prometheus",
     response_class=Response,
     responses={
-        200: {"description": "Prometheus text format", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}},
+        200: {
+            "description": "Prometheus text format",
+            "content": {CONTENT_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}},
+        },
     },
 )
 async def metrics(caller: CallerOf, metrics: Annotated[Metrics, Depends(_metrics)]) -> Response:

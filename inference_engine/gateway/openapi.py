@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from .access import PUBLIC_PATHS
 from .problems import MEDIA_TYPE
+from .routes.status_examples import STATUS_EXAMPLES
 
 #: What stands around every route may answer in its place: the guards of keys and of bodies, and whoever tells of failures.
 STATUSES: tuple[int, ...] = (403, 408, 413, 500, 503)
@@ -27,6 +28,9 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The description of all routes; made once."""
+        # The framework keeps what it makes, and what is changed in it here.
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         schema = super().openapi()
         problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
         for path, operations in schema["paths"].items():
@@ -40,6 +44,9 @@ class Application(FastAPI):
                     if int(code) >= 400:
                         response["content"] = problem
                 operation["responses"] = dict(sorted(found.items()))
+                # Not given to the routes: the framework leaves out what is null in an example.
+                if example := STATUS_EXAMPLES.get(operation["operationId"]):
+                    operation["responses"]["200"]["content"]["application/json"]["example"] = example
         components = schema["components"]
         components["securitySchemes"] = SECURITY_SCHEMES
         for unused in ("HTTPValidationError", "ValidationError"):

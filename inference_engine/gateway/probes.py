@@ -9,7 +9,10 @@ from .problems import Problem, later
 if TYPE_CHECKING:
     from .service import Service
 
-__all__ = ["check_live", "check_ready"]
+__all__ = ["HEALTH_PATHS", "check_live", "check_ready"]
+
+#: The routes of all APIs that ask it: of the Open Inference Protocol, the router, the serving agent and the dispatcher.
+HEALTH_PATHS = ("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health")
 
 #: How soon a gateway that is not ready may be asked again.
 RETRY_SECONDS = 5.0

@@ -49,8 +49,8 @@ class ProblemDetails(BaseModel):
                 "type": "/problems/queue-full",
                 "title": "Queue full",
                 "status": 429,
-                "detail": "10000 requests of priority 0 wait already; try again in 3 s",
-                "error": "10000 requests of priority 0 wait already; try again in 3 s",
+                "detail": "10000 requests of priority 0 wait already, and no more may; try again in 3 s",
+                "error": "10000 requests of priority 0 wait already, and no more may; try again in 3 s",
             }
         },
     )
@@ -105,6 +105,11 @@ def cut(text: str, most_bytes: int) -> str:
     return text if fit == len(text) else f"{text[:fit]}…"
 
 
+def plain(number: float) -> str:
+    """A number as people write it, large ones too: `2592000`, `0.5`."""
+    return f"{number:.15g}"
+
+
 def later(status: int, kind: str, detail: str, seconds: float, **members: Any) -> Problem:
     """A problem that time may mend: with Retry-After, in whole seconds."""
     wait = max(1, math.ceil(seconds))
@@ -143,7 +148,7 @@ def unknown_job(message_id: str, kept_seconds: float) -> Problem:
     return Problem(
         404,
         "unknown-job",
-        f"no job that you may see has the message id {message_id!r}; results are kept for {kept_seconds:g} s",
+        f"no job that you may see has the message id {message_id!r}; results are kept for {plain(kept_seconds)} s",
     )
 
 
@@ -156,8 +161,8 @@ def _detail(error: InferenceEngineError) -> str:
     return str(error)
 
 
-def problem_of_job(response: Response) -> Problem:
-    """A job that ended without a result, or did not end in time."""
+def problem_of_job(response: Response, longest_seconds: float | None = None) -> Problem:
+    """A job that ended without a result, or did not end in time: in `longest_seconds`, where its caller may not name more."""
     failure = response.error
     detail = failure.message if failure else f"the job is {response.status.value}"
     told: dict[str, Any] = {
@@ -167,7 +172,12 @@ def problem_of_job(response: Response) -> Problem:
     }
     if not response.status.finished:
         poll = f"the job is {response.status.value}; GET /task/{response.message_id} tells what becomes of it"
-        return Problem(504, "timeout", f"no result in time (X-Inference-Timeout gives it more): {poll}", **told)
+        more = (
+            "X-Inference-Timeout gives it more"
+            if longest_seconds is None
+            else f"{plain(longest_seconds)} s, the longest that may be named here"
+        )
+        return Problem(504, "timeout", f"no result in time ({more}): {poll}", **told)
     if response.status is ResultStatus.EXPIRED:
         return Problem(504, "job-expired", detail, **told)
     if response.status is ResultStatus.CANCELLED:
@@ -179,6 +189,11 @@ def problem_of_job(response: Response) -> Problem:
         detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index tells which are known"
         return Problem(503, "model-not-loadable", detail, **told)
     return Problem(500, "job-failed", detail, **told)
+
+
+def answer(example: Any, description: str = "Successful Response") -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of a route's answer, with an example of it, where its model has none of its own."""
+    return {200: {"description": description, "content": {"application/json": {"example": example}}}}
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

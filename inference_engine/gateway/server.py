@@ -2,8 +2,8 @@
 
 SIGTERM, SIGINT ──► not ready, nothing more is admitted (503); connections are still answered
                     until nobody waits, at most for the shutdown delay
-                ──► who has had no turn gets 503; the listener closes; what is under way, uploads and answers that are being
-                    written among it, gets what is left of the delay, at least a moment
+                ──► who still waits gets 503, with the id of its job if that was posted; the listener closes; what is under way,
+                    uploads and answers that are being written among it, gets what is left of the delay, at least a moment
 a second one    ──► who waits gets 503; what is under way gets a moment
 """
 

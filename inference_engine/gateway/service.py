@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from .. import payloads
@@ -18,7 +20,7 @@ from ..labels import check_label
 from ..overview import Overview
 from ..producer import AsyncProducer
 from ..producer.results import response_of
-from ..producer.routes import Cached
+from ..shared_read import SharedRead
 from .accepted import Accepted
 from .capacity import IDLE_READ_SECONDS, Capacity
 from .context import Context
@@ -26,6 +28,7 @@ from .flow import Outcome
 from .glance import COUNTED_SECONDS, Glance
 from .problems import later, unknown_job
 from .settings import GatewaySettings
+from .stats import BandStats, FlowStats, GatewayStats
 from .waiters import Waiters
 
 #: After a failed reading the next one comes this soon.
@@ -51,8 +54,9 @@ class Service:
         self._waiters = Waiters(self._producer, self._capacity, settings)
         self._accepted = Accepted(aws, settings.max_queue_size)
         self._glance = Glance(aws)
-        self._signatures = Cached(aws.registry.signatures, SIGNATURES_SECONDS)
+        self._signatures = SharedRead(aws.registry.signatures)
         self._tasks: list[asyncio.Task[None]] = []
+        self._posting: set[asyncio.Task[str]] = set()
         self._stopping = False
 
     async def __aenter__(self) -> Self:
@@ -66,10 +70,12 @@ class Service:
     async def __aexit__(self, *_error: object) -> None:
         self.stop()
         await self._waiters.close()
-        for task in self._tasks:
+        under_way = [*self._tasks, *self._posting]
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._capacity.close()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        for reader in (self._capacity, self._accepted, self._glance, self._signatures):
+            await reader.close()
         # What is on its way to AWS is let go, but a process that is to end cannot wait for an AWS that does not answer.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -83,10 +89,18 @@ class Service:
         return await self._waiters.run(label, body, context)
 
     async def submit(
-        self, label: str, body: Any, context: Context, *, callback_url: str | None = None, keep_body: bool = False
+        self,
+        label: str,
+        body: Any,
+        context: Context,
+        *,
+        callback_url: str | None = None,
+        keep_body: bool = False,
+        dedup_key: str | None = None,
     ) -> str:
         """The message id of a job that goes on whatever becomes of this gateway and its caller.
 
+        A `dedup_key` seen within the last five minutes makes no second job: the first one's message id comes back.
         Raises Problem 429 where the label's queue is full, 503 while paused or shutting down.
         """
         self._check(label, context)
@@ -94,12 +108,24 @@ class Service:
             raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down", 1)
         if self.paused:
             raise later(503, "paused", "an operator has paused this gateway", PAUSED_RETRY_SECONDS)
-        async with self._accepted.place(label):
-            message_id = await self._producer.post_non_blocking(
-                body, label, request_id=context.request_id, callback_url=callback_url, keep_body=keep_body
-            )
-            self._accepted.add(message_id, label)
-        return message_id
+        post = functools.partial(
+            self._producer.post_non_blocking,
+            body,
+            label,
+            request_id=context.request_id,
+            callback_url=callback_url,
+            keep_body=keep_body,
+            dedup_key=dedup_key,
+        )
+        context.share.posting()
+        posting = asyncio.get_running_loop().create_task(self._post(label, post, context))
+        self._posting.add(posting)
+        posting.add_done_callback(self._posted)
+        # Not awaited itself, or a caller who leaves would leave half a job.
+        await asyncio.wait([posting])
+        if posting.cancelled():
+            raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before the job was on its queue", 1)
+        return posting.result()
 
     async def result(self, message_id: str, context: Context) -> Response:
         """A job as it stands. Problem 404 where there is none that the caller may see."""
@@ -147,7 +173,7 @@ class Service:
         """Labels that a consumer holds, that have settings, or whose model was loaded once."""
         fleet = await self.fleet()
         held = {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
-        signed = {signature.label for signature in await self._signatures.get()}
+        signed = {signature.label for signature in await self._signatures.get(SIGNATURES_SECONDS)}
         return sorted(held | signed | self._capacity.labels.keys())
 
     async def signature(self, label: str) -> ModelSignature | None:
@@ -158,19 +184,25 @@ class Service:
         """The deployment at a glance, a moment ago."""
         return await self._glance.overview()
 
-    def gateway_stats(self) -> dict[str, Any]:
-        """This gateway's own numbers: what waits, what became of requests, how long they took."""
+    def flow_stats(self) -> FlowStats:
+        """What waits here, and what became of requests."""
         flow = self._waiters.flow
         bands = sorted(flow.bands.items(), reverse=True)
-        return {
-            "process": f"{socket.gethostname()}/{os.getpid()}",
-            "waiting": flow.waiting,
-            "in_flight": flow.in_flight,
-            "paused": flow.paused,
-            "bands": [{"priority": one, "requests": band.requests, "bytes": band.bytes} for one, band in bands],
-            "outcomes": {outcome.value: flow.outcomes[outcome] for outcome in Outcome},
-            "latency_ms": self._waiters.latency.summary(),
-        }
+        return FlowStats(
+            waiting=flow.waiting,
+            in_flight=flow.in_flight,
+            bands=[BandStats(priority=one, requests=band.requests, bytes=band.bytes) for one, band in bands],
+            outcomes={outcome.value: flow.outcomes[outcome] for outcome in Outcome},
+        )
+
+    def gateway_stats(self) -> GatewayStats:
+        """The same, and how long callers waited of late."""
+        flow = self.flow_stats()
+        return GatewayStats(
+            **{name: getattr(flow, name) for name in FlowStats.model_fields},
+            process=f"{socket.gethostname()}/{os.getpid()}",
+            latency_ms=self._waiters.latency.summary(),
+        )
 
     # --- the process --------------------------------------------------------------------------------------------------
 
@@ -206,13 +238,30 @@ class Service:
         self._waiters.flow.resume()
 
     async def emptied(self) -> None:
-        """Return when nobody waits for anything, and no job is being posted."""
-        await self._waiters.flow.emptied()
-        await self._accepted.emptied()
+        """Return when nobody waits for a result, and no job is being posted."""
+        await self._waiters.emptied()
+        while self._posting:
+            await asyncio.wait(self._posting)
 
     def send_away(self) -> None:
-        """Tell all who still wait that this gateway has no result for them."""
+        """Tell all who still wait that this gateway has no result for them, and by what id theirs will be found."""
         self._waiters.send_away()
+
+    async def _post(self, label: str, post: Callable[[], Awaitable[str]], context: Context) -> str:
+        """A job on its way to its queue, also where its caller has left: so long its body is held, and counted."""
+        try:
+            async with self._accepted.place(label):
+                message_id = await post()
+                self._accepted.add(message_id, label)
+                return message_id
+        finally:
+            context.share.posted()
+
+    def _posted(self, posting: asyncio.Task[str]) -> None:
+        self._posting.discard(posting)
+        if not posting.cancelled():
+            # Of a caller who has left there is nobody else to ask for it.
+            posting.exception()
 
     async def _record(self, message_id: str, context: Context) -> JobRecord:
         """What is known of a job that the caller may see. Problem 404: the same for what is not there, and for another's."""

@@ -21,6 +21,7 @@ from ..settings import Bytes, Seconds, explain
 PRIORITY_MAX = 100
 
 _ADDRESS = "HTTP_SERVER_ADDRESS"
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # keys are required there
 
 
 def _also(name: str, variable: str) -> AliasChoices:
@@ -145,9 +146,12 @@ class GatewaySettings(BaseSettings):
 
 
 def _address() -> dict[str, str]:
-    """Host and port of `HTTP_SERVER_ADDRESS` (`0.0.0.0:8000`), where their own variables do not name them."""
-    host, _, port = os.environ.get(_ADDRESS, "").rpartition(":")
-    found = {"host": host.strip("[]"), "port": port}
+    """Host and port of `HTTP_SERVER_ADDRESS` (`127.0.0.1:8000`), where their own variables do not name them.
+
+    `:8000` is that port of all addresses, as in Go.
+    """
+    host, colon, port = os.environ.get(_ADDRESS, "").rpartition(":")
+    found = {"host": host.strip("[]") or (ALL_ADDRESSES if colon else ""), "port": port}
     return {name: value for name, value in found.items() if value and not os.environ.get(ENV_PREFIX + name.upper())}
 
 

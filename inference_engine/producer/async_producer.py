@@ -231,6 +231,7 @@ class AsyncProducer:
         request_id: str | None = None,
         dedup_key: str | None = None,
         _sent: Callable[[], None] | None = None,
+        _enough: asyncio.Future[None] | None = None,
     ) -> Response:
         """Post a job and wait for its Response; other arguments are those of `post_non_blocking`.
 
@@ -252,14 +253,19 @@ class AsyncProducer:
         self._waking.add(waking)
         waking.add_done_callback(self._waking.discard)
         # Nobody else knows the message id: no record is written for others to find.
-        return await self._results.wait_posted(message_id, job, left, seconds)
+        return await self._results.wait_posted(message_id, job, left, seconds, _enough)
 
-    async def wait(self, message_id: str, *, timeout_seconds: float | None = None) -> Response:
+    async def wait(
+        self,
+        message_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        _enough: asyncio.Future[None] | None = None,
+    ) -> Response:
         """Wait for the Response of a job that was posted before. Raises UnknownMessageError."""
         self._check_open()
-        return await self._results.wait(
-            message_id, self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        )
+        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        return await self._results.wait(message_id, seconds, _enough)
 
     async def retrieve_result_status(self, message_id: str) -> ResultStatus:
         """Where a job is. Raises UnknownMessageError."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from typing import Any
 
 from .. import payloads
 from ..aws.connect import Aws
@@ -72,22 +73,24 @@ class Results:
             # The job is on its queue: who posted it must get its id, and a waiting caller or the next post rings again.
             log.warning("nobody could be asked to load label %r: %s", label, error)
 
-    async def wait_posted(self, message_id: str, job: Job, patience: float, seconds: float) -> Response:
+    async def wait_posted(
+        self, message_id: str, job: Job, patience: float, seconds: float, enough: asyncio.Future[None] | None = None
+    ) -> Response:
         """Wait `patience` seconds for a job that was posted this moment without a record; it has one when the wait is over.
 
-        `seconds` is what the caller was told.
+        `seconds` is what the caller was told. When `enough` is done the wait is over as well.
         """
-        record = await self._wait(message_id, job.label, patience, posted=True)
+        record = await self._wait(message_id, job.label, patience, enough, posted=True)
         if record is None:
             # Its caller is about to learn the message id, and may poll by it.
             await self._aws.jobs.submitted(message_id, job)
             record = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
         return await self._response_or_timeout(message_id, job.label, record, seconds)
 
-    async def wait(self, message_id: str, seconds: float) -> Response:
-        """Wait for a job that was posted before. Raises UnknownMessageError."""
+    async def wait(self, message_id: str, seconds: float, enough: asyncio.Future[None] | None = None) -> Response:
+        """Wait for a job that was posted before, until `enough` is done at most. Raises UnknownMessageError."""
         label = self._posted.get(message_id) or (await self.record(message_id)).label
-        record = await self._wait(message_id, label, seconds)
+        record = await self._wait(message_id, label, seconds, enough)
         return await self._response_or_timeout(message_id, label, record, seconds)
 
     async def as_completed(self, message_ids: Sequence[str], seconds: float) -> AsyncGenerator[Response, None]:
@@ -137,14 +140,23 @@ class Results:
     async def _look(self, message_ids: Iterable[str]) -> list[JobRecord | None]:
         return await asyncio.gather(*(self._aws.jobs.get(message_id) for message_id in message_ids))
 
-    async def _wait(self, message_id: str, label: str, patience: float, *, posted: bool = False) -> JobRecord | None:
-        """The record at its end, or as it was last seen after `patience` seconds; None when there was none."""
+    async def _wait(
+        self,
+        message_id: str,
+        label: str,
+        patience: float,
+        enough: asyncio.Future[None] | None = None,
+        *,
+        posted: bool = False,
+    ) -> JobRecord | None:
+        """The record at its end, or as it was last seen after `patience` seconds or `enough`; None when there was none."""
         waiting = asyncio.ensure_future(self._watcher.wait(message_id, label, posted=posted))
+        ends: list[asyncio.Future[Any]] = [waiting] if enough is None else [waiting, enough]
         until = time.monotonic() + patience
         try:
-            while not waiting.done() and (left := until - time.monotonic()) > 0:
-                await asyncio.wait([waiting], timeout=min(left, NUDGE_SECONDS))
-                if not waiting.done() and left > NUDGE_SECONDS:
+            while not _any_done(ends) and (left := until - time.monotonic()) > 0:
+                await asyncio.wait(ends, timeout=min(left, NUDGE_SECONDS), return_when=asyncio.FIRST_COMPLETED)
+                if not _any_done(ends) and left > NUDGE_SECONDS:
                     await self.wake(label, again=True)
             if waiting.done():
                 return waiting.result()
@@ -198,6 +210,10 @@ async def response_of(aws: Aws, record: JobRecord) -> Response:
         started_at=record.started_at or None,
         finished_at=record.finished_at or None,
     )
+
+
+def _any_done(futures: Iterable[asyncio.Future[Any]]) -> bool:
+    return any(future.done() for future in futures)
 
 
 def _chunks(message_ids: Sequence[str]) -> Iterable[Sequence[str]]:

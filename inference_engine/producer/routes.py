@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from ..aws.connect import Aws
 from ..errors import LabelError, TransportError
 from ..fleet import Fleet, LabelSettings
 from ..labels import SINGLE_QUEUE_LABEL, cell_of, message_group
+from ..shared_read import SharedRead
 
 log = logging.getLogger(__name__)
 
 #: Label settings change by an operator's hand: a minute's delay is what anyone expects.
 LABEL_CACHE_SECONDS = 60.0
-
-Value = TypeVar("Value")
 
 
 class Routes(Protocol):
@@ -46,8 +44,8 @@ class LabelRoutes:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._settings = aws.settings
-        self._labels: dict[str, Cached[LabelSettings]] = {}
-        self._fleets: dict[int, Cached[Fleet]] = {}
+        self._labels: dict[str, SharedRead[LabelSettings]] = {}
+        self._fleets: dict[int, SharedRead[Fleet]] = {}
         self._rung: dict[str, float] = {}
         self._doubted: set[str] = set()
         self._doubting: asyncio.Task[None] | None = None
@@ -57,13 +55,12 @@ class LabelRoutes:
 
     async def group(self, label: str, deduplication_id: str) -> str:
         if label not in self._labels:
-            self._labels[label] = Cached(lambda: self._aws.registry.label(label), LABEL_CACHE_SECONDS)
-        return message_group(label, deduplication_id, (await self._labels[label].get()).lanes)
+            self._labels[label] = SharedRead(lambda: self._aws.registry.label(label))
+        return message_group(label, deduplication_id, (await self._labels[label].get(LABEL_CACHE_SECONDS)).lanes)
 
     async def wake(self, label: str) -> None:
-        fleet = self._fleet_of(label)
-        trusted = fleet.fresh
-        hosted = bool((await fleet.get()).hosts(label, time.time()))
+        trusted = self._fleet_read(label).age_seconds < self._settings.host_cache_seconds
+        hosted = await self._hosted(label)
         if hosted and not trusted:
             return
         if not hosted and not await self._ring(label):
@@ -73,20 +70,26 @@ class LabelRoutes:
             self._doubting = asyncio.get_running_loop().create_task(self._confirm())
 
     async def remind(self, label: str) -> None:
-        hosts = (await self._fleet_of(label).get()).hosts(label, time.time())
-        if not hosts and await self._has_work(label):
+        if not await self._hosted(label) and await self._has_work(label):
             await self._ring(label)
 
     async def close(self) -> None:
         if self._doubting is not None:
             self._doubting.cancel()
             await asyncio.gather(self._doubting, return_exceptions=True)
+        await asyncio.gather(
+            *(one.close() for one in self._labels.values()), *(one.close() for one in self._fleets.values())
+        )
 
-    def _fleet_of(self, label: str) -> Cached[Fleet]:
+    async def _hosted(self, label: str) -> bool:
+        fleet = await self._fleet_read(label).get(self._settings.host_cache_seconds)
+        return bool(fleet.hosts(label, time.time()))
+
+    def _fleet_read(self, label: str) -> SharedRead[Fleet]:
         """The consumers of the label's cell."""
         cell = cell_of(label, self._settings.cells)
         if cell not in self._fleets:
-            self._fleets[cell] = Cached(lambda: self._aws.registry.fleet(cell), self._settings.host_cache_seconds)
+            self._fleets[cell] = SharedRead(lambda: self._aws.registry.fleet(cell))
         return self._fleets[cell]
 
     async def _ring(self, label: str) -> bool:
@@ -144,28 +147,3 @@ class SingleQueueRoutes:
 
     async def close(self) -> None:
         return
-
-
-class Cached(Generic[Value]):
-    """An awaited value that is trusted for a while; callers at once share one look-up."""
-
-    def __init__(self, load: Callable[[], Awaitable[Value]], seconds: float) -> None:
-        self._load = load
-        self._seconds = seconds
-        self._value: Value | None = None
-        self._until = 0.0
-        self._lock = asyncio.Lock()
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the next `get` answers from memory."""
-        return self._value is not None and time.monotonic() < self._until
-
-    async def get(self) -> Value:
-        if self._value is not None and time.monotonic() < self._until:
-            return self._value
-        async with self._lock:
-            if self._value is None or time.monotonic() >= self._until:
-                self._value = await self._load()
-                self._until = time.monotonic() + self._seconds
-            return self._value

@@ -2,15 +2,19 @@
 
 Many of the requests do not fit the description. Whatever comes, the answer has a status, a content type and a form that are
 described, and the gateway does not fail. The same holds where a key is required, of callers with and without one that is good.
+
+The requests are few and always the same. `make fuzz` makes many, others each time, and tells the seed: FUZZ_EXAMPLES is how many
+for each route (for each caller a third of it), FUZZ_SEED the number that they are made by.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +23,7 @@ import numpy as np
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, seed
 from hypothesis import settings as generated
 from schemathesis.specs.openapi import checks as openapi_checks
 
@@ -35,6 +39,23 @@ from tests.support.gateway import running_gateway
 LABELS = ("resnet50", "minilm", "chat")
 #: What a gateway that works does not answer here: the model, the uploader and AWS are well.
 FAILURES = (500, 501, 502)
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 6)
+#: None: the same requests each time, which follow from the tests' own code.
+SEED = os.environ.get("FUZZ_SEED") or None
+#: Without a database: what has failed once is made again by its seed.
+MADE: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": SEED is None,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+def seeded(test: Callable[..., None]) -> Callable[..., None]:
+    """A test whose requests are made by SEED."""
+    return test if SEED is None else seed(int(SEED))(test)
+
 
 #: Of a gateway that is never started: pytest wants to know the routes before there is a deployment.
 described = create_app(Service(Aws.for_producer(Settings()), GatewaySettings())).openapi()
@@ -142,7 +163,8 @@ def does_not_fail(_context: Any, response: Any, case: schemathesis.Case[Any]) ->
 
 
 @description.parametrize()
-@generated(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@seeded
+@generated(max_examples=EXAMPLES, **MADE)
 def test_every_answer_is_as_it_is_described(case: schemathesis.Case[Any], gateway_url: str) -> None:
     response = case.call(base_url=gateway_url, timeout=30)
     if case.path == "/pause":
@@ -161,15 +183,9 @@ def test_every_answer_is_as_it_is_described(case: schemathesis.Case[Any], gatewa
 
 
 @description.parametrize()
-@generated(
-    max_examples=2,
-    # Boundary values are the other test's: here it is who asks.
-    phases=[Phase.generate],
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@seeded
+# Boundary values are the other test's: here it is who asks.
+@generated(max_examples=max(1, EXAMPLES // 3), phases=[Phase.generate], **MADE)
 def test_every_caller_gets_an_answer_that_is_described(
     case: schemathesis.Case[Any], keyed_url: str, callers: dict[str, dict[str, str]]
 ) -> None:

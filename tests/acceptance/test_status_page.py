@@ -56,6 +56,15 @@ LEAST_CONTRAST = """(() => {
 })()"""
 
 
+#: From now on `added` counts rows that are put into the table of labels, moved ones too; `kept` is one that is there.
+COUNT_ADDED_ROWS = """(() => {
+  const body = document.querySelector("#labels tbody");
+  [window.added, window.kept] = [0, body.rows[125]];
+  new MutationObserver((changes) => { for (const { addedNodes } of changes) added += addedNodes.length; })
+    .observe(body, { childList: true });
+})()"""
+
+
 async def compute(body: dict[str, Any], message_id: str) -> Any:
     if body.get("fail"):
         raise ValueError("no such thing as <b>this</b>")
@@ -265,6 +274,16 @@ async def test_it_asks_for_an_operators_key(settings: Settings, aws: Aws, tab: T
         await tab.until("document.querySelector('#connection').innerText.includes('Live')")
 
 
+@pytest.mark.parametrize(("status", "told"), [(401, ""), (403, "not from here")])
+async def test_without_a_key_the_reason_of_a_refusal_is_told(url: str, tab: Tab, status: int, told: str) -> None:
+    await tab.open(f"{url}/ui")
+    await tab.until("document.querySelector('#connection').innerText.includes('Live')")
+    problem = json.dumps(json.dumps({"detail": "not from here"}))
+    await tab.value(f"void (window.fetch = async () => new Response({problem}, {{ status: {status} }}))")
+    await tab.until("!document.querySelector('#key-form').hidden")
+    assert await tab.value("document.querySelector('#key-reason').innerText") == told
+
+
 # --- when something is wrong, and when nobody looks ----------------------------------------------------------------------
 
 
@@ -353,8 +372,12 @@ async def test_five_hundred_labels_can_be_filtered_and_sorted(
     assert await tab.value("document.querySelector('#labels thead th:nth-child(3)').ariaSort") == "descending"
     await tab.click("#labels thead th:nth-child(3) button")
     assert await tab.value(first) == "customer-000"
+    await tab.value(COUNT_ADDED_ROWS)
     await tab.type("#filter", "R-12")
     await tab.until("document.querySelectorAll('#labels tbody tr').length === 10")
+    assert await tab.value("[added, kept.isConnected]") == [0, True], "a row that stays is not moved"
+    await tab.value("arrange(kept.parentElement, [document.createElement('tr'), ...kept.parentElement.children])")
+    assert await tab.value("added") == 1
     assert await tab.value("document.querySelectorAll('#matrix tbody tr').length") == 10
     assert await tab.value("document.querySelector('#labels-count').innerText") == "10 of 500"
     await tab.value("(show => { show.value = 'attention'; show.dispatchEvent(new Event('change')); })($('show'))")

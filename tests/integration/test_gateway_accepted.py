@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inference_engine import Settings
+from inference_engine import ResultStatus, Settings
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import Backlog
 from inference_engine.errors import EncodeError, TransportError, UnknownLabelError
@@ -134,7 +134,7 @@ async def test_a_caller_that_leaves_takes_the_reading_from_nobody(
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     go_on.set()
-    assert await second
+    assert (await gateway.result(await second, CONTEXT)).status is ResultStatus.SUBMITTED
 
 
 async def test_who_asks_for_the_size_of_a_queue_makes_none(settings: Settings, aws: Aws, gateway: Service) -> None:
@@ -154,7 +154,7 @@ async def test_who_asks_for_the_size_while_the_first_job_is_posted_disturbs_noth
     for label in "abcdefgh":
         size, message_id = await asyncio.gather(gateway.queue_size(label, CONTEXT), gateway.submit(label, 1, CONTEXT))
         assert size in (0, 1)
-        assert message_id
+        assert (await gateway.result(message_id, CONTEXT)).label == label
 
 
 # --- unfinished -----------------------------------------------------------------------------------------------------------
@@ -236,4 +236,5 @@ async def test_a_gateway_that_stops_waits_for_jobs_that_are_being_posted(
     go_on.set()
     async with asyncio.timeout(10):
         await ended
-    assert await post
+    assert post.done()
+    assert (await gateway.result(await post, CONTEXT)).status is ResultStatus.SUBMITTED

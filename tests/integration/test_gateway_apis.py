@@ -40,7 +40,7 @@ class Live:
     @property
     def waiting(self) -> int:
         """Requests that have had no turn."""
-        return int(self.server.service.gateway_stats()["waiting"])
+        return self.server.service.flow_stats().waiting
 
     async def get(self, path: str, status: int = 200, **options: Any) -> Any:
         return await self._ask("GET", path, status, **options)
@@ -197,6 +197,16 @@ async def test_what_became_of_a_task_is_told_by_the_status(settings: Settings) -
         assert (await found.get(f"/task/{told['message_id']}"))["status"] == "failed"
 
 
+async def test_who_names_more_time_than_there_is_is_told_how_long_it_was(settings: Settings) -> None:
+    settings = settings.model_copy(update={"drain_seconds": 0.1})
+    async with live(settings, timeout_seconds=1, timeout_max_seconds=2) as found:
+        for seconds, told in (("9", "(2 s, the longest that may be named here)"), ("0.5", "gives it more")):
+            headers = {"X-Inference-Timeout": seconds}
+            late = await found.post("/run-task", task("infer", 1, "a-slow-model"), status=504, headers=headers)
+            assert late["type"] == "/problems/timeout"
+            assert told in late["detail"]
+
+
 async def test_workers_and_labels_are_those_of_the_registry(settings: Settings) -> None:
     async with live(settings) as found, AsyncConsumer(settings, consumer_id="idle", compute_result=print):
         await found.post("/run-task", task("infer", 1, "red"))
@@ -245,6 +255,7 @@ async def test_uploads_go_to_the_uploader_with_their_defaults(settings: Settings
         for wrong in (
             {},
             {"model_id": ""},
+            {"model_id": "a", "overwrit": True},
             {"model_id": "a", "overwrite": "yes"},
             {"model_id": "a", "max_batch_size": 0},
         ):
@@ -396,6 +407,8 @@ async def test_prompts_go_to_the_model_that_is_set(settings: Settings, monkeypat
             "result": {"simulated": True, "label": "chat", "body": {"TEXT": "Why?"}},
         }
         await found.post("/infer", {"prompt": 5}, status=422)
+        # As the API's first server: what it does not know it leaves unread.
+        await found.post("/infer", {"prompt": "Why?", "stream": False})
         assert await found.get("/healthz") == {"status": "ok"}
         assert await found.get("/readyz") == {"ready": True}
 
@@ -417,7 +430,7 @@ async def test_probes_tell_that_a_gateway_stops(settings: Settings) -> None:
 # --- documentation -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("page", "count"), [("dispatcher", 8), ("serving-agent", 11), ("router", 4)])
+@pytest.mark.parametrize(("page", "count"), [("dispatcher", 9), ("serving-agent", 12), ("router", 4)])
 async def test_the_examples_of_the_documentation(settings: Settings, page: str, count: int) -> None:
     options: dict[str, Any] = {"model_ref": "chat", "kv_endpoints": ("kv-0:6379", "kv-1:6379")}
     done = {"status": "success", "model_name": "sentence-transformers--all-MiniLM-L6-v2"}

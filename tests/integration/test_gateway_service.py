@@ -72,8 +72,8 @@ async def test_a_waiting_caller_gets_the_result_with_its_times(settings: Setting
         assert response.started_at is not None
         assert response.finished_at is not None
         assert before - 1 < response.submitted_at <= response.started_at <= response.finished_at < time.time() + 1
-        assert gateway.gateway_stats()["outcomes"]["dispatched"] == 1
-        assert gateway.gateway_stats()["latency_ms"]["count"] == 1
+        assert gateway.gateway_stats().outcomes["dispatched"] == 1
+        assert gateway.gateway_stats().latency_ms.count == 1
 
 
 def moody(body: Any, message_id: str) -> Any:
@@ -160,8 +160,8 @@ async def test_urgent_callers_overtake_patient_ones_on_their_way_to_a_busy_label
         gateway.pause()
         calls = [("low 1", -1, "a"), ("low 2", -1, "a"), ("low 3", -1, "b"), ("high", 5, "a")]
         callers = [asyncio.ensure_future(gateway.run("m", n, context(priority=p, flow=f))) for n, p, f in calls]
-        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["waiting"] == len(calls), "all wait")
-        assert [band["priority"] for band in gateway.gateway_stats()["bands"]] == [5, -1]
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().waiting == len(calls), "all wait")
+        assert [band.priority for band in gateway.gateway_stats().bands] == [5, -1]
         gateway.unpause()
         await asyncio.gather(*callers)
     assert ran == ["first", "high", "low 1", "low 3", "low 2"]
@@ -178,16 +178,18 @@ async def test_a_caller_that_leaves_its_job_behind_keeps_the_label_s_place_until
 
     async with consumer(settings, compute), service(settings, in_flight_per_host=2) as gateway:
         callers = [asyncio.ensure_future(gateway.run("m", n, context())) for n in range(6)]
-        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 2, "two are on their way")
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().in_flight == 2, "two are on their way")
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
         stats = gateway.gateway_stats()
-        assert (stats["in_flight"], stats["waiting"], stats["latency_ms"]["count"]) == (2, 0, 0)
-        go_on.set()
-        async with asyncio.timeout(30):
+        assert (stats.in_flight, stats.waiting, stats.latency_ms.count) == (2, 0, 0)
+        # Nobody waits: a gateway that stops need not wait either.
+        async with asyncio.timeout(10):
             await gateway.emptied()
-        assert gateway.gateway_stats()["in_flight"] == 0
+        assert gateway.gateway_stats().in_flight == 2
+        go_on.set()
+        await asyncio.to_thread(eventually, lambda: not gateway.gateway_stats().in_flight, "their jobs have ended")
 
 
 class Hanging:
@@ -217,7 +219,7 @@ async def test_a_caller_s_time_ends_also_where_aws_does_not_answer(settings: Set
             with pytest.raises(Problem) as late:
                 await gateway.run(label, 2, context(seconds=0.1))
             assert (late.value.status, late.value.kind) == (504, "timeout")
-        assert gateway.gateway_stats()["in_flight"] == 2
+        assert (gateway.gateway_stats().in_flight, gateway.gateway_stats().latency_ms.count) == (2, 3)
         way.answers.set()
 
 
@@ -267,7 +269,7 @@ async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_i
         way.answers.clear()
         caller = asyncio.create_task(gateway.run("m", body, replace(context(), share=share)))
         del body
-        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 1, "it is on its way")
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().in_flight == 1, "it is on its way")
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
         del caller
@@ -275,25 +277,114 @@ async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_i
         assert (share.held_bytes, holds(array)) == (1000, True)
         way.answers.set()
         await asyncio.to_thread(eventually, lambda: not share.held_bytes, "it is posted")
-        assert (holds(array), gateway.gateway_stats()["in_flight"]) == (False, 1)
+        assert (holds(array), gateway.gateway_stats().in_flight) == (False, 1)
         go_on.set()
+
+
+async def test_the_body_of_who_left_a_job_to_be_polled_is_held_and_counted_until_it_is_posted(
+    settings: Settings,
+) -> None:
+    way = Hanging(AioTransport(region=settings.region))
+    async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+        await gateway.submit("m", "first", context())
+        share = Share(Budget(1000))
+        share.grow(1000)
+        body = {"x": np.zeros(10)}
+        array = weakref.ref(body["x"])
+        way.answers.clear()
+        caller = asyncio.create_task(gateway.submit("m", body, replace(context(), share=share)))
+        del body
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        del caller
+        share.release()
+        assert (share.held_bytes, holds(array)) == (1000, True)
+        ended = asyncio.create_task(gateway.emptied())
+        await asyncio.sleep(0)
+        assert not ended.done()
+        way.answers.set()
+        await ended
+        assert (share.held_bytes, holds(array)) == (0, False)
+        # Not half a job: it has its record as well.
+        assert len(await gateway.unfinished(context())) == 2
 
 
 async def test_a_body_that_cannot_be_posted_does_not_count_on(settings: Settings) -> None:
     share = Share(Budget(1000))
     share.grow(1000)
     async with service(settings.model_copy(update={"auto_create_queues": False})) as gateway:
-        with pytest.raises(UnknownLabelError):
-            await gateway.run("nobody", 1, replace(context(), share=share))
+        for attempt in (gateway.run, gateway.submit):
+            with pytest.raises(UnknownLabelError):
+                await attempt("nobody", 1, replace(context(), share=share))
     assert share.held_bytes == 1000, "its request is not over"
     share.release()
     assert share.held_bytes == 0
 
 
+@pytest.mark.parametrize("served", [True, False])
+async def test_who_is_sent_away_is_told_by_what_id_its_job_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, served: bool
+) -> None:
+    # Not as long as the callers' own time, at whose end each would be told the same.
+    monkeypatch.setattr("inference_engine.gateway.waiters.HANDOVER_SECONDS", 15.0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compute(body: Any, message_id: str) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return {"echo": body}
+
+    async with AsyncProducer(settings) as producer, consumer(settings, compute) if served else nullcontext():
+        async with service(settings, in_flight_per_host=1) as gateway:
+            callers = [asyncio.create_task(gateway.run("m", n, context(seconds=120))) for n in range(2)]
+            await asyncio.to_thread(eventually, lambda: gateway.flow_stats().in_flight == 1, "the first has its turn")
+            if served:
+                await asyncio.to_thread(begun.wait, 30)
+            gateway.stop()
+            gateway.send_away()
+            problems = await asyncio.gather(*callers, return_exceptions=True)
+        first, second = (problem for problem in problems if isinstance(problem, Problem))
+        assert (first.status, first.kind, first.headers) == (503, "shutting-down", {})
+        message_id = first.members["message_id"]
+        assert first.members["job_status"] in ("SUBMITTED", "IN_PROGRESS")
+        assert f"GET /task/{message_id} tells what becomes of it" in first.detail
+        # Who had no turn has left nothing behind, and may come again.
+        assert (second.status, second.kind, second.members) == (503, "shutting-down", {})
+        assert second.headers.keys() == {"Retry-After"}
+        async with service(settings) as another:
+            assert not (await another.result(message_id, context())).status.finished
+            go_on.set()
+            async with consumer(settings, compute) if not served else nullcontext():
+                assert (await producer.wait(message_id)).result == {"echo": 0}
+            assert (await another.result(message_id, context())).result == {"echo": 0}
+
+
+async def test_who_is_sent_away_while_aws_does_not_answer_is_told_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference_engine.gateway.waiters.HANDOVER_SECONDS", 0.1)
+    monkeypatch.setattr("inference_engine.gateway.service.CLOSE_SECONDS", 0.2)
+    way = Hanging(AioTransport(region=settings.region))
+    async with consumer(settings, echo), Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+        await gateway.run("m", 1, context())
+        way.answers.clear()
+        caller = asyncio.create_task(gateway.run("m", 2, context()))
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().in_flight == 1, "it is on its way")
+        gateway.stop()
+        gateway.send_away()
+        async with asyncio.timeout(10):
+            with pytest.raises(Problem) as told:
+                await caller
+        assert (told.value.status, told.value.kind, told.value.members) == (503, "shutting-down", {})
+        assert told.value.headers["Retry-After"] == "1"
+    way.answers.set()
+
+
 async def test_who_waits_when_the_service_closes_is_told_so(settings: Settings) -> None:
     async with service(settings) as gateway:
         caller = asyncio.create_task(gateway.run("m", 1, context()))
-        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats()["in_flight"] == 1, "it is on its way")
+        await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().in_flight == 1, "it is on its way")
     with pytest.raises(Problem) as told:
         await caller
     assert (told.value.status, told.value.kind) == (503, "shutting-down")
@@ -401,6 +492,28 @@ async def test_what_was_read_once_is_used_while_aws_does_not_answer(
         await never.fresh(0)
 
 
+async def test_a_fleet_that_was_read_is_known_also_where_label_settings_cannot_be_read(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unanswered() -> list[LabelSettings]:
+        raise TransportError("no answer")
+
+    monkeypatch.setattr("inference_engine.gateway.capacity.LABELS_SECONDS", 0.0)
+    await aws.registry.set_label(LabelSettings(label="n", max_in_flight=2))
+    capacity = Capacity(aws, GatewaySettings())
+    await capacity.fresh(0)
+    await aws.registry.publish(view("new", "m"))
+    with monkeypatch.context() as patch:
+        patch.setattr(aws.registry, "labels", unanswered)
+        await capacity.fresh(0, patience_seconds=30)
+    assert [one.consumer_id for one in capacity.fleet.consumers] == ["new"]
+    assert (capacity.answering, capacity.labels.keys()) == (True, {"n"})
+    assert "label settings were not read" in caplog.text
+    await aws.registry.set_label(LabelSettings(label="o"))
+    await capacity.fresh(0, patience_seconds=30)
+    assert capacity.labels.keys() == {"n", "o"}
+
+
 async def test_nobody_waits_for_a_reading_that_hangs(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(cells: int) -> Fleet:
         return await asyncio.Event().wait()  # type: ignore[return-value]
@@ -471,3 +584,30 @@ async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_
     assert readings == 1
     await glance.overview(0)
     assert readings == 2
+
+
+async def test_who_looks_and_leaves_finds_the_overview_that_was_begun(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings, begun, go_on = 0, asyncio.Event(), asyncio.Event()
+
+    async def slowly(aws: Aws, *, sweep_queues: int) -> Activity:
+        nonlocal readings
+        readings += 1
+        begun.set()
+        await go_on.wait()
+        return await read_activity(aws, sweep_queues=sweep_queues)
+
+    monkeypatch.setattr("inference_engine.gateway.glance.read_activity", slowly)
+    glance = Glance(aws)
+    for _ in range(5):
+        look = asyncio.create_task(glance.overview(60))
+        await asyncio.sleep(0)
+        await begun.wait()
+        look.cancel()
+        await asyncio.wait([look])
+    look = asyncio.create_task(glance.overview(60))
+    go_on.set()
+    overview = await look
+    assert await glance.overview(60) is overview
+    assert readings == 1

@@ -69,6 +69,14 @@ def test_models_answer_as_triton_answers(label: str, binary: bool, clients: Clie
     np.testing.assert_array_equal(found.as_numpy("Y"), theirs.as_numpy("Y"), strict=True)
 
 
+def test_nan_and_infinities_are_read_from_json_as_triton_reads_them(clients: Clients) -> None:
+    outputs = [triton.InferRequestedOutput("Y", binary_data=True)]
+    asked = [numbers(np.array([[np.nan, np.inf, -np.inf, 1.0]], np.float32), binary=False)]
+    found = clients.gateway.infer("cats", asked, outputs=outputs)
+    theirs = clients.triton.infer("cats", asked, outputs=outputs)
+    np.testing.assert_array_equal(found.as_numpy("Y"), theirs.as_numpy("Y"), strict=True)
+
+
 def test_strings_and_other_bytes_answer_as_triton_answers(clients: Clients) -> None:
     for items in (["é", ""], ["é", b"\xff"]):
         found = clients.gateway.infer("scripted", [strings(*items)])

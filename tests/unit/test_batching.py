@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -115,6 +117,38 @@ async def test_item_whose_caller_left_is_not_sent() -> None:
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert calls == [[0], [2]]
     assert isinstance(outcomes[1], asyncio.CancelledError)
+
+
+class Body:
+    """Something large."""
+
+
+async def test_what_was_submitted_by_callers_who_left_is_not_held_while_the_call_ahead_hangs() -> None:
+    calls: list[int] = []
+    answer = asyncio.Event()
+
+    async def send(batch: list[Body]) -> list[None]:
+        calls.append(len(batch))
+        await answer.wait()
+        return [None] * len(batch)
+
+    batcher: Batcher[Body, None] = Batcher(send, max_items=10)
+    first = asyncio.create_task(batcher.submit(Body()))
+    await asyncio.sleep(0)
+    bodies = [Body() for _ in range(5)]
+    held = [weakref.ref(body) for body in bodies]
+    callers = [asyncio.create_task(batcher.submit(body)) for body in bodies]
+    await asyncio.sleep(0)
+    del bodies
+    for caller in callers[1:4]:
+        caller.cancel()
+    await asyncio.wait(callers[1:4])
+    del caller, callers[1:4]
+    gc.collect()
+    assert [body() is not None for body in held] == [True, False, False, False, True]
+    answer.set()
+    await asyncio.gather(first, *callers)
+    assert calls == [1, 2]
 
 
 async def test_close_waits_for_what_was_submitted() -> None:

@@ -24,6 +24,7 @@ from inference_engine.gateway.context import Context
 from inference_engine.gateway.guards import guarded
 from inference_engine.gateway.service import Service
 from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.gateway.stats import FlowStats
 
 SECRET = "s" * 43
 KEY = {"Authorization": f"Bearer ie_{'a' * 10}_{SECRET}"}
@@ -35,8 +36,8 @@ class Idle:
 
     settings = GatewaySettings()
 
-    def gateway_stats(self) -> dict[str, Any]:
-        return {"bands": [], "in_flight": 0, "outcomes": {}}
+    def flow_stats(self) -> FlowStats:
+        return FlowStats(waiting=0, in_flight=0, bands=[], outcomes={})
 
     async def run(self, _label: str, _body: Any, _context: Context) -> NoReturn:
         await asyncio.Event().wait()

@@ -12,6 +12,8 @@ from inference_engine.gateway.flow import Outcome
 from inference_engine.gateway.problems import _ERRORS
 from inference_engine.gateway.settings import GatewaySettings
 
+#: Settings whose defaults docs/explanation/flow-control.md tells.
+NUMBERS_TOLD = {"max_bands", "max_concurrency", "no_consumer_seconds"}
 ROOT = Path(__file__).parents[2]
 INDEX = (ROOT / "docs" / "gateway" / "index.md").read_text("utf-8")
 FLOW = (ROOT / "docs" / "explanation" / "flow-control.md").read_text("utf-8")
@@ -42,7 +44,9 @@ def test_every_outcome_of_flow_control_is_explained() -> None:
 
 def test_the_numbers_of_the_pages_are_the_defaults() -> None:
     defaults = GatewaySettings()
-    for name, written in re.findall(r"`([a-z_]+)` \(([0-9,]+)\)", FLOW):
+    told = re.findall(r"`([a-z_]+)` \(([0-9,]+)\)", FLOW)
+    assert {name for name, _ in told} == NUMBERS_TOLD
+    for name, written in told:
         assert getattr(defaults, name) == int(written.replace(",", "")), name
     assert f"`timeout_seconds`, {defaults.timeout_seconds:g} |" in INDEX
     assert f"-{settings.PRIORITY_MAX} to {settings.PRIORITY_MAX}" in INDEX
@@ -50,6 +54,9 @@ def test_the_numbers_of_the_pages_are_the_defaults() -> None:
 
 def test_every_other_name_of_a_setting_is_told() -> None:
     source = (ROOT / "inference_engine" / "gateway" / "settings.py").read_text("utf-8")
-    for name, variable in re.findall(r'_also\("([a-z_]+)", "([A-Z_]+)"\)', source):
+    others = re.findall(r'_also\("([a-z_]+)", "([A-Z_]+)"\)', source)
+    answering = {name for name, field in GatewaySettings.model_fields.items() if field.validation_alias is not None}
+    assert {name for name, _ in others} == answering != set()
+    for name, variable in others:
         row = next(line for line in INDEX.splitlines() if line.startswith("| `") and f"`{variable}`" in line)
         assert f"`{name}`" in row

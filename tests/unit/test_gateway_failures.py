@@ -13,7 +13,7 @@ from inference_engine.aws.connect import Aws
 from inference_engine.gateway.access import Access
 from inference_engine.gateway.app import create_app
 from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.problems import problem_of_job
+from inference_engine.gateway.problems import problem_of_job, unknown_job
 from inference_engine.gateway.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.job import JobFailure, Response, ResultStatus
@@ -94,6 +94,20 @@ def test_what_a_caller_is_told_of_a_job(response: Response, status: int, told: s
     assert (problem.status, problem.members["message_id"]) == (status, "an-id")
     assert told in problem.detail
     assert problem.body()["error"] == problem.detail
+
+
+def test_who_waited_as_long_as_is_possible_is_not_told_to_wait_longer() -> None:
+    running = ended(ResultStatus.IN_PROGRESS)
+    assert "X-Inference-Timeout gives it more" in problem_of_job(running).detail
+    told = problem_of_job(running, longest_seconds=3600.0).detail
+    assert told.startswith("no result in time (3600 s, the longest that may be named here): ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(86_400, "86400 s"), (2_592_000.0, "2592000 s"), (31_536_000, "31536000 s"), (0.5, "0.5 s")]
+)
+def test_how_long_results_are_kept_is_told_in_plain_numbers(seconds: float, told: str) -> None:
+    assert unknown_job("an-id", seconds).detail.endswith(f"kept for {told}")
 
 
 def test_why_a_model_cannot_be_loaded_stays_inside() -> None:

@@ -68,6 +68,26 @@ def test_results_may_be_deeper_than_a_model_can_be_walked() -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
+def test_deep_results_may_hold_numbers_that_json_does_not_have() -> None:
+    deep: Any = {"x": [float("nan"), (INFINITE,)]}
+    for _ in range(600):
+        deep = [deep]
+    assert dumps(deep) == b"[" * 600 + b'{"x":["NaN",["Infinity"]]}' + b"]" * 600
+
+
+def test_what_contains_itself_has_no_end_and_is_refused() -> None:
+    endless: list[Any] = [float("nan")]
+    endless.append(endless)
+    with pytest.raises(RecursionError, match="nested too deeply"):
+        dumps(endless)
+
+
+def test_what_is_told_stays_as_it_was() -> None:
+    value: dict[str, Any] = {"x": [float("inf"), {"y": (b"ab",)}]}
+    dumps(value)
+    assert value == {"x": [INFINITE, {"y": (b"ab",)}]}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -8,9 +8,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from inference_engine.gateway import threads
 from inference_engine.gateway.problems import Problem
+from inference_engine.gateway.routes import open_inference
 from inference_engine.gateway.routes.dispatcher import RunTask, job_body
 from inference_engine.gateway.routes.serving_agent import STATUSES, TaskStatus, task_of
+from inference_engine.gateway.v2 import encodings
+from inference_engine.gateway.v2.response import InferResponse
 from inference_engine.job import JobFailure, Response, ResultStatus
 
 
@@ -56,6 +60,24 @@ def test_the_states_of_tasks_are_those_of_jobs() -> None:
         "CANCELLED": "canceled",
         "EXPIRED": "expired",
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "beside"), [(100, 0), (encodings.COMPRESSED_MIN_BYTES, 0), (threads.LARGE_BYTES + 1, 1)]
+)
+async def test_only_large_answers_are_compressed_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, size: int, beside: int
+) -> None:
+    ran: list[int] = []
+
+    async def run(function: Any, *arguments: Any) -> Any:
+        ran.append(1)
+        return function(*arguments)
+
+    monkeypatch.setattr(threads, "run", run)
+    answer = await open_inference._response(InferResponse(b"x" * size, None), "gzip")
+    assert ("content-encoding" in answer.headers) is (size >= encodings.COMPRESSED_MIN_BYTES)
+    assert len(ran) == beside
 
 
 def response(**values: Any) -> Response:

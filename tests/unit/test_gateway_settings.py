@@ -40,7 +40,8 @@ def test_settings_answer_to_the_names_of_the_apis_but_to_their_own_first(
         ("0.0.0.0:9000", "0.0.0.0", 9000),
         ("[::1]:9000", "::1", 9000),
         ("localhost:9000", "localhost", 9000),
-        (":9000", "127.0.0.1", 9000),
+        (":9000", "0.0.0.0", 9000),
+        ("9000", "127.0.0.1", 9000),
         ("", "127.0.0.1", 8000),
     ],
 )
@@ -50,6 +51,14 @@ def test_the_address_may_be_one_variable(monkeypatch: pytest.MonkeyPatch, addres
     monkeypatch.setenv(f"{OWN}PORT", "9001")
     assert (GatewaySettings().host, GatewaySettings().port) == (host, 9001)
     assert GatewaySettings(host="127.0.0.2").host == "127.0.0.2"
+
+
+def test_a_port_of_all_addresses_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_SERVER_ADDRESS", ":9000")
+    assert GatewaySettings().keys_required
+    monkeypatch.setenv(f"{OWN}REQUIRE_KEYS", "false")
+    with pytest.raises(SettingsError, match=r"host '0\.0\.0\.0' is not loopback"):
+        GatewaySettings()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from inference_engine.cli import top
 from inference_engine.cli.top_tables import duration, number, screen
 from inference_engine.errors import TransportError
 from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
+from inference_engine.gateway.stats import GatewayStats, LatencyStats
 from inference_engine.overview import Overview
 
 NOW = time.time()
@@ -47,9 +48,11 @@ def overview(labels: int = 0) -> Overview:
     return Overview.of(Fleet(views, NOW), work, [Failed("broken")], now=NOW)
 
 
-def drawn(shown: Overview, width: int, height: int | None = None, trouble: str = "") -> list[str]:
+def drawn(
+    shown: Overview, width: int, height: int | None = None, trouble: str = "", gateway: GatewayStats | None = None
+) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(screen(shown, trouble, width, height))
+    console.print(screen(shown, gateway, trouble, width, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -65,6 +68,21 @@ def test_what_is_shown() -> None:
     assert red[:4] == ["red", "■", "loaded", "1"]
     assert red[4] == "(2)"
     assert re.search(r"^2 +second +◐ draining", text, re.MULTILINE)
+
+
+def test_a_gateway_tells_who_waits_and_how_long_it_took() -> None:
+    stats = GatewayStats(
+        process="host/7",
+        waiting=1,
+        in_flight=12,
+        bands=[],
+        outcomes={"dispatched": 90, "queue-full": 3, "ttl": 2},
+        latency_ms=LatencyStats(p50=40, p95=1200, p99=None, count=90),
+    )
+    text = "\n".join(drawn(overview(), 140, gateway=stats))
+    assert "gateway host/7 · 1 caller waits · 12 on their way · p50 40 ms · p95 1.2 s · p99 – · 5 refused" in text
+    assert max(len(line) for line in drawn(overview(500), 50, 24, gateway=stats)) <= 50
+    assert len(drawn(overview(500), 50, 24, gateway=stats)) <= 24
 
 
 def test_trouble_goes_first_then_backlog() -> None:
@@ -129,20 +147,20 @@ async def test_a_later_reading_that_fails_is_shown_with_the_one_before(monkeypat
             raise answer
         return answer
 
-    def show(overview: Overview, trouble: str) -> None:
-        shown.append((overview.at, trouble))
+    def show(reading: top.Reading, trouble: str) -> None:
+        shown.append((reading.overview.at, trouble))
         if not answers:
             raise Enough
 
     shown: list[tuple[float, str]] = []
     monkeypatch.setattr("inference_engine.aws.activity.read_activity", reads)
-    aws = cast(Aws, None)  # nothing else of it is asked
+    read = top._from_aws(cast(Aws, None))  # nothing else of it is asked
     with pytest.raises(Enough):
-        await top._watch(aws, show, 0.001)
+        await top._watch(read, show, 0.001)
     assert shown == [(NOW, ""), (NOW, "sqs refused")]
     answers.append(TransportError("no such table"))
     with pytest.raises(TransportError):
-        await top._watch(aws, show, 0.001)
+        await top._watch(read, show, 0.001)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inference_engine import codec
 from inference_engine.gateway.v2 import results
 from inference_engine.gateway.v2.errors import ResultError
+from inference_engine.gateway.v2.request import DIMENSIONS_MAX
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,20 @@ def test_anything_else_is_its_json(value: Any) -> None:
     array = results.tensors({"A": value})["A"]
     assert array.shape == (1,)
     assert codec.decode(array[0]) == value
+
+
+@pytest.mark.parametrize("depth", [1, 31, 32, 33, 64, 65, 400])
+@pytest.mark.parametrize("leaf", [1, "a", []])
+def test_lists_deeper_than_tensors_are_their_json(depth: int, leaf: Any) -> None:
+    value = leaf
+    for _ in range(depth - (leaf == [])):
+        value = [value]
+    array = results.tensors({"A": value})["A"]
+    if depth <= DIMENSIONS_MAX:
+        assert (array.ndim, array.size) == (depth, int(leaf != []))
+    else:
+        assert array.shape == (1,)
+        assert codec.decode(array[0]) == value
 
 
 def test_arrays_within_are_what_the_codec_makes_of_them() -> None:

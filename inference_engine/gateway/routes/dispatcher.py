@@ -17,8 +17,10 @@ from ...job import REQUEST_ID_MAX_CHARACTERS
 from .. import uploads
 from ..context import Caller, Context
 from ..dependencies import CallContext, CallerOf, ServiceOf
+from ..idempotency import IdempotencyKey, dedup_key
+from ..idempotency import request_id as repeated_id
 from ..jsonable import JsonAnswer, json_answer
-from ..problems import Problem, responses
+from ..problems import Problem, answer, responses
 from .labelled import use_label
 from .statuses import FIND, RUN
 from .strict import Strict
@@ -107,7 +109,7 @@ class Sent(BaseModel):
     )
 
 
-class UploadModel(BaseModel):
+class UploadModel(Strict):
     """A model to convert."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -140,7 +142,7 @@ async def workers(service: ServiceOf, caller: CallerOf) -> Workers:
     "/labels",
     operation_id="dispatcher_labels",
     summary="Which label is loaded where",
-    responses={200: {"content": {"application/json": {"example": {"resnet50": ["worker-id-1", "worker-id-2"]}}}}},
+    responses=answer({"resnet50": ["worker-id-1", "worker-id-2"]}),
 )
 async def labels(service: ServiceOf, caller: CallerOf) -> dict[str, list[str]]:
     """The consumers that hold each label loaded. An API key that is bound to labels sees only those."""
@@ -152,8 +154,7 @@ async def labels(service: ServiceOf, caller: CallerOf) -> dict[str, list[str]]:
     operation_id="dispatcher_run_task",
     summary="Run a task and wait for its result",
     response_model=Any,
-    responses=RUN
-    | {200: {"description": "The result", "content": {"application/json": {"example": {"embeddings": [[0.1, 0.2]]}}}}},
+    responses=RUN | answer({"embeddings": [[0.1, 0.2]]}, "The result"),
 )
 async def run_task(task: RunTask, request: Request, service: ServiceOf, context: CallContext) -> JsonAnswer:
     """The task's result is the whole response; its form depends on the task type and the model."""
@@ -170,12 +171,18 @@ async def run_task(task: RunTask, request: Request, service: ServiceOf, context:
     status_code=202,
     responses=FIND,
 )
-async def send_task(task: SendTask, request: Request, service: ServiceOf, context: CallContext) -> Sent:
+async def send_task(
+    task: SendTask, request: Request, service: ServiceOf, context: CallContext, idempotency_key: IdempotencyKey
+) -> Sent:
     """As `/run-task`, but answers as soon as the task is on its queue. `GET /task/{id}` tells what becomes of it."""
     use_label(task.label, request, context.caller)
+    key = dedup_key(context.caller, task.label, idempotency_key)
+    if key is not None and not task.task_id:
+        # The answer to a repeat tells the first job's name as well.
+        context = replace(context, request_id=repeated_id(key))
     context = _named(context, task)
     body = job_body(task, context.request_id)
-    message_id = await service.submit(task.label, body, context, callback_url=task.callback_url)
+    message_id = await service.submit(task.label, body, context, callback_url=task.callback_url, dedup_key=key)
     return Sent(task_id=context.request_id, message_id=message_id)
 
 

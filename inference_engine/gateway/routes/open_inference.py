@@ -6,7 +6,6 @@ is reached with its version (`/v2/models/a/ready/versions/1`).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import replace
 from typing import Annotated, Any
@@ -264,5 +263,5 @@ async def _response(answer: answers.InferResponse, accept_encoding: str) -> Resp
     body, coding = answer.body, encodings.chosen(accept_encoding)
     if coding and len(body) >= encodings.COMPRESSED_MIN_BYTES:
         headers["Content-Encoding"] = coding
-        body = await asyncio.to_thread(encodings.compress, body, coding)
+        body = await threads.run_if(len(body) > threads.LARGE_BYTES, encodings.compress, body, coding)
     return Response(body, media_type=media_type, headers=headers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import socket
 import time
 from typing import Any
@@ -14,10 +16,15 @@ from ..dependencies import CallContext, ServiceOf
 from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem
+from ..settings import GatewaySettings
 from .labelled import use_label
 from .statuses import RUN
 
+log = logging.getLogger(__name__)
+
 router = APIRouter(tags=["Router"])
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Alive(BaseModel):
@@ -35,6 +42,8 @@ class Ready(BaseModel):
 class Prompt(BaseModel):
     """What to ask the model."""
 
+    # Not Strict, unlike the bodies of the other APIs: the API's first server (Go, encoding/json) leaves fields that it does not
+    # know unread, and clients of chat models send such ones along (`model`, `stream`).
     prompt: str = Field(description="the prompt", examples=["Why is the sky blue?"])
 
 
@@ -49,6 +58,27 @@ class Inferred(BaseModel):
     kvEndpoints: list[str] = Field(description="the model's key-value stores, as set", examples=[["kv-0:6379"]])
     processingMs: int = Field(description="from request to result, waiting included, in milliseconds", examples=[42])
     result: Any = Field(description="what the model answered", examples=[{"text": "Because of Rayleigh scattering."}])
+
+
+def tell_settings(settings: GatewaySettings) -> None:
+    """Log at the start what the router's variables were taken for, where there is a model."""
+    if settings.model_ref is not None:
+        log.info(
+            "POST /infer asks label %s (MODEL_REF); MAX_CONCURRENCY of all APIs: %d; KV_ENDPOINTS: %s",
+            settings.model_ref,
+            settings.max_concurrency,
+            ", ".join(map(masked, settings.kv_endpoints)) or "none",
+        )
+
+
+def masked(endpoint: str) -> str:
+    """A host, or a URL, without what may be secret in it: user, password and query."""
+    found = _SCHEME.match(endpoint)
+    scheme = found[0] if found else ""
+    # A password may have any character, written as it is.
+    _, user, rest = endpoint[len(scheme) :].rpartition("@")
+    host, query, _ = rest.partition("?")
+    return f"{scheme}{'…@' if user else ''}{host}{'?…' if query else ''}"
 
 
 @router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives")

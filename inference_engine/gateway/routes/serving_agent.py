@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 from ...job import Response, ResultStatus
 from ..context import Context
 from ..dependencies import NAME_MAX_CHARACTERS, CallContext, CallerOf, ServiceOf
+from ..idempotency import IdempotencyKey, dedup_key
 from ..jsonable import JsonAnswer, json_answer
 from ..probes import check_live, check_ready
 from ..problems import Problem, responses
@@ -160,7 +161,11 @@ async def predict(prediction: Predict, request: Request, service: ServiceOf, con
     responses=FIND,
 )
 async def async_predict(
-    prediction: AsyncPredict, request: Request, service: ServiceOf, context: UserContext
+    prediction: AsyncPredict,
+    request: Request,
+    service: ServiceOf,
+    context: UserContext,
+    idempotency_key: IdempotencyKey,
 ) -> Accepted:
     """Answers as soon as the task is on its queue; 429 where MAX_QUEUE_SIZE tasks of the model wait there already."""
     use_label(prediction.model_name, request, context.caller)
@@ -170,6 +175,7 @@ async def async_predict(
         context,
         callback_url=prediction.webhook,
         keep_body=prediction.keep_inputs,
+        dedup_key=dedup_key(context.caller, prediction.model_name, idempotency_key),
     )
     return Accepted(id=message_id)
 
@@ -229,6 +235,7 @@ async def queue_size(
     "/unfinished",
     operation_id="serving_agent_unfinished",
     summary="Tasks that have not ended",
+    response_model=Unfinished,
     responses=LOOK,
 )
 async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from ... import payloads
 from ...job import JobFailure, ResultStatus
 from ...job import Response as JobResponse
-from ...overview import Overview
+from .. import threads
 from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import dumps
+from ..stats import StatusData
 from .statuses import FIND
 
 router = APIRouter(tags=["Status page"])
@@ -34,50 +33,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
 _FILES = files("inference_engine.gateway") / "ui"
-
-
-class Latencies(BaseModel):
-    """How long callers waited of late, in milliseconds."""
-
-    p50: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-    count: int = Field(0, description="calls that these are of")
-
-
-class Band(BaseModel):
-    """Callers of one priority that wait for their turn."""
-
-    priority: int
-    requests: int
-    bytes: int
-
-
-class GatewayNumbers(BaseModel):
-    """Flow control of this gateway process."""
-
-    process: str = Field("", description="host and process id: behind a load balancer another may answer the next time")
-    waiting: int = Field(0, description="callers that wait for their turn")
-    in_flight: int = Field(0, description="callers' jobs that are on their way")
-    bands: list[Band] = []
-    outcomes: dict[str, int] = Field({}, description="what became of requests since this process started")
-    latency_ms: Latencies = Latencies()
-
-
-class StatusData(BaseModel):
-    """What the status page shows."""
-
-    deployment: str = Field(description="the prefix of its queues and tables")
-    now: float = Field(description="the gateway's clock: Unix seconds")
-    ready: bool
-    paused: bool
-    overview: Overview
-    gateway: GatewayNumbers
 
 
 class JobView(BaseModel):
@@ -128,7 +87,7 @@ async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
         ready=service.ready,
         paused=service.paused,
         overview=overview,
-        gateway=_numbers(service.gateway_stats()),
+        gateway=service.gateway_stats(),
     )
 
 
@@ -157,10 +116,6 @@ async def cancel(message_id: str, service: ServiceOf, context: CallContext) -> J
     return await _view(await service.result(message_id, context))
 
 
-def _numbers(stats: Mapping[str, Any]) -> GatewayNumbers:
-    return GatewayNumbers.model_validate(stats)
-
-
 def _file(name: str, media_type: str) -> Response:
     return Response((_FILES / name).read_bytes(), headers=_HEADERS, media_type=f"{media_type}; charset=utf-8")
 
@@ -168,8 +123,8 @@ def _file(name: str, media_type: str) -> Response:
 async def _view(response: JobResponse) -> JobView:
     text = None
     if response.ok:
-        # A result may be large: others are served meanwhile.
-        text = (await asyncio.to_thread(dumps, response.result)).decode("ascii")
+        large = payloads.exceeds(response.result, threads.LARGE_BYTES)
+        text = (await threads.run_if(large, dumps, response.result)).decode("ascii")
     return JobView(
         **response.model_dump(include=JobView.model_fields.keys() - {"result", "result_cut"}),
         result=None if text is None else text[:RESULT_MAX_CHARACTERS],

@@ -31,12 +31,15 @@ function setAttribute(node, name, value) {
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-// Children in the order of `wanted`, moving only those that stand elsewhere.
+// Children in the order of `wanted`; one that comes or goes leaves the others where they are.
 function arrange(parent, wanted) {
-  wanted.forEach((node, index) => {
-    if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
-  });
-  while (parent.children.length > wanted.length) parent.lastElementChild.remove();
+  const stay = new Set(wanted);
+  for (const node of [...parent.children]) if (!stay.has(node)) node.remove();
+  let next = parent.firstElementChild;
+  for (const node of wanted) {
+    if (node === next) next = next.nextElementSibling;
+    else parent.insertBefore(node, next);
+  }
 }
 
 // --- numbers as people read them --------------------------------------------------------------------------------------
@@ -517,7 +520,12 @@ function tellJob(text) {
 
 // --- talking to the gateway -------------------------------------------------------------------------------------------------------
 
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(status, reason) {
+    super(reason);
+    this.status = status;
+  }
+}
 
 async function ask(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
@@ -527,7 +535,7 @@ async function ask(path, options = {}) {
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));
   const reason = problem.detail ?? `the gateway answered ${response.status}`;
-  throw [401, 403].includes(response.status) ? new Refused(reason) : Object.assign(new Error(reason), { told: true });
+  throw [401, 403].includes(response.status) ? new Refused(response.status, reason) : Object.assign(new Error(reason), { told: true });
 }
 
 async function poll() {
@@ -545,7 +553,7 @@ async function poll() {
     if (age > STALE_SECONDS) connection("warn", "▲", `Stale: read ${seconds(Math.round(age))} ago`);
     else connection("good", "●", "Live");
   } catch (error) {
-    if (error instanceof Refused) askForKey(error.message);
+    if (error instanceof Refused) askForKey(error);
     else lost(error);
   } finally {
     page.asking = false;
@@ -562,11 +570,12 @@ function lost(error) {
   $("banner").hidden = false;
 }
 
-function askForKey(reason) {
-  const had = sessionStorage.getItem(KEY) !== null;
+function askForKey(refused) {
+  // That there is no key needs no words; that something else is refused does, also without one.
+  const told = refused.status === 403 || sessionStorage.getItem(KEY) !== null;
   sessionStorage.removeItem(KEY);
   connection("warn", "▲", "API key needed");
-  setText($("key-reason"), had ? reason : "");
+  setText($("key-reason"), told ? refused.message : "");
   $("banner").hidden = true;
   $("content").hidden = true;
   if ($("key-form").hidden) {

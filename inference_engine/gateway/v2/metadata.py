@@ -78,8 +78,10 @@ class IndexEntry(BaseModel):
 
     name: str = Field(description="the label", examples=["resnet50"])
     version: str = Field(examples=["1"])
-    state: Literal["READY", "LOADING", "UNAVAILABLE"] = Field(description="READY: a live consumer has it loaded")
-    reason: str = Field(description="why it is not ready")
+    state: Literal["READY", "LOADING", "UNAVAILABLE"] = Field(
+        description="READY: a live consumer has it loaded", examples=["READY"]
+    )
+    reason: str = Field(description="why it is not ready; empty where it is", examples=[""])
 
 
 def of_model(signature: ModelSignature) -> ModelMetadata:

@@ -115,6 +115,7 @@ def _header_length(text: str, size: int) -> int:
 
 def _json_object(text: bytes) -> dict[str, Any]:
     try:
+        # NaN and Infinity too, which are no JSON: NVIDIA's client writes them, and Triton reads them.
         found = json.loads(text.decode())
     except UnicodeDecodeError as error:
         raise RequestError(

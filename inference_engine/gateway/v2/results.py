@@ -1,9 +1,9 @@
 """What a job's result is as tensors.
 
 A mapping is a tensor for each of its keys, anything else the one output `output`. Arrays keep their datatype. Numbers, booleans
-and strings, and lists of one of these kinds to any depth, take the widest type of their kind: INT64 (UINT64 where only that
-holds them), FP64, BOOL, BYTES; a single value has the shape [1]. What is neither (null, ragged lists, objects within) is its
-JSON, as one element of BYTES, in which arrays and bytes are what the library's codec makes of them.
+and strings, and lists of one of these kinds that are at most DIMENSIONS_MAX deep, take the widest type of their kind: INT64
+(UINT64 where only that holds them), FP64, BOOL, BYTES; a single value has the shape [1]. What is neither (null, ragged or deeper
+lists, objects within) is its JSON, as one element of BYTES, in which arrays and bytes are what the library's codec makes of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ... import codec
 from ...backends.tensors import DTYPES
 from .errors import ResultError
+from .request import DIMENSIONS_MAX
 
 #: The name of the output of a result that is no mapping.
 ONLY_OUTPUT = "output"
@@ -55,7 +56,7 @@ def _plain(value: Any) -> NDArray[Any] | None:
     if isinstance(value, bytes):
         return _text(value)
     shape = _shape(value)
-    if shape is None:
+    if shape is None or len(shape) > DIMENSIONS_MAX:
         return None
     items = _leaves(value, len(shape))
     dtype = _dtype(items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ...backends.tensors import DTYPES
@@ -106,13 +107,42 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
     "outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 4], "data": [11.0, -16.0, 24.0, 6.0]}],
 }
 
-_BYTES = {
-    "schema": {
-        "type": "string",
-        "format": "binary",
-        "description": f"the same JSON, {HEADER_LENGTH} bytes long, and behind it the data of its binary tensors",
+#: JSON, and behind it tensors of UINT8, whose bytes are letters here.
+_BINARY_SIZE = {"binary_data_size": 4}
+BINARY_REQUEST_EXAMPLE = (
+    json.dumps(
+        {
+            "inputs": [{"name": "X", "shape": [1, 4], "datatype": "UINT8", "parameters": _BINARY_SIZE}],
+            "outputs": [{"name": "Y", "parameters": {"binary_data": True}}],
+        }
+    ),
+    "abcd",
+)
+BINARY_RESPONSE_EXAMPLE = (
+    json.dumps(
+        {
+            "model_name": "tiny-a",
+            "model_version": "1",
+            "outputs": [{"name": "Y", "datatype": "UINT8", "shape": [1, 4], "parameters": _BINARY_SIZE}],
+        },
+        separators=(",", ":"),
+    ),
+    "ABCD",
+)
+
+
+def _bytes(example: tuple[str, str]) -> dict[str, Any]:
+    head, tail = example
+    return {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": f"the same JSON, {HEADER_LENGTH} bytes long, and behind it the data of its binary tensors",
+        },
+        # Of the header itself there is no example: it would not fit the other examples of bodies.
+        "examples": {"binary": {"summary": f"with {HEADER_LENGTH}: {len(head)}", "value": head + tail}},
     }
-}
+
 
 #: For the route's `openapi_extra`.
 INFER: dict[str, Any] = {
@@ -136,7 +166,7 @@ INFER: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {"schema": REQUEST, "example": REQUEST_EXAMPLE},
-            "application/octet-stream": _BYTES,
+            "application/octet-stream": _bytes(BINARY_REQUEST_EXAMPLE),
         },
     },
 }
@@ -157,7 +187,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         },
         "content": {
             "application/json": {"schema": RESPONSE, "example": RESPONSE_EXAMPLE},
-            "application/octet-stream": _BYTES,
+            "application/octet-stream": _bytes(BINARY_RESPONSE_EXAMPLE),
         },
     }
 }

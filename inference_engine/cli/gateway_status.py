@@ -1,0 +1,63 @@
+"""What a gateway tells over HTTP, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from ..errors import SettingsError, TransportError
+from ..gateway.stats import StatusData
+
+KEY_VARIABLE = "INFERENCE_ENGINE_API_KEY"
+TIMEOUT_SECONDS = 15.0
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A key is for the gateway that was named, not for where it sends us."""
+
+    def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
+        return None
+
+
+def check_url(text: str) -> str:
+    """The base URL of a gateway, without the slash at its end. Raises SettingsError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError(f"{text!r} is no URL of a gateway; write http://127.0.0.1:8000, or https://… with its host")
+    if parts.username or parts.password:
+        raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
+    return text.rstrip("/")
+
+
+def read_status(url: str) -> StatusData:
+    """What the status page at `url` shows, asked for with the operator's key of INFERENCE_ENGINE_API_KEY, if that is set.
+
+    Raises TransportError for whatever is not that, as for AWS that does not answer.
+    """
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"X-API-Key": key} if key else {}
+    request = urllib.request.Request(f"{url}/ui/data", headers=headers)  # noqa: S310 - check_url lets only HTTP through
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            return StatusData.model_validate_json(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            raise TransportError(f"{url} answers {error.code}: {_detail(error)}") from error
+    except ValidationError as error:
+        raise TransportError(f"what answers at {url} is no gateway, or one of another version") from error
+    except OSError as error:
+        raise TransportError(f"no gateway answers at {url}: {getattr(error, 'reason', error)}") from error
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        detail = str(json.loads(error.read())["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = str(error.reason)
+    return f"{detail}; set {KEY_VARIABLE} to an operator's key" if error.code in (401, 403) else detail

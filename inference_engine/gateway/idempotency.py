@@ -1,0 +1,57 @@
+"""Requests that may be sent again without making a second job: the header Idempotency-Key.
+
+The name is that of IETF draft-ietf-httpapi-idempotency-key-header. SQS itself tells repeats, so that all gateways of a
+deployment know them: for five minutes (SQS Developer Guide, "Using the Amazon SQS message deduplication ID").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from .context import Caller
+from .problems import Problem
+
+MAX_CHARACTERS = 255
+
+
+async def _idempotency_key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="the caller's name of this submission: sent again with it within five minutes, it makes no second "
+            "job, and the answer has the first one's id; API keys and labels have their own names each",
+            examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+            # Described, not checked by the framework: a wrong header is 400 here, as all others are.
+            json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        ),
+    ] = None,
+) -> str | None:
+    if idempotency_key is None:
+        return None
+    if not 1 <= len(idempotency_key) <= MAX_CHARACTERS or not (
+        idempotency_key.isascii() and idempotency_key.isprintable()
+    ):
+        raise Problem(
+            400, "invalid-header", f"Idempotency-Key must be 1 to {MAX_CHARACTERS} printable ASCII characters"
+        )
+    return idempotency_key
+
+
+#: Dependency of routes: the header, None where there is none.
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+
+
+def dedup_key(caller: Caller, label: str, idempotency_key: str | None) -> str | None:
+    """What SQS tells repeats by: nobody gets the job of another API key, or of another label."""
+    if idempotency_key is None:
+        return None
+    return json.dumps(["gateway", caller.key_id, label, idempotency_key])
+
+
+def request_id(dedup_key: str) -> str:
+    """A name for the job that each repeat has as well."""
+    return hashlib.sha256(dedup_key.encode()).hexdigest()[:32]

@@ -1,0 +1,57 @@
+"""The gateway's own numbers, as the status page and whoever reads its data get them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..overview import Overview
+
+
+class LatencyStats(BaseModel):
+    """How long callers waited of late, in milliseconds; None without a wait."""
+
+    model_config = ConfigDict(frozen=True)
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    count: int = Field(description="calls that these are of")
+
+
+class BandStats(BaseModel):
+    """Callers of one priority that wait for their turn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    priority: int
+    requests: int
+    bytes: int
+
+
+class FlowStats(BaseModel):
+    """Flow control of this gateway process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    waiting: int = Field(description="callers that wait for their turn")
+    in_flight: int = Field(description="callers' jobs that are on their way")
+    bands: list[BandStats] = Field(description="the most urgent one first")
+    outcomes: dict[str, int] = Field(description="what became of requests since this process started")
+
+
+class GatewayStats(FlowStats):
+    """Flow control of this gateway process, and how long its callers wait."""
+
+    process: str = Field(description="host and process id: behind a load balancer another may answer the next time")
+    latency_ms: LatencyStats
+
+
+class StatusData(BaseModel):
+    """What the status page shows."""
+
+    deployment: str = Field(description="the prefix of its queues and tables")
+    now: float = Field(description="the gateway's clock: Unix seconds")
+    ready: bool
+    paused: bool
+    overview: Overview
+    gateway: GatewayStats

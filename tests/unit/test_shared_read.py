@@ -1,0 +1,158 @@
+"""One look-up for all who ask: who begins it, who ends it, what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_engine.shared_read import SharedRead
+
+
+class Source:
+    """Tells the number of the look-up, once it may; or fails."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.cancelled = 0
+        self.failure: Exception | None = None
+        self.begun = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def read(self) -> int:
+        self.asked += 1
+        self.begun.set()
+        number = self.asked
+        try:
+            await self.answers.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.failure is not None:
+            raise self.failure
+        return number
+
+
+async def impatient(shared: SharedRead[int]) -> None:
+    """One who asks, and leaves while the look-up is under way."""
+    caller = asyncio.create_task(shared.get(60))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+
+
+async def test_a_caller_who_leaves_does_not_end_what_another_waits_for() -> None:
+    source = Source()
+    shared = SharedRead(source.read)
+    patient = asyncio.create_task(shared.get(60))
+    await impatient(shared)
+    source.answers.set()
+    assert await patient == 1
+    assert (source.asked, source.cancelled) == (1, 0)
+
+
+async def test_callers_who_all_leave_begin_one_look_up_and_find_its_value_when_they_come_again() -> None:
+    source = Source()
+    shared = SharedRead(source.read)
+    for _ in range(5):
+        await impatient(shared)
+    assert (source.asked, source.cancelled) == (1, 0)
+    source.answers.set()
+    await asyncio.wait([shared.begin()])
+    assert await shared.get(60) == 1
+    assert source.asked == 1
+
+
+async def test_a_value_is_as_old_as_who_asks_allows() -> None:
+    source = Source()
+    source.answers.set()
+    shared = SharedRead(source.read)
+    assert shared.age_seconds == float("inf")
+    assert [await shared.get(60), await shared.get(60), await shared.get(0), shared.value] == [1, 1, 2, 2]
+    assert shared.age_seconds < 60
+
+
+async def test_a_failure_is_told_to_all_who_wait_and_is_not_kept() -> None:
+    source = Source()
+    shared = SharedRead(source.read)
+    source.answers.set()
+    assert await shared.get(0) == 1
+    source.failure = OSError("no answer")
+    assert await asyncio.gather(shared.get(0), shared.get(0), return_exceptions=True) == [source.failure] * 2
+    assert (source.asked, shared.value, await shared.get(60)) == (2, 1, 1)
+    source.failure = None
+    assert await shared.get(0) == 3
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_news() -> None:
+    source = Source()
+    source.failure = OSError("no answer")
+    shared = SharedRead(source.read)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    await impatient(shared)
+    reading = shared.begin()
+    source.answers.set()
+    await asyncio.wait([reading])
+    del reading
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
+async def test_closing_ends_the_look_up_and_whoever_waits_for_it() -> None:
+    source = Source()
+    shared = SharedRead(source.read)
+    await shared.close()
+    waiting = asyncio.create_task(shared.get(60))
+    await source.begun.wait()
+    await shared.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert source.cancelled == 1
+
+
+@given(st.lists(st.sampled_from(("ask", "leave", "turn", "answer", "hang")), max_size=40))
+def test_whatever_callers_do_one_look_up_is_under_way_and_none_is_ended_by_them(steps: list[str]) -> None:
+    async def run() -> None:
+        source = Source()
+        running, most = 0, 0
+
+        async def read() -> int:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            try:
+                return await source.read()
+            finally:
+                running -= 1
+
+        shared = SharedRead(read)
+        callers: list[asyncio.Task[int]] = []
+        left = 0
+        for step in steps:
+            match step:
+                case "ask":
+                    callers.append(asyncio.create_task(shared.get(0)))
+                case "leave" if left < len(callers):
+                    callers[left].cancel()
+                    left += 1
+                case "turn":
+                    await asyncio.sleep(0)
+                case "answer":
+                    source.answers.set()
+                case "hang":
+                    source.answers.clear()
+        source.answers.set()
+        told = await asyncio.gather(*callers[left:])
+        assert told == sorted(told)
+        assert most <= 1
+        assert source.cancelled == 0
+        await shared.close()
+
+    asyncio.run(run())
