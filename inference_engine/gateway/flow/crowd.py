@@ -22,10 +22,10 @@ class FullError(Exception):
 
 
 #: A party that has nothing yet.
-NOBODY = Party()
+NOBODY: Party[Item] = Party()
 
 
-class Band(Party):
+class Band(Party[Item]):
     """The requests of one priority that wait, over all labels: how many, their bytes, and whose they are."""
 
     __slots__ = ()
@@ -50,7 +50,7 @@ class Band(Party):
         """The newest requests of whoever has most bytes, one after another until a newcomer's fit; None where they never do."""
         at_most = self.requests if self._is_share(whose, size_bytes, bound) else VICTIMS
         victims: list[Item] = []
-        newest: dict[Party, Iterator[Item]] = {}
+        newest: dict[Party[Item], Iterator[Item]] = {}
         try:
             while self.bytes + size_bytes > bound:
                 giver = self._giver(whose, size_bytes, BYTES)
@@ -66,7 +66,7 @@ class Band(Party):
                 victim.party.gain(0, victim.bytes)
         return victims
 
-    def _giver(self, whose: Whose, amount: int, measure: Measure) -> Party | None:
+    def _giver(self, whose: Whose, amount: int, measure: Measure) -> Party[Item] | None:
         """Who has to give its newest request for so much more of another; None where all have too little for that.
 
         On the first level on which somebody has more than the newcomer's party would have, the one that has most gives, and of
@@ -90,9 +90,9 @@ class Band(Party):
                 return True
         return False
 
-    def _levels(self, whose: Whose) -> Iterator[tuple[Party, Party]]:
+    def _levels(self, whose: Whose) -> Iterator[tuple[Party[Item], Party[Item]]]:
         """Level by level: whose parts are compared, and which of them is the newcomer's, an empty one where it has none yet."""
-        party: Party = self
+        party: Party[Item] = self
         for name in whose:
             own = party.parts.get(name, NOBODY)
             yield party, own

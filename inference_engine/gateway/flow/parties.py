@@ -6,16 +6,17 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
-from .queues import Item
+Item = TypeVar("Item")
 
 #: Of what a party may have most.
-Measure = Callable[["Party"], int]
+Measure = Callable[["Party[Any]"], int]
 REQUESTS: Measure = attrgetter("requests")
 BYTES: Measure = attrgetter("bytes")
 
 
-class Party:
+class Party(Generic[Item]):
     """All requests of a band that wait, or those of an owner, of one of its flows, of one label of a flow.
 
     A party has what its parts have together, however many they are; on the last level it has `items` instead, as they came.
@@ -24,19 +25,19 @@ class Party:
 
     __slots__ = ("_rankings", "bytes", "items", "name", "parts", "requests", "whole")
 
-    def __init__(self, name: str = "", whole: Party | None = None) -> None:
+    def __init__(self, name: str = "", whole: Party[Item] | None = None) -> None:
         self.name = name
         #: What it is a part of.
         self.whole = whole
         self.requests = 0
         self.bytes = 0
-        self.parts: dict[str, Party] = {}
+        self.parts: dict[str, Party[Item]] = {}
         self.items: OrderedDict[Item, None] = OrderedDict()
         self._rankings: dict[Measure, Ranking] = {}
 
-    def at(self, names: Iterable[str]) -> Party:
+    def at(self, names: Iterable[str]) -> Party[Item]:
         """The party that is named level by level; it has to `gain` something where it is a new one."""
-        party = self
+        party: Party[Item] = self
         for name in names:
             part = party.parts.get(name)
             if part is None:
@@ -46,7 +47,7 @@ class Party:
 
     def gain(self, requests: int, size_bytes: int) -> None:
         """Have so much more, and so all that it is a part of."""
-        party: Party = self
+        party: Party[Item] = self
         while (whole := party.whole) is not None:
             party.requests += requests
             party.bytes += size_bytes
@@ -58,7 +59,7 @@ class Party:
 
     def lose(self, requests: int, size_bytes: int) -> None:
         """Have so much less, and so all that it is a part of; of what has no requests any more nothing is kept."""
-        party: Party = self
+        party: Party[Item] = self
         while (whole := party.whole) is not None:
             party.requests -= requests
             party.bytes -= size_bytes
@@ -68,12 +69,12 @@ class Party:
         party.requests -= requests
         party.bytes -= size_bytes
 
-    def _raised(self, part: Party) -> None:
+    def _raised(self, part: Party[Item]) -> None:
         for measure, ranking in list(self._rankings.items()):
             if ranking.raised(part.name, measure(part)) > 64 + 2 * len(self.parts):
                 del self._rankings[measure]
 
-    def most(self, measure: Measure) -> Party | None:
+    def most(self, measure: Measure) -> Party[Item] | None:
         """The part that has most requests, or bytes, of equals the first by name; None where none has any."""
         if len(self.parts) < 2:
             return next((part for part in self.parts.values() if measure(part)), None)
@@ -83,7 +84,7 @@ class Party:
         name = ranking.most(lambda name: measure(self.parts[name]) if name in self.parts else 0)
         return None if name is None else self.parts[name]
 
-    def largest(self, measure: Measure) -> Party:
+    def largest(self, measure: Measure) -> Party[Item]:
         """Its largest part, that one's largest, and so on to the last level."""
         part = self.most(measure) if self.parts else None
         return self if part is None else part.largest(measure)

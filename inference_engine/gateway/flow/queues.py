@@ -11,12 +11,10 @@ import heapq
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from .limits import Outcome, Room
-
-if TYPE_CHECKING:
-    from .parties import Party
+from .parties import Party
 
 #: Owner and flow, as a caller names them.
 Path = tuple[str, str]
@@ -50,7 +48,7 @@ class Item:
         self.entered_at = entered_at
         self.settled = settled
         self.due = 0
-        self.party: Party
+        self.party: Party[Item]
         self.outcome: Outcome | None = None
 
 
