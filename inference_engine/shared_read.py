@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from .errors import TransportError
+
 Value = TypeVar("Value")
 
 
@@ -32,12 +34,18 @@ class SharedRead(Generic[Value]):
         return time.monotonic() - self._read_at
 
     async def get(self, seconds: float) -> Value:
-        """The last value where it is younger than so many seconds, else a new one. Raises what the look-up raises."""
+        """The last value where it is younger than so many seconds, else a new one.
+
+        Raises what the look-up raises, and TransportError where `close` ends it.
+        """
         if self.age_seconds < seconds:
             return self.value  # type: ignore[return-value]  # there is one: it has an age
         reading = self.begin()
         # Not awaited itself, or a caller who leaves would take it from the others.
         await asyncio.wait([reading])
+        if reading.cancelled():
+            # By `close`: nobody has cancelled the task of who asks.
+            raise TransportError("the connection to AWS is closed")
         return reading.result()
 
     def begin(self) -> asyncio.Task[Value]:
@@ -50,7 +58,7 @@ class SharedRead(Generic[Value]):
         return self._reading
 
     async def close(self) -> None:
-        """End the look-up that is under way; who waits for it is cancelled."""
+        """End the look-up that is under way; who waits for it gets TransportError."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])

@@ -159,7 +159,11 @@ class ThreadTransport:
                 import boto3
 
                 session = boto3.Session(region_name=self._region)
-                self._clients[service] = session.client(service, config=client_config(self._threads, self._patience))
+                client = session.client(service, config=client_config(self._threads, self._patience))
+                self._clients[service] = client
+                if self._closed:
+                    client.close()
+                    raise _closed(service, operation)
             return self._clients[service]
 
     def _call(self, service: Service, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -192,12 +196,10 @@ class ThreadTransport:
 
     async def close(self) -> None:
         """End the calls that wait for a thread with TransportError, and close all connections."""
-        # First of all: whichever thread takes the lock next makes no client that nobody would close.
+        # Making a client may take seconds: a thread that does so is not waited for, but sees this and closes its client.
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            clients, self._clients = self._clients, {}
-        for client in clients.values():
+        for client in list(self._clients.values()):
             client.close()
 
 

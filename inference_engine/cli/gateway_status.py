@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -16,6 +17,8 @@ from ..gateway.stats import StatusData
 
 KEY_VARIABLE = "INFERENCE_ENGINE_API_KEY"
 TIMEOUT_SECONDS = 15.0
+#: Of thousands of labels, with room to spare.
+ANSWER_MAX_BYTES = 64 * 1024 * 1024
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -27,8 +30,12 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def check_url(text: str) -> str:
     """The base URL of a gateway, without the slash at its end. Raises SettingsError."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or not text.isascii() or any(one <= " " for one in text):
         raise SettingsError(f"{text!r} is no URL of a gateway; write http://127.0.0.1:8000, or https://… with its host")
     if parts.username or parts.password:
         raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
@@ -38,26 +45,30 @@ def check_url(text: str) -> str:
 def read_status(url: str) -> StatusData:
     """What the status page at `url` shows, asked for with the operator's key of INFERENCE_ENGINE_API_KEY, if that is set.
 
-    Raises TransportError for whatever is not that, as for AWS that does not answer.
+    Raises TransportError for whatever is not that, as for AWS that does not answer, and SettingsError for what is no key.
     """
-    key = os.environ.get(KEY_VARIABLE)
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError(f"{KEY_VARIABLE} has characters that no key has")
     headers = {"X-API-Key": key} if key else {}
     request = urllib.request.Request(f"{url}/ui/data", headers=headers)  # noqa: S310 - check_url lets only HTTP through
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return StatusData.model_validate_json(answer.read())
+            return StatusData.model_validate_json(answer.read(ANSWER_MAX_BYTES))
     except urllib.error.HTTPError as error:
         with error:
             raise TransportError(f"{url} answers {error.code}: {_detail(error)}") from error
     except ValidationError as error:
         raise TransportError(f"what answers at {url} is no gateway, or one of another version") from error
-    except OSError as error:
-        raise TransportError(f"no gateway answers at {url}: {getattr(error, 'reason', error)}") from error
+    # UnicodeError: of a host name that cannot be.
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise TransportError(f"no gateway answers at {url}: {reason}") from error
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
     try:
-        detail = str(json.loads(error.read())["detail"])
-    except (ValueError, KeyError, TypeError):
+        detail = str(json.loads(error.read(ANSWER_MAX_BYTES))["detail"])
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         detail = str(error.reason)
     return f"{detail}; set {KEY_VARIABLE} to an operator's key" if error.code in (401, 403) else detail

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +15,7 @@ from .common import Commands, add_json, add_settings, command, needs, positive, 
 
 if TYPE_CHECKING:
     from ..aws.connect import Aws
-    from ..gateway.stats import GatewayStats
+    from ..gateway.stats import GatewayStats, StatusData
     from ..overview import Overview
 
 
@@ -90,7 +92,18 @@ def _from_gateway(text: str) -> Read:
     url = check_url(text)
 
     async def read(_before: Overview | None) -> Reading:
-        status = await asyncio.to_thread(read_status, url)
+        answer: Future[StatusData] = Future()
+        answer.set_running_or_notify_cancel()
+
+        def ask() -> None:
+            try:
+                answer.set_result(read_status(url))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # A daemon, not asyncio's own threads: who leaves with ctrl-C does not wait for a gateway that hangs.
+        threading.Thread(target=ask, name="inference-engine-top", daemon=True).start()
+        status = await asyncio.wrap_future(answer)
         return Reading(status.overview, status.gateway)
 
     return read

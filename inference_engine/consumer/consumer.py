@@ -124,12 +124,16 @@ class Consumer:
                 signal.signal(ours, signal.SIG_DFL)
             life.ask()
 
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
         try:
             await life.live()
         finally:
             self._life = None
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
 
 class _Life:

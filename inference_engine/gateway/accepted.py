@@ -99,8 +99,7 @@ class Accepted:
 
     async def close(self) -> None:
         """End the readings that are under way."""
-        for queue in self._queues.values():
-            await queue.reading.close()
+        await asyncio.gather(*(queue.reading.close() for queue in self._queues.values()))
 
     async def backlog(self, label: str) -> int:
         """Jobs on the queue of a label, waiting or with a consumer, by SQS's count.

@@ -74,8 +74,8 @@ class Service:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        for reader in (self._capacity, self._accepted, self._glance, self._signatures):
-            await reader.close()
+        readers = (self._capacity, self._accepted, self._glance, self._signatures)
+        await asyncio.gather(*(reader.close() for reader in readers))
         # What is on its way to AWS is let go, but a process that is to end cannot wait for an AWS that does not answer.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
     ("status", "body", "told"),
     [
         (200, b"{}", "is no gateway, or one of another version"),
+        (200, b'{"overview": ', "is no gateway, or one of another version"),
         (200, b"<html>", "is no gateway, or one of another version"),
         (500, b"<html>", "answers 500: Internal Server Error"),
         (503, b'{"detail": "too early"}', "answers 503: too early"),
@@ -128,12 +130,48 @@ def test_a_key_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch, capsy
         ("127.0.0.1:8000", "no URL of a gateway"),
         ("file:///etc/passwd", "no URL of a gateway"),
         ("http://", "no URL of a gateway"),
+        ("http://127.0.0.1:port", "no URL of a gateway"),
+        ("http://[::1", "no URL of a gateway"),
+        ("http://two words/", "no URL of a gateway"),
         ("http://user:key@127.0.0.1:8000", KEY_VARIABLE),
     ],
 )
 def test_what_is_no_url_is_not_asked(url: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert top(url) == 1
     assert told in capsys.readouterr().err
+
+
+def test_what_speaks_no_http_is_no_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert top(f"http://127.0.0.1:{server.getsockname()[1]}") == 1
+        thread.join()
+    assert "no gateway answers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["ie_sec\rret", "ie_secr\u00e9t"])
+def test_what_cannot_be_a_key_is_not_sent_and_not_shown(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    assert top(f"http://127.0.0.1:{free_port()}") == 1
+    error = capsys.readouterr().err
+    assert f"{KEY_VARIABLE} has characters" in error
+    assert "sec" not in error
+
+
+def test_a_line_s_end_is_no_part_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "key\r\n")
+    with answering(500, b"") as (url, keys):
+        assert top(url) == 1
+    assert keys == ["key"]
 
 
 def test_a_gateway_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

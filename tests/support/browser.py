@@ -35,8 +35,8 @@ PATIENCE_SECONDS = 60.0
 
 
 def unavailable_reason() -> str | None:
-    """Why there is no browser, None where there is one. Where INFERENCE_ENGINE_REQUIRE_CHROMIUM is set, tests need one."""
-    if os.environ.get("INFERENCE_ENGINE_REQUIRE_CHROMIUM") or _program():
+    """Why there is no browser, None where there is one. Where TESTS_REQUIRE_CHROMIUM is set, tests need one."""
+    if os.environ.get("TESTS_REQUIRE_CHROMIUM") or _program():
         return None
     return "no Chromium is installed (apt-get install chromium)"
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
+from inference_engine.gateway.flow.controller import BATCH
 from inference_engine.gateway.flow.crowd import Crowd, FullError
 from inference_engine.gateway.flow.parties import REQUESTS, Party
 from inference_engine.gateway.flow.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
@@ -381,6 +382,18 @@ async def test_nobody_is_refused_for_want_of_a_place_that_falls_free() -> None:
     await asyncio.sleep(0)
     assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
     assert not late.done()
+    late.cancel()
+
+
+async def test_nobody_is_refused_however_many_could_have_gone_before() -> None:
+    flow = controller(requests=2 * BATCH, room=ALL)
+    flow.pause()
+    waiting = [flow.enqueue("m", priority=priority) for priority in (1, 0) for _ in range(2 * BATCH)]
+    flow.resume()
+    late = asyncio.ensure_future(flow.acquire("m"))
+    await asyncio.sleep(0)
+    assert [item.outcome for item in waiting[: 2 * BATCH]] == [Outcome.DISPATCHED] * 2 * BATCH
+    assert flow.outcomes[Outcome.QUEUE_FULL] == 0
     late.cancel()
 
 

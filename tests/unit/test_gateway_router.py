@@ -25,7 +25,9 @@ from inference_engine.gateway.settings import GatewaySettings
         ("redis://kv-0:6379/1", "redis://kv-0:6379/1"),
         ("redis://me:secret@kv-0:6379", "redis://…@kv-0:6379"),
         ("me:secret@kv-0:6379", "…@kv-0:6379"),
-        ("redis://:s@cr/e?t@kv-0:6379", "redis://…@kv-0:6379"),
+        ("redis://:s@cr/et@kv-0:6379", "redis://…@kv-0:6379"),
+        ("redis://:s@cr/e?t@kv-0:6379", "redis://…"),
+        ("redis://kv-0:6379?password=p@ssw0rd", "redis://…"),
         ("redis://kv-0:6379?password=secret&db=1", "redis://kv-0:6379?…"),
     ],
 )
@@ -35,7 +37,13 @@ def test_endpoints_are_told_without_their_secrets(endpoint: str, told: str) -> N
 
 @given(st.text(), st.sampled_from(["", "redis://", "https://"]))
 def test_no_password_is_told_whatever_it_is_made_of(password: str, scheme: str) -> None:
-    assert masked(f"{scheme}me:{password}@kv-0:6379/1") == f"{scheme}…@kv-0:6379/1"
+    host = "" if "?" in password else "@kv-0:6379/1"
+    assert masked(f"{scheme}me:{password}@kv-0:6379/1") == f"{scheme}…{host}"
+
+
+@given(st.text(), st.sampled_from(["", "redis://", "https://"]))
+def test_no_query_is_told_whatever_it_is_made_of(query: str, scheme: str) -> None:
+    assert masked(f"{scheme}kv-0:6379?{query}") == (f"{scheme}…" if "@" in query else f"{scheme}kv-0:6379?…")
 
 
 def started(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, **options: object) -> list[str]:

@@ -28,8 +28,9 @@ def test_what_nobody_wrote_to_for_a_week_is_removed(cache: Path) -> None:
         file.touch()
         os.utime(file, (time.time() - age,) * 2)
     (old.parent / "notes.txt").touch()
+    (old.parent / "dangling.log").symlink_to(old.parent / "gone")
     log_files.remove_old()
-    assert sorted(file.name for file in old.parent.iterdir()) == ["notes.txt", "triton-2.log"]
+    assert sorted(file.name for file in old.parent.iterdir()) == ["dangling.log", "notes.txt", "triton-2.log"]
 
 
 def test_there_may_be_no_logs_yet(cache: Path) -> None:

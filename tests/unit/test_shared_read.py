@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_engine.errors import TransportError
 from inference_engine.shared_read import SharedRead
 
 
@@ -112,7 +113,7 @@ async def test_closing_ends_the_look_up_and_whoever_waits_for_it() -> None:
     waiting = asyncio.create_task(shared.get(60))
     await source.begun.wait()
     await shared.close()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(TransportError, match="closed"):
         await waiting
     assert source.cancelled == 1
 

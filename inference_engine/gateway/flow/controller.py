@@ -72,9 +72,10 @@ class FlowController:
         seconds: float | None = None,
     ) -> Permit:
         """Wait until a request may go; `path` is whose it is, `seconds` how long its caller has in all. Raises Refused."""
-        if self._turns and not self.bands.has_place(priority, size_bytes):
-            # Nobody is refused, or loses its place, because of requests that may go already but for which the task had no time.
-            self.dispatch(BATCH)
+        # Nobody is refused, or loses its place, because of requests that may go already but for which the task had no time.
+        while self._turns and not self.bands.has_place(priority, size_bytes):
+            if self.dispatch(BATCH) < BATCH:
+                break
         queue = self._queue_of(label)
         if self._goes_at_once(queue):
             self._labels[label] = queue

@@ -75,8 +75,10 @@ def masked(endpoint: str) -> str:
     """A host, or a URL, without what may be secret in it: user, password and query."""
     found = _SCHEME.match(endpoint)
     scheme = found[0] if found else ""
-    # A password may have any character, written as it is.
-    _, user, rest = endpoint[len(scheme) :].rpartition("@")
+    before, user, rest = endpoint[len(scheme) :].rpartition("@")
+    if "?" in before:
+        # Of a password, or the beginning of a query with a secret: both may have any character, written as it is.
+        return f"{scheme}…"
     host, query, _ = rest.partition("?")
     return f"{scheme}{'…@' if user else ''}{host}{'?…' if query else ''}"
 
