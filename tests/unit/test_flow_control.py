@@ -371,14 +371,15 @@ async def test_who_could_go_at_once_does_not_overtake_who_waits() -> None:
     (await late).release()
 
 
-async def test_nobody_is_refused_for_want_of_a_place_that_falls_free() -> None:
+@pytest.mark.parametrize("path", [("", ""), ("other", "")])
+async def test_nobody_is_refused_or_loses_its_place_for_who_could_have_gone_before(path: Path) -> None:
     """The label has room again, but the task that lets its requests go has not run yet."""
     flow = controller(requests=3, room=1)
     first = await flow.acquire("m")
     waiting = [flow.enqueue("m") for _ in range(3)]
     flow.dispatch(ALL)
     first.release()
-    late = asyncio.ensure_future(flow.acquire("m"))
+    late = asyncio.ensure_future(flow.acquire("m", path=path))
     await asyncio.sleep(0)
     assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
     assert not late.done()
@@ -411,19 +412,6 @@ async def test_who_needs_no_place_is_not_refused_for_who_could_have_gone_before(
     assert urgent.outcome is Outcome.DISPATCHED
     assert late.done()
     assert (flow.in_flight, flow.waiting, flow.outcomes[Outcome.QUEUE_FULL]) == (2, 2, 0)
-
-
-async def test_nobody_loses_its_place_for_who_could_have_gone_before() -> None:
-    flow = controller(requests=3, room=1)
-    first = await flow.acquire("m")
-    waiting = [flow.enqueue("m") for _ in range(3)]
-    flow.dispatch(ALL)
-    first.release()
-    late = asyncio.ensure_future(flow.acquire("m", path=("other", "")))
-    await asyncio.sleep(0)
-    assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
-    assert not late.done()
-    late.cancel()
 
 
 async def test_who_has_waited_too_long_keeps_nobody_out_of_a_full_band() -> None:
