@@ -28,6 +28,9 @@ class Emulator:
             os.environ.update(emulator.environment())
     """
 
+    #: What the emulator's interpreter runs, and its arguments.
+    scripts: tuple[Path, ...] = (Path(__file__).with_name("emulator_server.py"),)
+
     def __init__(
         self,
         port: int | None = None,
@@ -75,7 +78,7 @@ class Emulator:
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
         # -P: this folder has modules of names that the emulator's libraries may use.
-        command = [str(folder / "bin" / "python"), "-P", str(Path(__file__).with_name("emulator_server.py"))]
+        command = [str(folder / "bin" / "python"), "-P", *map(str, self.scripts)]
         process = ChildProcess(command, log_file=self.log_file, environment=variables)
         process.start()
         self._process = process

@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.aws_stack import AppliedStack, applying
 from tests.support.lambdas import lambda_zips
-from tests.support.terraform import TerraformError
 
 __all__ = ["lambda_zips"]
 
@@ -76,11 +75,5 @@ def destroyed_stack(applied_stack: AppliedStack) -> AppliedStack:
     """
     applied_stack.delete_queues_of_posts()
     applied_stack.delete_webhook_secret()
-    try:
-        applied_stack.terraform.destroy()
-    except TerraformError as error:
-        # The SDK repeats what a slow emulator does not answer in time, and a rule that is gone cannot be revoked again.
-        if "InvalidPermission.NotFound" not in str(error):
-            raise
-        applied_stack.terraform.destroy()
+    applied_stack.terraform.destroy()
     return applied_stack

@@ -10,6 +10,8 @@ ministack has queues, tables, functions that really run, and most of the rest. m
 * CloudWatch: ministack keeps hardly anything of an alarm (dimensions, period, statistic, actions).
 
 Functions inside ministack are sent to moto for the same services: their metrics and Terraform's alarms meet there.
+
+Both answer a call that an SDK repeats as they did at first (`AnswersOnce`): Terraform can't make what is there already.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ class MotoServer:
 
 
 class _Ministack(Emulator):
-    """The local stack's emulator, whose functions find moto's services at moto."""
+    """The local stack's emulator, whose functions find moto's services at moto, and whose repeated calls are answered once."""
+
+    scripts = (Path(__file__).with_name("ministack_server.py"), *Emulator.scripts)
 
     def __init__(self, moto: MotoServer, log_file: Path) -> None:
         super().__init__(log_file=log_file)

@@ -112,26 +112,6 @@ def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:
         message_max_bytes = OLD_PROVIDERS_MESSAGE_MAX_BYTES
         terraform = terraform.with_variables(TF_VAR_message_max_bytes=str(message_max_bytes))
     terraform.apply()
-    _drop_repeated(emulators, terraform)
     outputs = terraform.outputs()["inference_pipeline"]
     settings = Settings(**outputs["settings"], region=emulators.region)
     return AppliedStack(emulators, terraform, variables, ENVIRONMENT, outputs, settings, message_max_bytes, before)
-
-
-def _drop_repeated(emulators: AwsEmulators, terraform: Terraform) -> None:
-    """A request that is repeated makes a second mapping to a function, or another revision of a task: Terraform knows one.
-
-    AWS refuses the mapping (ResourceConflictException, Lambda API Reference, "CreateEventSourceMapping"); ministack does
-    not. A revision more is AWS's own answer to a RegisterTaskDefinition that is sent twice.
-    """
-    resources = terraform.resources()
-    mappings = {one["values"]["uuid"] for one in resources if one["type"] == "aws_lambda_event_source_mapping"}
-    client = emulators.client("lambda")
-    for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
-        if mapping["UUID"] not in mappings:
-            client.delete_event_source_mapping(UUID=mapping["UUID"])
-    revisions = {one["values"]["arn"] for one in resources if one["type"] == "aws_ecs_task_definition"}
-    ecs = emulators.client("ecs")
-    for arn in ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]:
-        if arn not in revisions:
-            ecs.deregister_task_definition(taskDefinition=arn)
