@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ..errors import InferenceEngineError
 from . import consume, dead_letters, fleet, gateway, jobs, keys, local, top, webhooks
-from .common import ExtraMissingError, UsageError, formatter
+from .common import ExtraMissingError, Parser, UsageError, formatter
 
 #: What shells report for a process that SIGINT ended: 128 + 2.
 INTERRUPTED = 130
@@ -70,9 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="inference-engine", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=formatter
-    )
+    parser = Parser(prog="inference-engine", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for family in (consume, gateway, jobs, fleet, top, dead_letters, keys, webhooks, local):

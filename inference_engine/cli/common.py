@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import difflib
 import json
 import logging
 import sys
@@ -39,6 +40,19 @@ class UsageError(Exception):
 
 class ExtraMissingError(Exception):
     """A part of the library that is not installed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells of an unknown option with the usage of the command that it was given to, and what may have been meant."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """The arguments, of which none is unknown."""
+        arguments, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return arguments, unknown
 
 
 def command(commands: Commands, name: str, help_: str, description: str, examples: str = "") -> argparse.ArgumentParser:

@@ -30,6 +30,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def check_url(text: str) -> str:
     """The base URL of a gateway, without the slash at its end. Raises SettingsError."""
+    if "@" in text:  # before anything is quoted
+        raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
@@ -37,8 +39,6 @@ def check_url(text: str) -> str:
         fits = False
     if not fits or parts.query or parts.fragment or not text.isascii() or any(one <= " " for one in text):
         raise SettingsError(f"{text!r} is no URL of a gateway; write http://127.0.0.1:8000, or https://… with its host")
-    if parts.username or parts.password:
-        raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
     return text.rstrip("/")
 
 

@@ -120,7 +120,7 @@ def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
 
 def _up(arguments: argparse.Namespace) -> int:
     with needs("local"):
-        from ..local import demo, running
+        from ..local import demo, log_files, running
         from ..local.report import watch
     if arguments.gateway:
         from ..gateway.settings import GatewaySettings
@@ -140,11 +140,18 @@ def _up(arguments: argparse.Namespace) -> int:
                 print(_exports(stack.environment()))
                 if gateway:
                     note(f"the gateway is at {gateway}, its status page at {gateway}/ui")
+                if stack.consumers:
+                    note(f"labels: {', '.join(_models(models))}")
+                note(f"logs are in {log_files.folder()}")
                 note('ready; in another terminal: eval "$(inference-engine local env)"; ctrl-C ends it')
                 watch(stack)
         except KeyboardInterrupt:
             note("stopped")
     return 0
+
+
+def _models(repository: Path) -> list[str]:
+    return sorted(folder.name for folder in repository.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
 
 def _down(arguments: argparse.Namespace) -> int:

@@ -14,18 +14,19 @@ KEPT_SECONDS = 7 * 86_400
 
 def log_file(name: str, port: int) -> Path:
     """The file of one process."""
-    return _folder() / f"{name}-{port}.log"
+    return folder() / f"{name}-{port}.log"
 
 
 def remove_old() -> None:
     """Remove the files that nobody has written to for a week."""
     before = time.time() - KEPT_SECONDS
-    for file in _folder().glob("*.log"):
+    for file in folder().glob("*.log"):
         # Another stack may have removed it, and somebody else's may not be ours to remove.
         with contextlib.suppress(OSError):
             if file.stat().st_mtime < before:
                 file.unlink()
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where all of them are."""
     return cache_folder() / "logs"

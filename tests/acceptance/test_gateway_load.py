@@ -47,7 +47,7 @@ async def test_every_caller_of_a_saturated_label_gets_one_outcome_in_bounded_mem
         before = _memory(gateway)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(gateway.url, connector=connector) as session:
-            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(CALLERS)]
+            callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(CALLERS)]
             await asyncio.to_thread(eventually, lambda: _ended(callers) == CALLERS - WAITING - IN_FLIGHT, "it is full")
             waiting = [caller for caller in callers if not caller.done()]
             for caller in waiting[-LEAVING:]:
@@ -85,7 +85,7 @@ async def test_a_gateway_that_is_told_to_stop_refuses_newcomers_and_serves_who_w
     with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
         await asyncio.to_thread(_warm, settings)
         async with aiohttp.ClientSession(gateway.url) as session:
-            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(6)]
             await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
             gateway.process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(eventually, lambda: not gateway.ready, "it is not ready any more")
@@ -102,7 +102,7 @@ async def test_who_has_no_turn_within_the_shutdown_delay_is_told_so(settings: Se
     with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=2) as gateway:
         await asyncio.to_thread(_warm, settings)
         async with aiohttp.ClientSession(gateway.url) as session:
-            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(6)]
             await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
             gateway.process.send_signal(signal.SIGTERM)
             outcomes = Counter(await asyncio.gather(*callers))
@@ -115,7 +115,7 @@ async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, 
     with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
         await asyncio.to_thread(_warm, settings)
         async with aiohttp.ClientSession(gateway.url) as session:
-            callers = [asyncio.ensure_future(_call(session, tmp_path, number)) for number in range(6)]
+            callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(6)]
             await asyncio.to_thread(eventually, (tmp_path / "starts").exists, "a job has started")
             gateway.process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(eventually, lambda: not gateway.ready, "it is not ready any more")
@@ -249,7 +249,7 @@ def _task(folder: Path, number: int) -> dict[str, Any]:
     return {"task_id": str(number), "task_type": "infer", "label": "busy", "parameters_json": json.dumps(body)}
 
 
-def _ended(callers: list[asyncio.Future[tuple[int, str]]]) -> int:
+def _ended(callers: list[asyncio.Task[tuple[int, str]]]) -> int:
     return sum(caller.done() for caller in callers)
 
 

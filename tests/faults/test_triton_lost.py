@@ -32,6 +32,7 @@ async def test_jobs_survive_the_death_of_triton(settings: Settings, tmp_path: Pa
             body = {"X": np.ones((1, 4), dtype=np.float32)}
             assert (await producer.post(body, "tiny-a")).ok
             ids = [await producer.post_non_blocking(body, label) for _ in range(100) for label in ("tiny-a", "tiny-b")]
+            assert first.pid is not None
             os.kill(first.pid, signal.SIGKILL)
             more = await producer.post_many([body] * 50, "tiny-a")
             first.stop()

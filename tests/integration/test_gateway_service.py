@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
+from inference_engine.aws import session
 from inference_engine.aws.activity import Activity, read_activity
 from inference_engine.aws.connect import Aws
 from inference_engine.aws.registry import Registry
@@ -201,7 +202,7 @@ class Hanging:
         self.answers.set()
         self.closed = False
 
-    async def call(self, service: Any, operation: str, /, **parameters: Any) -> Any:
+    async def call(self, service: session.Service, operation: str, **parameters: Any) -> dict[str, Any]:
         await self.answers.wait()
         return await self._transport.call(service, operation, **parameters)
 
@@ -507,7 +508,7 @@ async def test_a_fleet_that_was_read_is_known_also_where_label_settings_cannot_b
         patch.setattr(aws.registry, "labels", unanswered)
         await capacity.fresh(0, patience_seconds=30)
     assert [one.consumer_id for one in capacity.fleet.consumers] == ["new"]
-    assert (capacity.answering, capacity.labels.keys()) == (True, {"n"})
+    assert (capacity.answering, set(capacity.labels)) == (True, {"n"})
     assert "label settings were not read" in caplog.text
     await aws.registry.set_label(LabelSettings(label="o"))
     await capacity.fresh(0, patience_seconds=30)

@@ -8,8 +8,9 @@ import uuid
 
 import pytest
 
+from inference_engine.aws.attempts import Start, Ticket
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import EXPIRY_STEP_SECONDS, JobRecords, Start, Ticket
+from inference_engine.aws.jobs import EXPIRY_STEP_SECONDS, JobRecords
 from inference_engine.aws.session import AioTransport
 from inference_engine.job import Job, JobFailure, ResultStatus
 from inference_engine.settings import Settings

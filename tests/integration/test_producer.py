@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from inference_engine.aws.attempts import Start, Ticket
 from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import Start, Ticket
 from inference_engine.aws.queues import OutgoingMessage
 from inference_engine.errors import (
     EncodeError,

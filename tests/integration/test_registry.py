@@ -133,10 +133,11 @@ async def test_a_row_that_cannot_be_read_hides_no_other_and_is_logged_once(
     for _ in range(3):
         assert [one.consumer_id for one in (await aws.registry.fleet()).consumers] == ["a"]
         for rows in (aws.registry.labels(), aws.registry.signatures(), aws.registry.failures()):
-            assert [one.label for one in await rows] == [LABEL]  # type: ignore[attr-defined]
+            assert [one.label for one in await rows] == [LABEL]
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 4
     assert await aws.registry.label("odd") == LabelSettings(label="odd")
-    assert await aws.registry.signature("odd") is await aws.registry.failure("odd") is None
+    assert await aws.registry.signature("odd") is None
+    assert await aws.registry.failure("odd") is None
     assert len(caplog.records) == 4
     await write("cell#0")
     await aws.registry.fleet()

@@ -10,9 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inference_engine.gateway.settings import ENV_PREFIX
 from inference_engine.local.processes import free_port
-from inference_engine.settings import Settings
+from inference_engine.settings import GATEWAY_ENV_PREFIX, Settings
 
 from .workers import PATIENCE_SECONDS, environment_of, eventually
 
@@ -38,7 +37,7 @@ class GatewayProcess:
 def gateway_process(settings: Settings, **overrides: object) -> Iterator[GatewayProcess]:
     """`inference-engine gateway` for a deployment, ready; killed with the block if it has not ended by then."""
     port = free_port()
-    given = {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in ({"port": port} | overrides).items()}
+    given = {f"{GATEWAY_ENV_PREFIX}{name.upper()}": str(value) for name, value in ({"port": port} | overrides).items()}
     command = [sys.executable, "-m", "inference_engine.cli", "gateway"]
     process = subprocess.Popen(command, env={**os.environ, **environment_of(settings), **given})
     gateway = GatewayProcess(process, f"http://127.0.0.1:{port}")

@@ -14,7 +14,7 @@ import types
 from typing import Any
 
 package = types.ModuleType("kserve")
-package.__path__ = importlib.util.find_spec("kserve").submodule_search_locations
+package.__path__ = importlib.util.find_spec("kserve").submodule_search_locations  # type: ignore[assignment, union-attr]
 sys.modules["kserve"] = package
 
 import httpx  # noqa: E402

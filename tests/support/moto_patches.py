@@ -84,17 +84,17 @@ def security_rule_descriptions() -> None:
 
     It drops the description of rules that name another group or a prefix list.
     """
-    describe = SecurityGroupRule.description.fget
+    described: Any = SecurityGroupRule.description
     create = SecurityGroupRule.__init__
 
-    def init(self: SecurityGroupRule, *arguments: Any, **named: Any) -> None:
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
         create(self, *arguments, **named)
         # Positions of moto's own calls: backend, protocol, group, from, to, addresses, other group, prefix list.
         referred = [one for one in arguments[6:8] if one]
         self.reference_description = referred[0].get("Description") if referred else None
 
-    def description(self: SecurityGroupRule) -> str | None:
-        return describe(self) or self.reference_description
+    def description(self: Any) -> Any:
+        return described.fget(self) or self.reference_description
 
     SecurityGroupRule.__init__ = init  # type: ignore[method-assign]
     SecurityGroupRule.description = property(description)  # type: ignore[assignment]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_a_busy_label_counts_for_no_more_than_its_lanes() -> None:
 
 
 def test_a_long_job_is_worth_one_task() -> None:
-    film = {"task_seconds": 600.0, "lanes": 4}
+    film: dict[str, Any] = {"task_seconds": 600.0, "lanes": 4}
     assert measured([work(visible=1, **film)]).wanted_tasks == 1
     assert measured([work(visible=0, in_flight=2, **film)]).wanted_tasks == 2
     assert measured([work(visible=0, in_flight=2, busy=1.9, **film)]).wanted_tasks == 2
@@ -172,8 +173,8 @@ def test_idle_labels_change_nothing(labels: list[LabelWork], fleet: Tasks) -> No
     )
 
 
-def view(name: str, lease: float = 30, **fields: object) -> ConsumerView:
-    return ConsumerView(consumer_id=name, lease_until=NOW + lease, **fields)  # type: ignore[arg-type]
+def view(name: str, lease: float = 30, **fields: Any) -> ConsumerView:
+    return ConsumerView(consumer_id=name, lease_until=NOW + lease, **fields)
 
 
 def test_a_label_is_known_by_the_consumers_that_hold_it() -> None:

@@ -64,6 +64,11 @@ def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str
         (["post", "--queue-name", "q.fifo", "red", "{}"], "has no label; leave 'red' out"),
         (["labels", "set", "red"], "nothing to set"),
         (["status"], "required: ID"),
+        (
+            ["post", "--timeut=5", "red", "1"],
+            "post: error: unrecognized arguments: --timeut=5; did you mean --timeout?",
+        ),
+        (["keys", "create", "x", "--xyzzy"], "keys create: error: unrecognized arguments: --xyzzy\n"),
     ],
 )
 def test_wrong_usage_is_told_with_exit_code_2(

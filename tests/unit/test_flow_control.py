@@ -758,7 +758,7 @@ async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, come
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-4, 6), st.booleans()), max_size=120))
 def test_who_has_most_is_known_however_it_changes(steps: list[tuple[str, int, bool]]) -> None:
-    everybody = Party()
+    everybody: Party[object] = Party()
     have: Counter[str] = Counter()
     for name, more, asked in steps:
         if more > 0:
@@ -777,12 +777,12 @@ def test_who_has_most_is_found_by_looking_at_few() -> None:
     """Also where one that has most by far gets more and less all the time."""
     looked = 0
 
-    def measure(party: Party) -> int:
+    def measure(party: Party[object]) -> int:
         nonlocal looked
         looked += 1
         return party.requests
 
-    everybody = Party()
+    everybody: Party[object] = Party()
     for name in range(1000):
         everybody.at([str(name)]).gain(1, 0)
     everybody.at(["0"]).gain(9_999, 0)

@@ -20,9 +20,10 @@ from inference_engine.gateway.access import Access
 from inference_engine.gateway.app import create_app
 from inference_engine.gateway.context import Context
 from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.routes import dispatcher, open_inference
 from inference_engine.gateway.service import Service
 from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.gateway.v2 import request as requests
+from inference_engine.gateway.v2 import response as answers
 from inference_engine.job import Response, ResultStatus
 from tests.support.serving import serving
 from tests.support.workers import eventually
@@ -116,8 +117,8 @@ async def test_large_tensors_are_read_and_written_beside_the_loop(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], beside: bool
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(open_inference.requests, "read", watched(open_inference.requests.read, seen))
-    monkeypatch.setattr(open_inference.answers, "write", watched(open_inference.answers.write, seen))
+    monkeypatch.setattr(requests, "read", watched(requests.read, seen))
+    monkeypatch.setattr(answers, "write", watched(answers.write, seen))
     answer = await http.post("/v2/models/m/infer", json=body)
     assert answer.json()["outputs"][0]["data"] == body["inputs"][0]["data"]
     assert [name.startswith("gateway-bodies") for name in seen] == [beside] * 2
@@ -157,7 +158,7 @@ async def test_the_parameters_of_a_task_are_parsed_once(
         parsed.append(text)
         return loads(text, **options)
 
-    monkeypatch.setattr(dispatcher.json, "loads", counted)
+    monkeypatch.setattr(json, "loads", counted)
     told = await http.post("/run-task", json={"label": "m", "task_type": "infer", "parameters_json": '{"x": [7]}'})
     assert (told.status_code, told.json()) == (200, {"x": [7]})
     assert parsed.count('{"x": [7]}') == 1
@@ -174,7 +175,7 @@ async def test_only_good_labels_get_into_the_log(
     caplog.set_level(logging.INFO)
     predicts = path.endswith("predict")
     name = "model_name" if predicts else "label"
-    body = {"inputs": {}} if predicts else {"task_type": "infer", "parameters_json": "1"}
+    body: dict[str, Any] = {"inputs": {}} if predicts else {"task_type": "infer", "parameters_json": "1"}
     refused = await http.post(path, json=body | {name: label})
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-label")
     await http.post(path, json=body | {name: "good"})

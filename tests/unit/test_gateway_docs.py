@@ -26,7 +26,7 @@ def raised() -> Iterator[tuple[int, str]]:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Problem", "later"):
                 status, kind = call.args[0], call.args[1]
                 if isinstance(status, ast.Constant) and isinstance(kind, ast.Constant):
-                    yield status.value, kind.value
+                    yield int(str(status.value)), str(kind.value)
     yield from ((status, kind) for _, status, kind in _ERRORS)
     yield from ((429, outcome.value) for outcome in (Outcome.QUEUE_FULL, Outcome.TTL))
     yield from ((503, outcome.value) for outcome in (Outcome.NO_CONSUMER, Outcome.SHUTTING_DOWN))

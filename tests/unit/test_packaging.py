@@ -9,11 +9,13 @@ import tomllib
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from inference_engine.aws.session import Service
 from lambdas import package
 
 PROJECT = Path(__file__).parents[2]
@@ -66,7 +68,7 @@ def test_handlers_need_nothing_besides_their_zip(lambda_zips: dict[str, Path], t
             archive.extractall(folder)
         # The transport imports boto3 on first use, and boto3 its services.
         clients = "; import boto3; [boto3.Session().client(s, region_name='eu-west-1') for s in sys.argv[2:]]"
-        services = package.get_args(package.Service)
+        services = get_args(Service)
         command = [sys.executable, "-I", "-S", "-c", IMPORT + clients, str(folder), *services]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

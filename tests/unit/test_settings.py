@@ -72,7 +72,7 @@ def test_misspelt_variables_are_told_of_by_those_who_would_read_them(monkeypatch
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().prefix = "other"
+        Settings().prefix = "other"  # type: ignore[misc]
 
 
 def test_two_heartbeats_may_be_missed() -> None:

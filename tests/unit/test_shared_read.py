@@ -84,7 +84,8 @@ async def test_a_failure_is_told_to_all_who_wait_and_is_not_kept() -> None:
     source.answers.set()
     assert await shared.get(0) == 1
     source.failure = OSError("no answer")
-    assert await asyncio.gather(shared.get(0), shared.get(0), return_exceptions=True) == [source.failure] * 2
+    told = await asyncio.gather(*(shared.get(0) for _ in range(2)), return_exceptions=True)
+    assert told == [source.failure] * 2
     assert (source.asked, shared.value, await shared.get(60)) == (2, 1, 1)
     source.failure = None
     assert await shared.get(0) == 3
