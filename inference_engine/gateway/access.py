@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..aws.api_keys import ApiKey, ApiKeys, digest_of, parse
 from ..errors import TransportError
 from .context import Caller
+from .page_files import PAGE_FILES
 from .probes import HEALTH_PATHS
 from .problems import Problem, later
 
@@ -51,7 +52,8 @@ STRANGERS_MAX = 64
 PUBLIC_PATHS = frozenset(
     {
         *HEALTH_PATHS,
-        *("/openapi.json", "/ui", "/ui/app.css", "/ui/app.js"),
+        "/openapi.json",
+        *PAGE_FILES,
     }
 )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ from inference_engine.cli import main
 from inference_engine.consumer import membership
 from inference_engine.fleet import ConsumerView
 from inference_engine.gateway import glance
+from inference_engine.gateway.page_files import PAGE_FILES
 from inference_engine.gateway.routes.status import RESULT_MAX_CHARACTERS
 from inference_engine.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings
@@ -141,21 +143,28 @@ async def test_the_data_of_the_page(settings: Settings) -> None:
     assert unknown == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("path", ["/ui", "/ui/app.js", "/ui/app.css"])
-async def test_the_page_needs_no_key_and_loads_nothing_from_elsewhere(settings: Settings, path: str) -> None:
+async def test_the_page_needs_no_key_and_loads_nothing_from_elsewhere(settings: Settings) -> None:
     with running_gateway(settings, require_keys=True) as url:
         async with aiohttp.ClientSession() as session:
-            async with session.get(url + path) as answer:
-                text = await answer.text()
+            for path in PAGE_FILES:
+                async with session.get(url + path) as answer:
+                    text = await answer.text()
+                assert answer.status == 200
+                policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+                assert policy["default-src"] == "'none'"
+                assert {policy[f"{kind}-src"] for kind in ("script", "style", "connect")} == {"'self'"}
+                assert "innerHTML" not in text
+                assert "style=" not in text
+                assert not [
+                    part for part in text.split("http")[1:] if not part.lstrip("s").startswith("://www.w3.org/")
+                ]
             async with session.get(f"{url}/ui/data") as refused:
                 assert refused.status == 401
-    assert answer.status == 200
-    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
-    assert policy["default-src"] == "'none'"
-    assert {policy[f"{kind}-src"] for kind in ("script", "style", "connect")} == {"'self'"}
-    assert "innerHTML" not in text
-    assert "style=" not in text
-    assert not [part for part in text.split("http")[1:] if not part.startswith(("s://www.w3.org/", "://www.w3.org/"))]
+
+
+def test_all_files_of_the_page_are_served() -> None:
+    folder = resources.files("inference_engine.gateway") / "ui"
+    assert sorted(PAGE_FILES.values()) == sorted(file.name for file in folder.iterdir())
 
 
 # --- top -----------------------------------------------------------------------------------------------------------------

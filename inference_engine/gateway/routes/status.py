@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from importlib.resources import files
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import payloads
@@ -15,6 +15,7 @@ from ...job import Response as JobResponse
 from .. import threads
 from ..dependencies import CallContext, CallerOf, ServiceOf
 from ..jsonable import dumps
+from ..page_files import PAGE_FILES, page_file
 from ..stats import StatusData
 from .statuses import FIND
 
@@ -22,21 +23,6 @@ router = APIRouter(tags=["Status page"])
 
 #: A result is shown to people up to so many characters.
 RESULT_MAX_CHARACTERS = 4000
-#: The page loads nothing from elsewhere, sends nothing elsewhere, and runs no text as code.
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect")),
-        "img-src 'self' data:",
-        *(f"{kind} 'none'" for kind in ("base-uri", "form-action", "frame-ancestors")),
-    )
-)
-_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-_FILES = files("inference_engine.gateway") / "ui"
 
 
 class JobView(BaseModel):
@@ -54,22 +40,13 @@ class JobView(BaseModel):
     result_cut: bool = Field(description="whether there is more of it")
 
 
-@router.get("/ui", include_in_schema=False)
-async def page() -> Response:
-    """The page; it asks for a key itself where one is needed."""
-    return _file("index.html", "text/html")
+async def page(request: Request) -> Response:
+    """The page, and what it loads; it asks for a key itself where one is needed."""
+    return page_file(request.url.path)
 
 
-@router.get("/ui/app.js", include_in_schema=False)
-async def script() -> Response:
-    """What the page does."""
-    return _file("app.js", "text/javascript")
-
-
-@router.get("/ui/app.css", include_in_schema=False)
-async def styles() -> Response:
-    """How the page looks."""
-    return _file("app.css", "text/css")
+for _path in PAGE_FILES:
+    router.add_api_route(_path, page, include_in_schema=False)
 
 
 @router.get(
@@ -114,10 +91,6 @@ async def cancel(message_id: str, service: ServiceOf, context: CallContext) -> J
     context.caller.check_operator()
     await service.cancel(message_id, context)
     return await _view(await service.result(message_id, context))
-
-
-def _file(name: str, media_type: str) -> Response:
-    return Response((_FILES / name).read_bytes(), headers=_HEADERS, media_type=f"{media_type}; charset=utf-8")
 
 
 async def _view(response: JobResponse) -> JobView:
