@@ -1,4 +1,4 @@
-"""An asyncio loop on a thread of its own: how blocking callers share one async core."""
+"""An asyncio loop on its own thread, so that blocking callers can share one async core."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BackgroundLoop:
             raise
 
     def close(self) -> None:
-        """Cancel what runs, stop the loop and wait for its thread."""
+        """Cancel what is running, stop the loop and wait for its thread."""
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._loop.stop)

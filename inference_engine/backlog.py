@@ -1,12 +1,11 @@
-"""How much work waits, and how many tasks it is worth. Arithmetic without I/O.
+"""How much work waits, and how many tasks it needs. Arithmetic without I/O.
 
 The unit is the *second of a task*: what the jobs of a label cost one consumer, as consumers measured it. In-flight jobs count
-like waiting ones, a label that nobody has loaded costs its load besides, and a label counts for no more tasks than its lanes
-can use: its further jobs wait for their message group, not for a task. Nor does a job count for more than one task, however long
-it is.
+like waiting ones. A label that no consumer has loaded also costs its load. A label counts for no more tasks than its lanes can
+use: its other jobs wait for their message group, not for a task. A job counts for at most one task, however long it takes.
 
-A fleet that keeps up has no backlog: scaled by that alone it would be given up, and asked for again as soon as it is gone. So
-what is scaled by counts, beside the backlog, the work that comes meanwhile: as much as the jobs of late took.
+A fleet that keeps up has no backlog: scaled by the backlog alone, it would be stopped, and started again as soon as it is gone.
+So the measure for scaling adds the work that arrives meanwhile: as much as recent jobs took.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from statistics import fmean
 
 from .fleet import Fleet
 
-#: A label with work counts as at least so much: nothing that waits may round to nothing, and let the fleet fall to zero.
+#: A label with work counts as at least this much: waiting work must not round to nothing and let the fleet scale to zero.
 LABEL_MIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LabelWork:
-    """One label's queue and what is known of its jobs.
+    """One label's queue and what is known about its jobs.
 
-    `hosts` are live consumers that hold it, `loaded` whether one has it ready; `task_seconds` (a job's cost) and `load_seconds`
-    are None where nobody has measured them; `oldest_at` is the Unix time since which its oldest job waits, as far as known.
-    `busy` is how many tasks its jobs kept busy of late: seconds of tasks per second.
+    `hosts` is how many live consumers hold it, `loaded` whether one has it ready. `task_seconds` (a job's cost) and
+    `load_seconds` are None where no consumer has measured them. `oldest_at` is the Unix time since which its oldest job waits,
+    as far as known. `busy` is how many tasks its jobs recently kept busy: seconds of tasks per second.
     """
 
     label: str
@@ -54,13 +53,13 @@ class LabelWork:
 
     @property
     def unserved(self) -> bool:
-        """Whether jobs wait and nobody will take them."""
+        """Whether jobs wait and no live consumer holds the label."""
         return self.visible > 0 and not self.hosts
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The fleet's size: tasks that live, their slots, and tasks that are asked for (None where nobody knows)."""
+    """The fleet's size: live tasks, their slots, and the desired count of tasks (None where it is unknown)."""
 
     running: int
     slots: int
@@ -69,9 +68,9 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is published each minute. Seconds of a task, but for `oldest_job_age_seconds`, which are seconds of the clock.
+    """What is published each minute. Seconds are those of a task, except `oldest_job_age_seconds`, which is wall-clock time.
 
-    Target tracking goes by `backlog_seconds_per_desired_task`, which has the work in it that comes meanwhile.
+    Target tracking uses `backlog_seconds_per_desired_task`, which includes the work that arrives meanwhile.
     """
 
     backlog_seconds: float
@@ -100,7 +99,7 @@ def label_work(
     waits_since: float | None,
     now: float,
 ) -> LabelWork:
-    """One label's work by its queue and by what the consumers that hold it tell."""
+    """One label's work, from its queue and what the consumers that hold it report."""
     hosts = fleet.hosts(label, now)
     told = [view.loaded[label] for view in hosts if label in view.loaded]
     in_hand = [one.oldest_sent_at for one in told if one.oldest_sent_at is not None]
@@ -113,7 +112,8 @@ def label_work(
         loaded=bool(told),
         task_seconds=_mean(one.task_seconds for one in told if one.task_seconds),
         load_seconds=_mean(one.load_seconds for one in told),
-        # What waits is younger than what is in hand; and what was rung for has come into the hands of who has it loaded.
+        # Waiting jobs are younger than those in flight. Where a consumer has the label loaded, it has received the jobs that
+        # `waits_since` is about.
         oldest_at=min(in_hand) if in_hand else None if told else waits_since,
         busy=sum(one.busy for one in told),
     )
@@ -128,9 +128,9 @@ def tasks(fleet: Fleet, now: float, desired: int | None = None) -> Tasks:
 def measure(
     labels: Sequence[LabelWork], tasks: Tasks, *, target_seconds: float, failing_labels: int = 0, now: float
 ) -> Measures:
-    """All measures of one moment. `target_seconds` is the backlog that one task is to have.
+    """All measures of one moment. `target_seconds` is the backlog that one task should have.
 
-    What nobody has measured of a label is taken to be what all that are known have on average.
+    What no consumer has measured for a label is assumed to be the average of the labels where it is known.
     """
     active = [work for work in labels if work.jobs]
     seconds = label_seconds(labels)
@@ -157,23 +157,23 @@ def measure(
 
 
 def label_seconds(labels: Sequence[LabelWork]) -> list[float]:
-    """What the work of each label that has some costs, in their order."""
+    """The cost of each label's work in seconds of a task, in the order of `labels`; labels without work are left out."""
     return [max(LABEL_MIN_SECONDS, work.jobs * job + load) for work, job, load in _costs(labels)]
 
 
 def demand_seconds(labels: Sequence[LabelWork], target_seconds: float) -> float:
-    """What is to be done within the target: the backlog, and what comes meanwhile; of each label what its lanes allow."""
+    """What must be done within the target: the backlog, and what arrives meanwhile; for each label what its lanes allow."""
     demand = sum(min(work.busy, work.lanes) * target_seconds for work in labels if not work.jobs)
     for work, job, load in _costs(labels):
         waiting = min(work.visible * job + load, max(1, work.visible) * target_seconds)
-        # What is in flight is a part of what keeps the tasks busy, and with long jobs all of it.
+        # The jobs in flight are part of what keeps the tasks busy, and with long jobs all of it.
         in_hand = max(work.in_flight * min(job, target_seconds), work.busy * target_seconds)
         demand += min(max(LABEL_MIN_SECONDS, waiting + in_hand), work.lanes * target_seconds)
     return demand
 
 
 def _costs(labels: Sequence[LabelWork]) -> Iterator[tuple[LabelWork, float, float]]:
-    """Of each label that has work what a job costs, and what it still costs to load."""
+    """For each label that has work: what a job costs, and what its load still costs."""
     usual = _mean(work.task_seconds for work in labels if work.task_seconds is not None) or 0.0
     usual_load = _mean(work.load_seconds for work in labels if work.load_seconds is not None) or 0.0
     for work in labels:
@@ -184,11 +184,12 @@ def _costs(labels: Sequence[LabelWork]) -> Iterator[tuple[LabelWork, float, floa
 
 
 def per_desired_task(demand: float, tasks: Tasks, target_seconds: float) -> float:
-    """What target tracking is given: it multiplies the count of tasks by this, divided by the target.
+    """The metric of target tracking, which multiplies the count of tasks by it and divides by the target.
 
-    By desired tasks: those that start would be asked for again and again. By running ones where more run than are desired, since
-    a busy task outlives a scale-in. While the first task starts, the target itself: ECS starts its sum from the running count,
-    and whatever is below the target times none would take the task back that has been asked for.
+    The demand is divided by the desired tasks, or tasks that still start would be requested again and again. Where more tasks
+    run than are desired, it is divided by the running ones, since a busy task outlives a scale-in. While the first task starts,
+    the value is at least the target: ECS calculates from the running count, which is zero, and any lower value would cancel the
+    task that was requested.
     """
     desired = tasks.running if tasks.desired is None else tasks.desired
     each = demand / max(1, desired, tasks.running)
@@ -196,8 +197,8 @@ def per_desired_task(demand: float, tasks: Tasks, target_seconds: float) -> floa
 
 
 def wanted_tasks(demand: float, target_seconds: float) -> int:
-    """As many tasks as do that much within the target; no more than lanes allow, as the demand has no more in it."""
-    # Sums of fractions miss a whole number by their last digits.
+    """How many tasks can do that much within the target; no more than lanes allow, since the demand includes no more."""
+    # Sums of fractions may miss a whole number in their last digits.
     return math.ceil(demand / target_seconds - 1e-9)
 
 

@@ -1,7 +1,7 @@
-"""Callbacks: which URLs may be called, what is delivered to them, how it is signed, when it is tried again. Pure rules.
+"""Callbacks: which URLs may be called, what is delivered to them, how it is signed, when it is retried. Pure rules.
 
 Deliveries are signed as the Standard Webhooks specification says (its sections "Webhook headers" and "Signature scheme"), so
-that receivers can use any of its libraries, or `verify`. Which addresses are not public follows IANA's "IPv4 Special-Purpose
+receivers can use any of its libraries, or `verify`. Addresses that are not public are those of IANA's "IPv4 Special-Purpose
 Address Registry" and "IPv6 Special-Purpose Address Registry".
 """
 
@@ -27,21 +27,21 @@ from pydantic_core import Url
 from .errors import CallbackError, DecodeError, SettingsError
 from .job import CALLBACK_URL_MAX_CHARACTERS, JobFailure, ResultStatus
 
-#: Of an error's message; ten deliveries with their URLs must fit one request to SQS.
+#: Longest error message in a delivery: ten deliveries with their URLs must fit one request to SQS.
 ERROR_MAX_CHARACTERS = 2000
-#: Waits after the failed tries of a delivery but the last, in seconds: hours together, for a receiver that is being mended.
+#: Waits after each failed try of a delivery but the last, in seconds: hours in all, in which a receiver can be repaired.
 WAITS_SECONDS = (5.0, 30.0, 120.0, 480.0, 1800.0, 3600.0, 3600.0, 3600.0, 3600.0)
-#: Tries of a delivery before it is left to the dead.
+#: Tries of a delivery before it is dead-lettered.
 TRIES = len(WAITS_SECONDS) + 1
-#: Waits are drawn up to so much shorter, so that what failed together does not come back together.
+#: Each wait is shortened by a random part of up to this, so that deliveries that failed together are not retried together.
 JITTER = 0.2
-#: A delivery's time of signing may be off by so much: clocks differ, and a recorded delivery must not be played back later.
+#: How far a delivery's signing time may be off: clocks differ, but a recorded delivery must not be replayed later.
 TOLERANCE_SECONDS = 300
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what begins a secret, and none itself
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of a secret, not a secret
 #: Standard Webhooks: keys of 24 to 64 bytes.
 SECRET_BYTES = 32
 SECRET_MIN_BYTES, SECRET_MAX_BYTES = 24, 64
-#: Below, other protocols listen than HTTP, whose servers might understand a request as theirs.
+#: Below this, servers of other protocols listen, which might understand a request as one of theirs.
 UNPRIVILEGED_PORT = 1024
 HTTPS_PORT = 443
 
@@ -65,12 +65,12 @@ def _networks(*names: str) -> tuple[_Network, ...]:
     return tuple(ip_network(name) for name in names)
 
 
-#: Never called, whatever the settings say: `allow_private` is for receivers inside, not for credentials of the host's role.
+#: Never called, whatever the settings say: `allow_private` is for private receivers, not for credentials of the host's role.
 _METADATA = _networks("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
 _PRIVATE = _networks(
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "100.64.0.0/10", "::1/128", "fc00::/7"
 )
-#: Addresses that belong to nobody, to documentation, to benchmarks, to many, or to gateways into other networks.
+#: Reserved addresses, and those of documentation, benchmarks, multicast and gateways into other networks.
 _SPECIAL = _networks(
     *("0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24"),
     *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
@@ -90,7 +90,7 @@ def is_public(address: str | _Address) -> bool:
 
 
 def check_address(address: str | _Address, *, allow_private: bool = False) -> None:
-    """Raises CallbackError unless a callback may be sent to an IP address."""
+    """Raises CallbackError unless callbacks may be sent to this IP address."""
     effective = effective_address(address)
     private = allow_private and _within(effective, _PRIVATE) and not _within(effective, _METADATA)
     if not (private or is_public(effective)):
@@ -99,7 +99,7 @@ def check_address(address: str | _Address, *, allow_private: bool = False) -> No
 
 
 def effective_address(address: str | _Address) -> _Address:
-    """The address that is reached by another one: an IPv6 address may stand for one of IPv4."""
+    """The address that `address` leads to: an IPv6 address may stand for an IPv4 address."""
     if isinstance(address, str):
         address = ip_address(address)
     if isinstance(address, IPv6Address) and any(address in network for network in _EMBEDDING):
@@ -113,7 +113,7 @@ def _within(address: _Address, networks: Sequence[_Network]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a callback URL names: `host` without brackets, `path` with the query."""
+    """The receiver that a callback URL names: `host` without brackets, `path` with the query."""
 
     scheme: str
     host: str
@@ -122,18 +122,18 @@ class Target:
 
 
 def check_callback_url(url: str, *, allow_private: bool = False) -> str:
-    """`url` itself, if callbacks may be sent to it as far as can be told without asking DNS. Raises CallbackError.
+    """`url` itself. Raises CallbackError where callbacks may not be sent to it, as far as can be told without DNS.
 
-    https only, without credentials, to port 443 or one above 1023; `allow_private` permits http, any port, and hosts inside.
+    https only, without credentials, to port 443 or one above 1023; `allow_private` permits http, any port and private hosts.
     """
     target_of(url, allow_private=allow_private)
     return url
 
 
 def target_of(url: str, *, allow_private: bool = False) -> Target:
-    """Whom a callback URL names. Raises CallbackError as `check_callback_url` does.
+    """The receiver that a callback URL names. Raises CallbackError as `check_callback_url` does.
 
-    Parsed as browsers do it (WHATWG URL Standard), so that no way to write an address (`2130706433`, `0x7f.1`) hides it.
+    The URL is parsed as browsers do it (WHATWG URL Standard), so no notation of an address (`2130706433`, `0x7f.1`) hides it.
     """
     parsed = _parsed(url)
     host = (parsed.host or "").removeprefix("[").removesuffix("]")
@@ -154,7 +154,7 @@ def target_of(url: str, *, allow_private: bool = False) -> Target:
 def _parsed(url: str) -> Url:
     if not isinstance(url, str) or not url or len(url) > CALLBACK_URL_MAX_CHARACTERS:
         raise CallbackError(f"a callback URL must be a text of 1 to {CALLBACK_URL_MAX_CHARACTERS} characters")
-    # The parser drops or encodes some of them, and who wrote them meant something else.
+    # The parser drops or encodes some of these, and the URL would no longer be what its author meant.
     if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
         raise CallbackError("the callback URL has spaces, backslashes or characters that cannot be printed")
     try:
@@ -175,7 +175,7 @@ def _check_host(host: str, allow_private: bool) -> None:
 
 
 class JobData(BaseModel):
-    """The job that a delivery is about, as it was after the change; times are Unix seconds. Its result is not in it."""
+    """The job that a delivery is about, as it was after the change, without its result; times are Unix seconds."""
 
     message_id: str = Field(description="the id under which the result is kept")
     request_id: str = Field(description="the caller's own name for the job")
@@ -196,7 +196,7 @@ class JobEvent(BaseModel):
 
 
 class Delivery(BaseModel):
-    """One change of one job's status on its way to the job's callback URL; encodes and decodes itself for its queue."""
+    """One status change of one job, on its way to the job's callback URL; encodes and decodes itself for its queue."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -206,7 +206,7 @@ class Delivery(BaseModel):
 
     @classmethod
     def of(cls, url: str, data: JobData, *, attempt: int, at: float) -> Delivery:
-        """The delivery of a job's change to `data.status`, in its attempt of that number, `at` Unix seconds."""
+        """The delivery of a job's change to `data.status` at `at` (Unix seconds), in its attempt number `attempt`."""
         if data.error is not None and len(data.error.message) > ERROR_MAX_CHARACTERS:
             short = data.error.message[: ERROR_MAX_CHARACTERS - 1] + "…"
             data = data.model_copy(update={"error": JobFailure(type=data.error.type, message=short)})
@@ -228,7 +228,7 @@ class Delivery(BaseModel):
 
 
 def backoff_seconds(tries: int) -> float:
-    """How long to wait after so many failed tries; not at all after the last, so that the dead are found at once."""
+    """Seconds to wait after `tries` failed tries; 0 after the last one, so that the delivery is dead-lettered at once."""
     if tries >= TRIES:
         return 0.0
     return WAITS_SECONDS[tries - 1] * random.uniform(1 - JITTER, 1)
@@ -240,9 +240,10 @@ def new_secret() -> str:
 
 
 def keys_of(text: str) -> list[bytes]:
-    """The keys of one secret, or of several with spaces between: the current one first. Raises SettingsError.
+    """The keys of one secret, or of several separated by spaces, the current one first. Raises SettingsError where one is
+    invalid.
 
-    No message tells a part of a secret.
+    No error message contains any part of a secret.
     """
     keys = [_key(secret) for secret in text.split()]
     if not keys:
@@ -264,7 +265,7 @@ def _key(secret: str) -> bytes:
 
 
 def signed_headers(delivery_id: str, payload: bytes, keys: Sequence[bytes], now: float | None = None) -> dict[str, str]:
-    """The headers of a try: its id, its time, a signature by each key."""
+    """The headers of one try: the delivery's id, the time of the try, a signature by each key."""
     timestamp = str(int(time.time() if now is None else now))
     return {
         "webhook-id": delivery_id,
@@ -274,10 +275,10 @@ def signed_headers(delivery_id: str, payload: bytes, keys: Sequence[bytes], now:
 
 
 def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float | None = None) -> None:
-    """What a receiver does before it believes a delivery. Raises CallbackError unless one signature is right and new.
+    """Verify a delivery before trusting it. Raises CallbackError unless one signature is right and new enough.
 
-    `headers` may be written in any case; `secret` may be several, with spaces between. Raises SettingsError where that is none:
-    a mistake of the receiver's own, which no delivery can bring about.
+    The names of `headers` may be in any case; `secret` may be several, separated by spaces. Raises SettingsError where it is
+    not a secret: a mistake of the receiver's own, which no delivery can cause.
     """
     found = {name.lower(): value for name, value in headers.items()}
     delivery_id, timestamp = found.get("webhook-id", ""), found.get("webhook-timestamp", "")
@@ -290,7 +291,7 @@ def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float |
     try:
         right = [_signature(key, delivery_id, timestamp, payload).encode() for key in keys]
     except UnicodeEncodeError:
-        # Servers decode bytes that are no text to surrogates (PEP 383).
+        # Servers decode bytes that are not text to surrogates (PEP 383).
         raise CallbackError("the webhook-id of the delivery is no text") from None
     if not any(hmac.compare_digest(one, other) for one in given for other in right):
         raise CallbackError("no signature of the delivery is right: it was changed, or signed with another secret")

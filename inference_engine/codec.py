@@ -1,9 +1,9 @@
 """Bodies and results as text: JSON, with numpy arrays and bytes inside it.
 
-JSON values travel as JSON does it (tuples arrive as lists, keys as strings). A numpy array becomes
-`{"$tensor": {"dtype", "shape", "data"}}` with base64 of its C-ordered little-endian bytes, `bytes` become `{"$bytes": …}`, and a
-caller's own mapping that has such a key is wrapped in `{"$plain": …}`, so that everything arrives as it was sent. NaN and
-infinities are no JSON: they are refused in plain values and carried exactly inside arrays.
+JSON values are encoded as JSON does it (tuples arrive as lists, keys as strings). A numpy array becomes
+`{"$tensor": {"dtype", "shape", "data"}}` with base64 of its C-ordered little-endian bytes (an array of strings: with a list
+of them), and `bytes` become `{"$bytes": …}`. A caller's own mapping that has such a key is wrapped in `{"$plain": …}`, so that
+it arrives as it was sent. NaN and infinities are not JSON: they are refused as plain values and kept exactly inside arrays.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from .errors import DecodeError, EncodeError
 
 _MARKS = ("$tensor", "$bytes", "$plain")
-#: A mark can only come from a key (or a string) that begins so; most payloads have none of their own and skip the slow walk.
+#: Only a key or a string that begins like this can be a mark; most payloads have none of their own and skip the slow walk.
 _MARK_HINT = '"$'
 _NUMERIC_KINDS = frozenset("biufc")
 
 
 def encode(value: Any) -> str:
-    """ASCII JSON text of `value`. Raises EncodeError that names the place and the remedy."""
+    """`value` as ASCII JSON text. Raises EncodeError, naming the place and the remedy, where that is not possible."""
     marks = 0
 
     def encode_other(item: Any) -> Any:
         nonlocal marks
         found = _encode_other(item)
-        # A lone numpy number becomes a plain one, without a mark.
+        # A numpy scalar may become a plain number, which has no mark.
         marks += isinstance(found, dict)
         return found
 
@@ -46,7 +46,7 @@ def encode(value: Any) -> str:
 
 
 def decode(text: str) -> Any:
-    """The value that `encode` made `text` of. Raises DecodeError."""
+    """The value that `encode` wrote as `text`. Raises DecodeError where `encode` did not write it."""
     try:
         if _MARK_HINT not in text:
             return json.loads(text)
@@ -56,7 +56,7 @@ def decode(text: str) -> Any:
 
 
 def _refusal(value: Any, error: Exception) -> EncodeError:
-    """What to tell of a value that has no JSON form: the slow walk knows the place."""
+    """The error for a value that has no JSON form; the slow walk finds the place."""
     try:
         _walk(value, "body")
     except EncodeError as found:
@@ -71,7 +71,7 @@ def _too_deep() -> EncodeError:
 
 
 def _encode_other(value: Any, path: str = "body") -> Any:
-    """What json.dumps asks for a value that it does not know."""
+    """The `default` of json.dumps, which it calls for a value that it does not know."""
     if isinstance(value, bytes | bytearray | memoryview):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if hasattr(value, "__array__") and hasattr(value, "dtype"):
@@ -117,7 +117,7 @@ def _finite(value: Any, path: str) -> Any:
 
 
 def _walk(value: Any, path: str) -> Any:
-    """The slow, exact way: escapes marks and names the place of what cannot travel."""
+    """The slow, exact way: escapes marks, and names the place of a value that cannot be encoded."""
     if value is None or isinstance(value, str | bool | int | float):
         return _finite(value, path)
     if isinstance(value, dict):
@@ -142,7 +142,7 @@ def _walk_mapping(value: Mapping[Any, Any], path: str) -> Any:
 
 
 class _Decoder:
-    """Turns marks back, innermost first."""
+    """Decodes marks, innermost first."""
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> Any:
         if len(pairs) != 1 or pairs[0][0] not in _MARKS:

@@ -4,22 +4,22 @@ InferenceEngineError
 ├── SettingsError                 a setting is missing or wrong
 ├── LabelError                    a label cannot be used
 │   ├── InvalidLabelError         the name itself is not acceptable
-│   └── UnknownLabelError         no queue and no model of that name
-├── PayloadError                  a body or a result cannot travel
+│   └── UnknownLabelError         no queue and no model has that name
+├── PayloadError                  a body or a result cannot be sent
 │   ├── EncodeError               it has no JSON or tensor form
-│   ├── DecodeError               what arrived is not what the codec wrote
-│   └── PayloadTooLargeError      it is over the limit that a setting or S3 draws
+│   ├── DecodeError               what arrived is not what the codec writes
+│   └── PayloadTooLargeError      it exceeds the limit of a setting or of S3
 ├── CallbackError                 a job's callback URL cannot be used, or a delivery's signature is wrong
-├── JobError                      what became of a job
+├── JobError                      a job did not end as it should
 │   ├── UnknownMessageError       no record of that message id
 │   ├── ResultTimeoutError        no result within the time that the caller allowed
-│   └── UnretryableError          raised by user code: fail now, do not try again
-├── BackendError                  the compute behind a consumer
+│   └── UnretryableError          raised by user code: fail now, without a retry
+├── BackendError                  a consumer's backend could not do what it was asked
 │   ├── ModelLoadError            the model could not be loaded
 │   ├── ModelInputError           the job does not fit the model's inputs (never retried)
 │   └── BackendLostError          the backend is gone; jobs go back to the queue
-└── TransportError                AWS said no, after every retry
-    └── NotProvisionedError       a queue, a table or a bucket is not there
+└── TransportError                AWS refused a call, after every retry
+    └── NotProvisionedError       a queue, a table or a bucket does not exist
 
 Every message says what was wrong, with which value, and what to do about it.
 """
@@ -55,7 +55,7 @@ class UnknownLabelError(LabelError):
 
 
 class PayloadError(InferenceEngineError, ValueError):
-    """A body or a result cannot travel."""
+    """A body or a result cannot be sent."""
 
 
 class EncodeError(PayloadError):

@@ -1,4 +1,4 @@
-"""What the registry tells of the fleet: consumers, labels, and who holds what. Values without I/O."""
+"""What the registry knows about the fleet: consumers, labels, and which consumer holds which. Values without I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ ConsumerState = Literal["alive", "draining", "gone"]
 
 
 class LabelSettings(BaseModel):
-    """What is set for one label.
+    """The settings of one label.
 
-    `lanes` is how many consumers may work on the label at once (its message groups); `max_in_flight` bounds its jobs that one
-    consumer computes at once.
+    `lanes` is how many consumers may work on the label at once (its message groups); `max_in_flight` limits how many of its
+    jobs one consumer computes at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,7 +26,7 @@ class LabelSettings(BaseModel):
 
 
 class TensorSignature(BaseModel):
-    """One input or output of a model: Triton's name of its datatype, and its shape with -1 for a free dimension."""
+    """One input or output of a model: Triton's name for its datatype, and its shape with -1 for a free dimension."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,9 +37,9 @@ class TensorSignature(BaseModel):
 
 
 class ModelSignature(BaseModel):
-    """What a label's model takes and gives, as its last load found it; without tensors where only the model knows.
+    """The inputs and outputs of a label's model, as its last load found them; none where only the model knows them.
 
-    `platform` says what runs it, in Triton's words where Triton has some (`onnxruntime_onnx`, `python`).
+    `platform` is what runs the model, by Triton's name where Triton has one (`onnxruntime_onnx`, `python`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,11 +51,11 @@ class ModelSignature(BaseModel):
 
 
 class LabelStatistics(BaseModel):
-    """What a consumer measured of a label it holds; seconds and bytes.
+    """What a consumer measured for a label that it holds, in seconds and bytes.
 
-    `service_seconds` is how long one of its jobs takes, `task_seconds` how much of the consumer's time that is, where jobs are
-    computed together; `busy` is how much of the consumer's time they took of late (1: all of it). `oldest_sent_at` is when the
-    oldest of its jobs in hand was sent (Unix seconds), None when there is none.
+    `service_seconds` is how long one of its jobs takes; `task_seconds` is that job's share of the consumer's time, where jobs
+    are computed together. `busy` is the share of the consumer's time that its jobs took recently (1: all of it).
+    `oldest_sent_at` is when the oldest of its jobs in flight there was sent (Unix seconds), None when there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,7 +73,7 @@ class ConsumerView(BaseModel):
     """A consumer's row in the registry.
 
     `coldest_at` is when the label that it would evict next was last used (Unix seconds), None when it can evict none.
-    `jobs` and `misses` count since it started: jobs that ended, and loads that a job had to wait for.
+    Since it started, `jobs` counts the jobs that ended, and `misses` the loads that a job had to wait for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,7 +91,7 @@ class ConsumerView(BaseModel):
 
     @property
     def slots(self) -> int:
-        """Labels that it holds, and could hold besides."""
+        """How many labels it can hold: those it holds, and those it has room for."""
         return self.free_slots + len(self.loaded) + len(self.loading)
 
     def state(self, now: float) -> ConsumerState:
@@ -101,7 +101,7 @@ class ConsumerView(BaseModel):
         return "draining" if self.draining else "alive"
 
     def holds(self, label: str) -> bool:
-        """Whether the label is loaded here, or will be in a moment."""
+        """Whether the label is loaded or loading here."""
         return label in self.loaded or label in self.loading
 
 
@@ -112,7 +112,7 @@ class Fleet:
     consumers: tuple[ConsumerView, ...] = ()
     read_at: float = 0.0
     _by_id: dict[str, ConsumerView] = field(init=False, repr=False, compare=False)
-    # Made for the second label that is asked for: many ask for one and throw the fleet away, some ask for each of thousands.
+    # Built at the second look-up: many callers look up one label and discard the fleet, some look up thousands.
     _by_label: dict[str, list[ConsumerView]] | None = field(default=None, init=False, repr=False, compare=False)
     _asked: bool = field(default=False, init=False, repr=False, compare=False)
 
@@ -120,7 +120,7 @@ class Fleet:
         object.__setattr__(self, "_by_id", {view.consumer_id: view for view in self.consumers})
 
     def live(self, now: float) -> Iterable[ConsumerView]:
-        """Those whose lease runs and who are not leaving."""
+        """Consumers whose lease has not run out and that are not draining."""
         return _live(self.consumers, now)
 
     def hosts(self, label: str, now: float) -> list[ConsumerView]:
@@ -128,7 +128,7 @@ class Fleet:
         return list(_live(self._holders(label), now))
 
     def _holders(self, label: str) -> list[ConsumerView]:
-        """All that hold the label, whether they live or not."""
+        """All consumers that hold the label, live or not."""
         if self._by_label is not None:
             return self._by_label.get(label, [])
         if self._asked:
@@ -141,7 +141,7 @@ class Fleet:
         return self._by_id.get(consumer_id)
 
     def with_view(self, view: ConsumerView) -> Fleet:
-        """The same fleet with one row replaced: what a consumer knows of itself is newer than what it read."""
+        """The same fleet with one row replaced: what a consumer knows about itself is newer than what it read."""
         others = tuple(other for other in self.consumers if other.consumer_id != view.consumer_id)
         return Fleet((*others, view), self.read_at)
 

@@ -1,4 +1,4 @@
-"""What travels: the job on its queue, its record's states, the response to its caller."""
+"""The job on its queue, the states of its record, and the response to its caller."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import DecodeError
 
-#: The caller's own name of a job travels in its message and its record, which have limits.
+#: The caller's own name for a job is stored in its message and its record, whose sizes are limited.
 REQUEST_ID_MAX_CHARACTERS = 1000
 CALLBACK_URL_MAX_CHARACTERS = 2048
-#: The end of the year 9999: what a record's expiry can hold.
+#: The end of the year 9999, the latest expiry that a record can hold.
 LAST_DEADLINE = 253_402_300_799
 
 
 class ResultStatus(StrEnum):
-    """Where a job is.
+    """The state of a job.
 
     SUBMITTED ──► IN_PROGRESS ──► SUCCESS
         │  ▲           │  │ └────► ERROR
@@ -27,7 +27,7 @@ class ResultStatus(StrEnum):
         │   (released)    └──────► EXPIRED
         └────────────────────────► CANCELLED | EXPIRED | ERROR
 
-    Only a dead-lettered job's ERROR may become SUBMITTED again: when an operator redrives it.
+    Only the ERROR of a dead-lettered job may become SUBMITTED again, when an operator redrives the job.
     """
 
     SUBMITTED = "SUBMITTED"
@@ -39,12 +39,12 @@ class ResultStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether a job in this state never changes again, unless somebody redrives it."""
+        """Whether this state is final, unless an operator redrives the job."""
         return self not in (ResultStatus.SUBMITTED, ResultStatus.IN_PROGRESS)
 
 
 class JobFailure(BaseModel):
-    """Why there is no result: the name of an exception and what it said."""
+    """Why there is no result: the name of an exception and its message."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,9 +59,9 @@ class Response(BaseModel):
     """What a caller gets for a job.
 
     `status_code` is 200 with a result, 500 for a failure or a timeout, 202 while the job is not finished. After a timeout
-    `status` is the last state that was seen: the job lives on and can still be polled by its message id. The times are
-    Unix seconds, None for what has not happened or is not known; a job that was over within a moment counts as started when
-    its computation began.
+    `status` is the last state that was seen; the job goes on and can still be polled by its message id. The times are
+    Unix seconds, None for what has not happened or is not known. Where a job ends before its start is recorded,
+    `started_at` is when its computation began.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -84,9 +84,9 @@ class Response(BaseModel):
 
 
 class Job(BaseModel):
-    """One job as it lies on its queue; `body` is the codec's text, or an S3 reference when `body_ref` is set.
+    """One job as a message on its queue: `body` is the codec's text; where the text is in S3, `body_ref` refers to it.
 
-    Encodes and decodes itself; a message that is not one of ours raises DecodeError.
+    `decode` raises DecodeError for a message that this library did not write.
     """
 
     model_config = ConfigDict(frozen=True)

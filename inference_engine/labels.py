@@ -19,13 +19,13 @@ SINGLE_QUEUE_LABEL = "default"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _HASH_CHARACTERS = 10
-#: Names that the deployment's own queues and hashed labels take; a label of such a name gets a hash like any unusual one.
+#: Names of the deployment's own queues, and those of hashed labels; a label with such a name gets a hash, like any unusual one.
 _HASHED = re.compile(rf".*--[0-9a-f]{{{_HASH_CHARACTERS}}}")
 _RESERVED = re.compile(rf"placement(--[0-9]+)?|dead-letters|{_HASHED.pattern}")
 
 
 def check_label(label: str) -> str:
-    """`label` itself, if it can name a model. Raises InvalidLabelError."""
+    """`label` itself. Raises InvalidLabelError where it cannot name a model."""
     if not isinstance(label, str) or not label.strip():
         raise InvalidLabelError(f"label {label!r} is empty: give the name of a model, for example label='resnet50'")
     if len(label) > LABEL_MAX_CHARACTERS:
@@ -38,9 +38,9 @@ def check_label(label: str) -> str:
 
 
 def slug(label: str, max_characters: int) -> str:
-    """A name of at most `max_characters` out of `[A-Za-z0-9_-]`, one for each label.
+    """A name of at most `max_characters` characters from `[A-Za-z0-9_-]`, a different one for each label.
 
-    The label itself where that is possible, else a readable part of it and a hash of the whole.
+    It is the label itself where that is possible, else a readable part of the label and a hash of the whole.
     """
     if _PLAIN.fullmatch(label) and len(label) <= max_characters and not _RESERVED.fullmatch(label):
         return label
@@ -56,7 +56,7 @@ def queue_name(prefix: str, label: str) -> str:
 
 
 def label_of_queue(prefix: str, name: str) -> str | None:
-    """The label of a queue by its name: '' for queues that belong to none, None where the name only has a label's hash."""
+    """The label of a queue, from its name: '' for queues of no label, None where the name has only the label's hash."""
     inner = name.removeprefix(f"{prefix}-").removesuffix(FIFO_SUFFIX)
     if _HASHED.fullmatch(inner):
         return None
@@ -64,22 +64,22 @@ def label_of_queue(prefix: str, name: str) -> str | None:
 
 
 def placement_queue_name(prefix: str, cell: int, cells: int) -> str:
-    """The queue of load requests of one cell."""
+    """The queue of one cell's load requests."""
     return f"{prefix}-placement{FIFO_SUFFIX}" if cells == 1 else f"{prefix}-placement--{cell}{FIFO_SUFFIX}"
 
 
 def dead_letter_queue_name(prefix: str) -> str:
-    """The one queue where messages end that no consumer could finish."""
+    """The one dead-letter queue, for messages that no consumer could finish."""
     return f"{prefix}-dead-letters{FIFO_SUFFIX}"
 
 
 def webhook_queue_name(prefix: str) -> str:
-    """The queue of deliveries to callback URLs; no label's, all of which are FIFO."""
+    """The queue of deliveries to callback URLs. It cannot be a label's queue: those are all FIFO."""
     return f"{prefix}-webhooks"
 
 
 def webhook_dead_queue_name(prefix: str) -> str:
-    """Where deliveries end that no receiver took."""
+    """The dead-letter queue of deliveries that no receiver accepted."""
     return f"{prefix}-webhooks-dead"
 
 

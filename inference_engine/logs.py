@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
-#: What every record has of its own; everything else was given by `extra`.
+#: Attributes that every record has; all others were given by `extra`.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-#: These say at INFO what only their own developers want to know.
+#: These log at INFO what matters only to their own developers.
 _TALKATIVE = ("botocore", "aiobotocore", "boto3", "urllib3", "aiohttp.access", "asyncio", "uvicorn")
 
 
-#: Control characters and line separators, as they are written: what was logged of a caller must not look like other lines.
+#: Control characters and line separators, and how they are written: logged text of a caller must not look like other lines.
 _ESCAPES = {code: ascii(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, the exception if there is one, and all of `extra`."""
+    """One JSON object per record: time, level, logger, message, the exception if there is one, and all of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON; a value that JSON does not know is written as its `str`."""
@@ -41,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people, with what `extra` holds at its end as `name=value`; control characters are escaped."""
+    """A line for people, with `extra` at its end as `name=value`; control characters are escaped."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -60,7 +60,7 @@ def extra_of(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def configure(log_format: LogFormat = "text", level: str = "INFO") -> None:
-    """Send all logs of this process to standard error in that format; replaces what was configured before."""
+    """Send all logs of this process to standard error in this format; replaces any earlier configuration."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -74,7 +74,7 @@ def metric_record(
 ) -> dict[str, Any]:
     """A log record that CloudWatch reads metrics from (User Guide, "Embedded metric format specification").
 
-    `properties` are to be searched for in the log, not to be paid for as dimensions.
+    `properties` can be searched for in the log; they are not dimensions, which would be billed.
     """
     metrics = [{"Name": name, "Unit": "Count"} for name in counts]
     directive = {"Namespace": namespace, "Dimensions": [["Deployment"]], "Metrics": metrics}

@@ -1,8 +1,9 @@
-"""What is shown of a deployment to those who look after it: labels, consumers, and sums. Values without I/O.
+"""What operators see of a deployment: labels, consumers, and totals. Values without I/O.
 
 Rates come from two readings. Consumers write their counters with their rows, so a rate is what was counted between two rows of a
-consumer, over the time between those: it does not depend on how often somebody looks. A consumer's row here takes with it the
-counts that its next rate is from (`since`), and a label's when it was last seen without jobs (`quiet_at`): no job of it is older.
+consumer, divided by the time between them: it does not depend on how often somebody looks. A ConsumerRow carries the counts
+from which its next rate is computed (`since`). A LabelRow carries when the label was last seen without jobs (`quiet_at`): none of
+its jobs is older.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from .backlog import LabelWork, label_seconds
 from .fleet import ConsumerState, ConsumerView, Fleet
 
-#: A rate over less time says little: consumers write a row whenever they get or lose a label.
+#: A rate over less time says little: consumers write a row whenever they gain or lose a label.
 RATE_MIN_SECONDS = 4.0
-#: With more labels than slots, labels take turns, each of half a minute or more (`turn_min_seconds`): only a label whose jobs
-#: wait for longer, or for no consumer at all, needs somebody.
+#: With more labels than slots, labels take turns of half a minute or more each (`turn_min_seconds`). A label without a host
+#: needs attention only where its jobs wait longer than this, or where there are no consumers at all.
 TURN_SECONDS = 60.0
 
 LabelState = Literal["failing", "unserved", "unheld", "loading", "loaded", "idle"]
 
 
 class Failure(Protocol):
-    """A model that could not be loaded, and until when it is left alone (Unix seconds)."""
+    """A model that could not be loaded, and when it may be tried again (Unix seconds)."""
 
     @property
     def label(self) -> str:
@@ -38,7 +39,7 @@ class Failure(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why the last time."""
+        """Why the last load failed."""
 
     @property
     def until(self) -> float:
@@ -50,7 +51,7 @@ class _Row(BaseModel):
 
 
 class FailureRow(_Row):
-    """Why the model of a label is not there."""
+    """Why a label's model is not loaded."""
 
     tries: int = Field(description="failures to load it in a row")
     reason: str = Field(description="what the last one said")
@@ -58,7 +59,7 @@ class FailureRow(_Row):
 
 
 class LabelRow(_Row):
-    """One label; what nobody has measured is null."""
+    """One label; what no consumer has measured is null."""
 
     label: str
     state: LabelState = Field(
@@ -89,7 +90,7 @@ class Held(_Row):
 
 
 class Counts(_Row):
-    """A consumer's counters as a row of it told them; `until` is when that row's lease ends: rows are told apart by it."""
+    """A consumer's counters in one of its rows; `until` is when that row's lease ends, which tells rows apart."""
 
     until: float
     jobs: int
@@ -97,7 +98,7 @@ class Counts(_Row):
 
 
 class ConsumerRow(_Row):
-    """One consumer, by its row in the registry."""
+    """One consumer, from its row in the registry."""
 
     consumer_id: str
     state: ConsumerState = Field(
@@ -116,7 +117,7 @@ class ConsumerRow(_Row):
 
 
 class Totals(_Row):
-    """Sums over all labels and over all consumers whose lease runs."""
+    """Sums over all labels and all consumers whose lease has not run out; slots only of those that are not draining."""
 
     consumers: int = Field(description="consumers that are alive and not draining")
     draining: int
@@ -136,7 +137,7 @@ class Totals(_Row):
 
 
 class Overview(_Row):
-    """Everything at one moment (`at`, Unix seconds): labels by name, consumers by id."""
+    """Everything at one moment (`at`, Unix seconds): labels ordered by name, consumers by id."""
 
     at: float
     totals: Totals
@@ -155,7 +156,7 @@ class Overview(_Row):
         before: Overview | None = None,
         unread: tuple[str, ...] = (),
     ) -> Overview:
-        """The overview of what was read; rates are null without the overview of an earlier reading."""
+        """The overview of what was read; rates are null without `before`, the overview of an earlier reading."""
         known = {row.consumer_id: row for row in before.consumers} if before else {}
         consumers = tuple(
             _consumer(view, known.get(view.consumer_id), now)
@@ -195,7 +196,7 @@ def _consumer(view: ConsumerView, before: ConsumerRow | None, now: float) -> Con
         rates = {label: _rate(jobs, since.labels.get(label), seconds) for label, jobs in counts.labels.items()}
         since = counts
     else:
-        # The same row still, or one that came too soon: what is known of the consumer stays, unless it began anew.
+        # Still the same row, or one that came too soon: keep the known rates, unless the consumer restarted.
         known = before if since is not counts else None
         rate = known.jobs_per_second if known else None
         rates = {label: held.jobs_per_second for label, held in known.loaded.items()} if known else {}
@@ -226,14 +227,14 @@ def _failure(failure: Failure, now: float) -> FailureRow:
 
 
 def _with_failing(labels: Sequence[LabelWork], failing: Mapping[str, FailureRow]) -> list[LabelWork]:
-    """The labels by name, and with them those that fail to load and have no work any more."""
+    """The labels by name, including those that fail to load and have no work any more."""
     known = {work.label: work for work in labels}
     missing = {label: LabelWork(label) for label in failing if label not in known}
     return [work for _, work in sorted((known | missing).items())]
 
 
 def _held(consumers: Iterable[ConsumerRow]) -> dict[str, list[Held]]:
-    """By label what each consumer that has it loaded tells of it."""
+    """For each label, what each consumer that has it loaded reports."""
     found: dict[str, list[Held]] = {}
     for row in consumers:
         for label, one in row.loaded.items():
@@ -275,7 +276,7 @@ def _label(
 
 
 def _age(work: LabelWork, quiet_at: float | None, now: float) -> float | None:
-    """How old its oldest job is; what is known may be of an earlier wait, which ended when there were none."""
+    """The age of the label's oldest job in seconds; `oldest_at` may be from a wait that ended before `quiet_at`."""
     if not work.jobs or work.oldest_at is None:
         return None
     return round(max(0.0, now - max(work.oldest_at, quiet_at or 0.0)), 3)

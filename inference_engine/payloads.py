@@ -1,4 +1,4 @@
-"""Bodies and results on their way: encoded, and moved to S3 when they do not fit."""
+"""Bodies and results in transit: encoded, and moved to S3 when they do not fit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from . import codec
 from .aws.blobs import Blobs
 from .errors import DecodeError, NotProvisionedError
 
-#: Larger texts are encoded and decoded on a thread, so that the loop's other jobs go on.
+#: Larger texts are encoded and decoded on a thread, so that they do not block the loop's other jobs.
 THREAD_ABOVE_BYTES = 1_000_000
-#: What an element of a list or a mapping counts for, besides the text in it: the digits of a number, and a comma.
+#: What an element of a list or a mapping counts for, apart from the text in it: the digits of a number, and a comma.
 ELEMENT_BYTES = 16
-#: Types of which an element is no more than that.
+#: Types whose values count for no more than that.
 _COUNTED = frozenset({int, float, bool, type(None)})
 
 
@@ -42,7 +42,7 @@ async def unpack(blobs: Blobs, text: str | None, reference: str | None) -> Any:
 
 
 def exceeds(value: Any, size_bytes: int) -> bool:
-    """Whether a value is of more than about so many bytes as text; looks at no more of it than tells that."""
+    """Whether a value takes more than about `size_bytes` as text; stops as soon as it does."""
     found, rest = 0, [value]
     for item in rest:
         if type(item) in _COUNTED:
@@ -66,7 +66,7 @@ def _nbytes(value: Any) -> int:
 
 
 def _parts(value: Any) -> Iterable[Any]:
-    """What has a size of its own in a value: elements of lists and of arrays of objects, keys and values of mappings."""
+    """The parts of a value that have their own sizes: elements of lists and of arrays of objects, keys and values of mappings."""
     if isinstance(value, dict):
         return itertools.chain(value, value.values())
     if isinstance(value, list | tuple):

@@ -20,9 +20,9 @@ from .errors import SettingsError
 
 #: S3 takes at most 5 GiB in one PutObject (Amazon S3 User Guide, "Uploading objects").
 S3_PUT_MAX_BYTES = 5 * 1024**3
-#: A body is a JSON string inside the message, which at worst doubles it: twice this and the rest fit SQS's 1 MiB.
+#: A body is a JSON string inside the message, and escaping at worst doubles it: twice this and the rest fit SQS's 1 MiB.
 BODY_INLINE_MAX_BYTES = 500_000
-#: DynamoDB bills each written KB, S3 a request: beyond some KB, S3 is cheaper; below, it is only slower.
+#: DynamoDB bills each written KB, S3 each request: above a few KB S3 is cheaper, below that it is only slower.
 RESULT_INLINE_BYTES_WITH_BUCKET = 32_768
 #: SQS: visibility timeout of at most 12 hours (SQS Developer Guide, "Visibility timeout").
 VISIBILITY_MAX_SECONDS = 43_200
@@ -30,7 +30,7 @@ VISIBILITY_MAX_SECONDS = 43_200
 ENV_PREFIX = "INFERENCE_ENGINE_"
 WEBHOOKS_ENV_PREFIX = "INFERENCE_ENGINE_WEBHOOKS_"
 GATEWAY_ENV_PREFIX = "INFERENCE_ENGINE_GATEWAY_"
-#: What the variables of the library's prefix begin with that are not its settings.
+#: Variables that begin like this have the library's prefix, but are not fields of `Settings`.
 _OTHERS = (
     WEBHOOKS_ENV_PREFIX,
     GATEWAY_ENV_PREFIX,
@@ -44,10 +44,10 @@ Bytes = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """What a producer or a consumer needs to know of its deployment.
+    """What a producer or a consumer needs to know about its deployment.
 
-    Every argument may be given by name or by environment. Raises SettingsError, naming the setting, its value and the
-    rule, when one is wrong.
+    Each setting is a keyword argument or an environment variable. Raises SettingsError, naming the setting, its value and
+    the rule, where one is invalid.
     """
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
@@ -120,14 +120,14 @@ class Settings(BaseSettings):
 
     @property
     def heartbeat_seconds(self) -> float:
-        """How often visibility and lease are renewed: three times in their term, so that two misses do no harm."""
+        """Seconds between two renewals of a message's visibility: a third of its timeout, so that one miss does no harm."""
         return self.visibility_timeout_seconds / 3
 
 
 class WebhookSettings(BaseSettings):
     """How callbacks are delivered. A setting `secret` is the environment variable `INFERENCE_ENGINE_WEBHOOKS_SECRET`.
 
-    A producer needs to know of `allow_private` only. Raises SettingsError as Settings does.
+    A producer uses `allow_private` only. Raises SettingsError as `Settings` does.
     """
 
     model_config = SettingsConfigDict(
@@ -152,7 +152,7 @@ class WebhookSettings(BaseSettings):
 
 
 def unknown_variables(settings: type[BaseSettings]) -> Iterator[str]:
-    """A sentence for each environment variable that looks like one of these settings and is none: misspelt, most likely."""
+    """A sentence for each environment variable that looks like one of these settings but is none, probably misspelt."""
     prefix = settings.model_config["env_prefix"]
     known = {prefix + name.upper() for name in settings.model_fields}
     others = tuple(other for other in _OTHERS if other != prefix)
@@ -163,9 +163,9 @@ def unknown_variables(settings: type[BaseSettings]) -> Iterator[str]:
 
 
 def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What is wrong with settings, each by its name, its environment variable and its value.
+    """The text of a SettingsError: each invalid setting with its environment variable, its value and what is wrong.
 
-    `variables` names those that were not read from the variable of their own name.
+    `variables` maps a setting to its variable where that is not `env_prefix` and the setting's name.
     """
     lines = []
     for problem in error.errors():

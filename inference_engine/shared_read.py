@@ -1,4 +1,4 @@
-"""One look-up for all who ask at once, and for who asks soon after."""
+"""One look-up, shared by concurrent callers and by those that call soon after."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Value = TypeVar("Value")
 
 
 class SharedRead(Generic[Value]):
-    """What a look-up told last, and the one look-up that is under way.
+    """The value of the last look-up, and the look-up in progress, if any.
 
-    Who asks while one is under way waits for that one. It belongs to all who wait: a caller who leaves does not end it, and what
-    it tells is there for the next one. One that fails is raised to all who wait for it and is not kept; the value before it is.
-    `close` ends it.
+    A caller that arrives during a look-up waits for that one. The look-up belongs to all its callers: one that is cancelled
+    does not end it, and its value is there for the next caller. An error is raised to all waiting callers and is not kept; the
+    previous value is. `close` ends the look-up.
     """
 
     def __init__(self, read: Callable[[], Coroutine[Any, Any, Value]]) -> None:
@@ -34,23 +34,23 @@ class SharedRead(Generic[Value]):
         return time.monotonic() - self._read_at
 
     async def get(self, seconds: float) -> Value:
-        """The last value where it is younger than so many seconds, else a new one.
+        """The last value where it is younger than `seconds`, else a new one.
 
         Raises what the look-up raises, and TransportError where `close` ends it.
         """
         if self.age_seconds < seconds:
             return self.value  # type: ignore[return-value]  # there is one: it has an age
         reading = self.begin()
-        # Not awaited itself, or a caller who leaves would take it from the others.
+        # Not awaited directly: a caller that is cancelled would cancel it for the others.
         await asyncio.wait([reading])
         if reading.cancelled():
-            # By `close`: nobody has cancelled the task of who asks.
+            # By `close`: the caller's own task was not cancelled.
             raise TransportError("the connection to AWS is closed")
         return reading.result()
 
     def begin(self) -> asyncio.Task[Value]:
-        """The look-up that is under way, a new one where there is none. Others wait for it: not to be cancelled or awaited
-        but by `asyncio.wait`.
+        """The look-up in progress, or a new one. Other callers wait for it: do not cancel it, and wait for it only by
+        `asyncio.wait`.
         """
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._read())
@@ -58,14 +58,14 @@ class SharedRead(Generic[Value]):
         return self._reading
 
     async def close(self) -> None:
-        """End the look-up that is under way; who waits for it gets TransportError."""
+        """End the look-up in progress; callers that wait for it get TransportError."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
 
     def _ended(self, reading: asyncio.Task[Value]) -> None:
         self._reading = None
-        # Asked for also where nobody waits any more.
+        # The exception is retrieved even where nobody waits any more, or asyncio would log it.
         if not reading.cancelled() and reading.exception() is None:
             self.value = reading.result()
             self._read_at = time.monotonic()

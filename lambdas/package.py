@@ -3,7 +3,7 @@
 Each folder here that has a `handler.py` becomes a zip of that handler, the parts of the library that Lambdas use, and the
 pinned packages of `requirements.txt`, as wheels for Lambda's own platform: nothing is compiled, so neither docker nor a
 machine of that architecture is needed. The same tree gives the same bytes: entries are sorted, with one time and mode, and
-what pip writes anew each time is left out.
+files that pip writes differently each time are left out.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ FOLDER = Path(__file__).parent
 LIBRARY = FOLDER.parent / "inference_engine"
 REQUIREMENTS = FOLDER / "requirements.txt"
 
-#: The oldest runtime image that packages must run on is Amazon Linux 2023, with glibc 2.34: wheels for 2.17 do.
+#: The oldest runtime image that packages must run on is Amazon Linux 2023, with glibc 2.34: wheels for 2.17 work there.
 PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
 #: Parts of the library that no Lambda uses; some need packages that are not bundled.
 LEFT_OUT = frozenset({"backends", "cli", "consumer", "gateway", "local", "models"})
-#: Of a package's description, these stay: Amazon Inspector finds vulnerable versions by METADATA.
+#: Files of a package's description that are kept: Amazon Inspector finds vulnerable versions by METADATA.
 DESCRIPTION_FILES = frozenset({"METADATA", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"})
-#: The first time that a zip can hold.
+#: The earliest time that a zip can hold.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 #: A regular file that everybody may read, as Lambda's own user must.
 ZIP_MODE = 0o100644
@@ -84,7 +84,7 @@ def is_bundled(name: PurePosixPath) -> bool:
         case ("bin", *_):
             return False
         case (folder, *_, last) if folder.endswith(".dist-info"):
-            # RECORD, INSTALLER and the like tell of the installation.
+            # RECORD, INSTALLER and the like describe the installation.
             return last in DESCRIPTION_FILES
         case ("botocore", "data", service, _, *_):
             # What lies directly in `data` is shared by all services.
@@ -115,14 +115,14 @@ def _write(path: Path, files: Mapping[str, bytes]) -> None:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, wherever it is built: the mode counts
+            entry.create_system = 3  # Unix, wherever it is built, so that the mode applies
             entry.external_attr = ZIP_MODE << 16
             archive.writestr(entry, files[name])
     unfinished.replace(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build the zips and print what they are; the exit code is 1 when that fails."""
+    """Build the zips and print their paths, sizes and digests; the exit code is 1 where that fails."""
     parser = argparse.ArgumentParser(prog="python -m lambdas.package", description="Build the zips of the Lambdas.")
     parser.add_argument("--python", default="3.13", metavar="VERSION", help="of the Lambda runtime (default: 3.13)")
     parser.add_argument("--architecture", default="arm64", choices=sorted(PLATFORMS), help="default: arm64")

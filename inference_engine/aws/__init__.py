@@ -1,1 +1,1 @@
-"""The only place that talks to AWS."""
+"""The only package that talks to AWS."""

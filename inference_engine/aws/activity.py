@@ -1,8 +1,8 @@
-"""Finds the labels that have work, and what is known of it.
+"""Finds the labels that have work, and measures that work.
 
-To ask every queue each minute would cost more than the jobs of a deployment with many labels. Asked are the labels that consumers
-hold, those that were rung for, and a page of all queues, from where the last search ended: it finds a job whose
-producer died between sending it and ringing.
+In a deployment with many labels, reading every queue each minute would cost more than the jobs. So this reads the queues of the
+labels that consumers hold, of those that were rung for, and one page of all queues, continuing where the last search ended.
+That search finds a job whose producer died between sending it and ringing.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-#: A label that waits is rung for again when its last ring is so long ago, and such a share of its whole wait …
+#: A waiting label is rung for again when its last ring is this long ago, and this share of its whole wait …
 RING_AGAIN_SECONDS = 50.0
 RING_AGAIN_SHARE = 0.2
-#: … but while its last request still lies on the placement queue.
+#: … but at the latest while its last request is still on the placement queue.
 RING_AGAIN_MAX_SECONDS = PLACEMENT_RETENTION_SECONDS / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """All that was read at `at` (Unix seconds).
+    """Everything that was read at `at` (Unix seconds).
 
-    The fleet is that of all cells; `unread` are labels whose queue did not answer.
+    `fleet` covers all cells. `unread` are the labels whose queue could not be read.
     """
 
     labels: tuple[LabelWork, ...]
@@ -49,15 +49,15 @@ class Activity:
     unread: tuple[str, ...] = ()
 
     def to_ring(self) -> list[str]:
-        """Labels that wait and were not rung for lately; the longer one waits, the rarer.
+        """Waiting labels that were not rung for recently; the longer a label waits, the less often it is rung for.
 
-        This is for requests that never came to the placement queue, or lay there until they expired.
+        This covers requests that never reached the placement queue, or that expired there.
         """
         rows = {row.label: row for row in self.waiting}
         return [work.label for work in self.labels if work.unserved and self._due(rows.get(work.label))]
 
     def overview(self, before: Overview | None = None) -> Overview:
-        """What is shown of it to people; rates need what was shown `before`."""
+        """The overview for people; rates need the one shown `before`."""
         return Overview.of(self.fleet, self.labels, self.failures, now=self.at, before=before, unread=self.unread)
 
     def _due(self, row: Waiting | None) -> bool:
@@ -67,14 +67,18 @@ class Activity:
         return self.at - row.rung_at >= pause
 
     def served(self) -> list[Waiting]:
-        """Rows of labels that do not wait any more."""
-        # Jobs in flight with nobody who holds their label are those of a consumer that died.
+        """Rows of labels that no longer wait."""
+        # Jobs in flight whose label nobody holds belong to a consumer that died.
         served = {work.label for work in self.labels if work.hosts or not work.jobs}
         return [row for row in self.waiting if row.label in served]
 
 
 async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
-    """The work of every label that is held, was rung for, or is among the next `sweep_queues` of all queues."""
+    """The work of every label that is held, was rung for, or is among the next `sweep_queues` of all queues.
+
+    Labels whose queue cannot be read are in `Activity.unread`. Raises TransportError where the registry or the placement queue
+    cannot be read.
+    """
     fleet, waiting, label_settings, failures, swept = await asyncio.gather(
         aws.registry.whole_fleet(aws.settings.cells),
         aws.waiting.all(),
@@ -104,12 +108,12 @@ async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
 
 
 def _held(fleet: Fleet) -> set[str]:
-    """Labels of all consumers, the dead included: their rows are there for a while, and so are their jobs."""
+    """Labels of all consumers, including dead ones, whose rows and jobs remain for a while."""
     return {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
 
 
 async def _sweep(aws: Aws, most: int) -> list[str]:
-    """URLs of the next queues."""
+    """URLs of the next queues; none if SQS or the cursor cannot be read."""
     if not most:
         return []
     begin = f"{aws.settings.prefix}-"
@@ -120,7 +124,7 @@ async def _sweep(aws: Aws, most: int) -> list[str]:
         except TransportError as error:
             if token is None:
                 raise
-            # A token is no promise for ever.
+            # A token may expire.
             log.info("the search through all queues begins anew: %s", error)
             urls, following = await aws.queues.listed(begin, most, None)
         if following != token:
@@ -132,9 +136,9 @@ async def _sweep(aws: Aws, most: int) -> list[str]:
 
 
 async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence[str]) -> dict[str, Backlog | None]:
-    """The backlog of each label, and of those whose queues were swept; None for queues that did not answer."""
+    """The backlog of each of `labels` and of the labels of swept queues; None for queues that could not be read."""
     prefix = aws.settings.prefix
-    # A queue's URL ends with its name (SQS Developer Guide, "Queue and message identifiers"): one look-up serves for all.
+    # A queue's URL ends with its name (SQS Developer Guide, "Queue and message identifiers"): one look-up is enough for all.
     placement = await aws.queues.named(placement_queue_name(prefix, 0, aws.settings.cells))
     account = placement.rpartition("/")[0]
     urls = {f"{account}/{queue_name(prefix, label)}": label for label in labels}
@@ -150,26 +154,26 @@ async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence
 
 
 async def _backlog(aws: Aws, url: str, label: str | None, *, ours: bool) -> tuple[str | None, Backlog | None]:
-    """A queue's label and backlog; None for what is not known. One that was only listed must yet show that it is `ours`."""
+    """A queue's label and backlog; None for what is unknown. Unless it is `ours`, the queue is checked to belong here."""
     try:
         backlog = await aws.queues.backlog(url)
         if not ours and backlog.dead_letter_queue != dead_letter_queue_name(aws.settings.prefix):
-            # Of a deployment whose prefix begins with ours.
+            # It belongs to a deployment whose prefix begins with ours.
             return None, None
         if label is None and backlog.visible:
             label = await _label_inside(aws, url)
     except NotProvisionedError:
-        # Deleted, or rung for by someone whose job never came.
+        # Deleted, or rung for by a producer whose job never arrived.
         return label, Backlog(0, 0)
     except TransportError as error:
-        # One queue that does not answer must not hide all others.
+        # One queue that cannot be read must not hide all others.
         log.warning("backlog not read: %s", error, extra={"label": label})
         return label, None
     return label, backlog
 
 
 async def _label_inside(aws: Aws, url: str) -> str | None:
-    """The label of a queue whose name does not tell it, by one of its jobs; it is rung for, and known from then on."""
+    """The label of a queue whose name does not show it, read from one of its jobs. The label is rung for and known thereafter."""
     body = await aws.queues.peek(url)
     try:
         label = Job.decode(body).label if body is not None else None

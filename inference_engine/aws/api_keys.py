@@ -1,6 +1,6 @@
 """API keys of the HTTP gateway, in the registry table: partition `keys`, sort key the key's id.
 
-A key is `ie_<id>_<secret>`. The table has a digest of the secret, so that whoever reads the table learns no key.
+A key is `ie_<id>_<secret>`. The table holds only a digest of the secret, so reading the table reveals no key.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _ID_ALPHABET = string.ascii_lowercase + string.digits
 ID_CHARACTERS = 10
 #: 256 random bits, which are 43 characters of URL-safe base64.
 SECRET_BYTES = 32
-#: What a key looks like, also inside other text.
+#: The format of a key, also inside other text.
 KEY_PATTERN = re.compile(rf"ie_([a-z0-9]{{{ID_CHARACTERS}}})_([A-Za-z0-9_-]{{43}})")
-#: Ids are so many (36 to the 10th) that a second taken one in a row means that something else is wrong.
+#: There are so many ids (36 to the 10th) that two taken ones in a row mean that something else is wrong.
 _TRIES = 3
 
 
 class ApiKey(BaseModel):
-    """What is known of a key: everything but its secret. Times are Unix seconds.
+    """Everything stored about a key, which excludes its secret. Times are Unix seconds.
 
-    `labels` are patterns as a shell has them, None for every label; `rate` is in requests a second, None for any; `burst` is
-    how many may come at once.
+    `labels` are shell-style patterns, None for every label. `rate` is in requests per second, None for no limit. `burst` is
+    how many requests may come at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,7 +51,7 @@ class ApiKey(BaseModel):
     expires_at: float | None = None
 
     def expired(self, now: float) -> bool:
-        """Whether its time is over."""
+        """Whether the key has expired at `now` (Unix seconds)."""
         return self.expires_at is not None and self.expires_at <= now
 
 
@@ -72,7 +72,7 @@ class ApiKeys:
         operator: bool = False,
         expires_at: float | None = None,
     ) -> tuple[str, ApiKey]:
-        """A new key, whose secret is nowhere but in the text that is returned, and what is kept of it."""
+        """Create a key. Returns its text, the only place that holds the secret, and what is stored. Raises TransportError."""
         secret = secrets.token_urlsafe(SECRET_BYTES)
         for _ in range(_TRIES):
             key = ApiKey(
@@ -92,7 +92,7 @@ class ApiKeys:
         raise TransportError(f"no free id for an API key after {_TRIES} tries; try again")
 
     async def get(self, key_id: str) -> ApiKey | None:
-        """A key as it stands now: after `revoke` has returned, nobody reads it any more."""
+        """The current state of a key; None if there is none. Once `revoke` has returned, no reader finds the key."""
         item = await self._rows.get(_PARTITION, key_id, consistent=True)
         return ApiKey.model_validate_json(item["row"]["S"]) if item else None
 
@@ -102,21 +102,21 @@ class ApiKeys:
         return sorted(keys, key=lambda key: key.created_at)
 
     async def revoke(self, key_id: str) -> bool:
-        """Delete a key; False when there is none of that id."""
-        # Not by a condition of the deletion: after a lost answer the repeated call would find nothing and say False.
+        """Delete a key; False if there is none with that id."""
+        # Not by a condition on the deletion: after a lost answer, the repeated call would find nothing and return False.
         known = await self._rows.get(_PARTITION, key_id, consistent=True) is not None
         await self._rows.delete(_PARTITION, key_id)
         return known
 
     async def _put(self, key: ApiKey) -> bool:
-        """Write a new key's row; False when its id is taken."""
+        """Write a new key's row; False if its id is taken."""
         row = {"S": key.model_dump_json()}
         return await self._rows.put(
             _PARTITION,
             key.key_id,
             {"row": row},
             key.expires_at,
-            # After a lost answer the repeated write finds its own first one.
+            # After a lost answer, the repeated write finds its own first one.
             ConditionExpression="attribute_not_exists(pk) OR #row = :row",
             ExpressionAttributeNames={"#row": "row"},
             ExpressionAttributeValues={":row": row},
@@ -124,15 +124,15 @@ class ApiKeys:
 
 
 def parse(text: str) -> tuple[str, str] | None:
-    """Id and secret of a key; None for what is none."""
+    """The id and secret of a key; None if `text` is not a key."""
     match = KEY_PATTERN.fullmatch(text)
     return (match[1], match[2]) if match else None
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret.
+    """The stored digest of a secret.
 
-    One round of SHA-256: slow, salted hashes are for what people can remember. Of 256 random bits nobody tries a share worth
-    the name, however fast the hash, and a slow one would let anybody who sends wrong keys keep the gateway busy.
+    One round of SHA-256: slow, salted hashes are for secrets that people can remember. Nobody can try a significant share of
+    256 random bits, however fast the hash, and a slow hash would let anybody who sends wrong keys keep the gateway busy.
     """
     return hashlib.sha256(secret.encode()).hexdigest()

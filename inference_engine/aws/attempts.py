@@ -1,4 +1,4 @@
-"""Attempts: one consumer's try at one job, and what the record says to it."""
+"""Attempts: one consumer's try at one job, and whether the record allows it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Self
 from ..job import Job, ResultStatus
 from .job_record import JobRecord
 
-#: More than a message can be received: SQS takes a maxReceiveCount of at most 1,000.
+#: More often than a message can be received: SQS allows a maxReceiveCount of at most 1,000.
 ATTEMPTS_PER_MESSAGE = 10_000
 
 
 class Start(Enum):
-    """What came of the wish to start a job."""
+    """The outcome of trying to start a job."""
 
     STARTED = "started"
     FINISHED = "the job has its result already"
@@ -35,21 +35,21 @@ class Ticket:
 
     @classmethod
     def of(cls, message_id: str, job: Job, receive_count: int, consumer: str) -> Self:
-        """The attempt that a received message is; a redriven job keeps the id of its first message."""
+        """The attempt that a received message stands for; a redriven job keeps the id of its first message."""
         return cls(job.message_id or message_id, job, attempts_before(job) + receive_count, consumer)
 
     @property
     def noted(self) -> bool:
-        """Whether the record tells of this attempt."""
+        """Whether the record shows this attempt."""
         return self.known is not None and (self.known.attempt, self.known.consumer) == (self.attempt, self.consumer)
 
     @property
     def starts(self) -> int:
-        """Starts of the job that count, this one included once it is noted."""
+        """How many starts of the job count, including this one once it is noted."""
         return self.known.starts if self.known else 0
 
     def submitted(self) -> JobRecord:
-        """The record as a producer writes it, or who redrives the job."""
+        """The record as a producer or a redrive writes it."""
         job = self.job
         return JobRecord(
             self.message_id,
@@ -64,7 +64,7 @@ class Ticket:
         )
 
     def forbidden_by(self, record: JobRecord) -> Start | None:
-        """Why this attempt may not go on, by what stands in the table."""
+        """Why `record`, as read from the table, forbids this attempt to continue; None if it does not."""
         if record.status.finished:
             return Start.FINISHED
         if redrives_of(record) > (self.job.redrive or 0):

@@ -1,7 +1,7 @@
-"""Calls in flight, coalesced: what arrives while a batch is on its way leaves in the next one.
+"""Coalesces concurrent calls: items that arrive while a batch is in flight leave in the next one.
 
-A lone call leaves at once: company is what gathers while AWS answers. Only items that are submitted as *patient*, because more of
-their kind are about to come, wait a moment for it.
+A lone item is sent at once; others gather while AWS answers. Only items submitted as *patient*, because more of their kind are
+about to arrive, wait a moment for others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: How long a patient item waits for company.
+#: How long a patient item waits for others.
 LINGER_SECONDS = 0.02
 
 
@@ -28,11 +28,11 @@ class _Waiting(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Gathers items into calls of at most `max_items` and `max_bytes`, `concurrency` calls at once.
+    """Gathers items into calls of at most `max_items` and `max_bytes`, up to `concurrency` calls at once.
 
-    `send` gets the items of one call in order and returns a result or an exception for each. A second call starts
-    beside the first only when it would be full: otherwise many small batches would leave where one large could.
-    Items with the same key never share a call.
+    `send` gets the items of one call in order and returns a result or an exception for each. While a call is in flight, another
+    starts only when it would be full: otherwise many small batches would replace one large one. Items with the same key never
+    share a call.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class Batcher(Generic[Item, Result]):
         self._size_of = size_of
         self._key_of = key_of
         self._concurrency = concurrency
-        #: In order; a dictionary, so that one can be taken out of thousands at once.
+        #: In order. A dictionary, because removing one of thousands of items must be fast.
         self._waiting: OrderedDict[_Waiting[Item, Result], None] = OrderedDict()
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._lingering: asyncio.TimerHandle | None = None
-        #: Whether something waits that is not patient, or no longer.
+        #: Whether an item waits that is not patient, or no longer patient.
         self._due = False
 
     async def submit(self, item: Item, *, patient: bool = False) -> Result:
-        """The result of `item`; raises what `send` reported for it, or what it raised for the whole call.
+        """Return the result of `item`. Raises what `send` reported for it, or what `send` raised for the whole call.
 
-        An item whose caller leaves before it does is not sent, and not held any more.
+        If the caller is cancelled before the item is sent, the item is dropped.
         """
         waiting: _Waiting[Item, Result] = _Waiting(item, self._size_of(item), self._key_of(item))
         self._waiting[waiting] = None
@@ -77,14 +77,14 @@ class Batcher(Generic[Item, Result]):
             raise
 
     async def close(self) -> None:
-        """Wait until everything that was submitted has left and was answered."""
+        """Wait until all submitted items were sent and answered."""
         while self._calls or self._waiting:
             self._start_soon()
             await asyncio.gather(*self._calls, return_exceptions=True)
             await asyncio.sleep(0)
 
     def _start_soon(self) -> None:
-        """One turn of the loop later, so that all that is submitted in this turn leaves together."""
+        """Start calls in the loop's next turn, so that all items submitted in this turn are sent together."""
         self._due = True
         if self._lingering is not None:
             self._lingering.cancel()

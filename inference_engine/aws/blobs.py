@@ -1,4 +1,4 @@
-"""S3: payloads that do not fit a message or a record, and model files."""
+"""S3: payloads that do not fit in a message or a record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Blobs:
         self._max_bytes = max_bytes
 
     async def put(self, kind: str, text: str) -> str:
-        """Store `text` and return its `s3://` reference. Raises PayloadTooLargeError, before anything is sent."""
+        """Store `text` and return its `s3://` reference. Raises PayloadTooLargeError before sending, and TransportError."""
         size = len(text)
         if size > self._max_bytes:
             raise PayloadTooLargeError(
@@ -35,7 +35,7 @@ class Blobs:
         return f"s3://{self._bucket}/{key}"
 
     async def get(self, reference: str) -> str:
-        """The text behind a reference that `put` gave."""
+        """Read the text behind a reference from `put`. Raises NotProvisionedError if it is gone, else TransportError."""
         bucket, _, key = reference.removeprefix("s3://").partition("/")
         answer = await self._transport.call("s3", "get_object", Bucket=bucket, Key=key)
         return bytes(answer["Body"]).decode("ascii")

@@ -1,4 +1,4 @@
-"""Puts the pieces of `aws/` together for a producer or a consumer."""
+"""Assembles the parts of `aws/` for a producer or a consumer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .registry import Registry
 from .session import BRIEF, SHORT, AioTransport, ThreadTransport, Transport, aio_available
 from .waiting import WaitingLabels
 
-#: Connections for long polls: one for each label that a consumer holds or has just given up, and the placement queue.
+#: Connections for long polls: one for each label that a consumer holds or has just given up, and one for the placement queue.
 POLL_CONNECTIONS = 256
 
 
@@ -23,7 +23,7 @@ POLL_CONNECTIONS = 256
 class Aws:
     """Everything in AWS that one producer or consumer uses.
 
-    `polls` has connections of its own: a long poll keeps one for twenty seconds, and no delete or heartbeat may wait for it.
+    `polls` has its own connections: a long poll keeps one for up to twenty seconds, and no delete or heartbeat may wait for it.
     """
 
     settings: Settings
@@ -42,7 +42,7 @@ class Aws:
 
     @classmethod
     def for_producer(cls, settings: Settings, *, threads: bool = False) -> Aws:
-        """One transport for all calls: boto3 threads, or aioboto3 when `threads` is false and the extra is there."""
+        """One transport for all calls: boto3 threads, or aioboto3 if `threads` is false and the extra is installed."""
         transport: Transport
         if threads or not aio_available():
             transport = ThreadTransport(region=settings.region)
@@ -52,7 +52,7 @@ class Aws:
 
     @classmethod
     def for_function(cls, settings: Settings) -> Aws:
-        """For a Lambda: boto3 threads that give up early, since its time is short and it is called again."""
+        """For a Lambda: boto3 threads that give up early, since its time is short and it is invoked again."""
         return cls.over(settings, ThreadTransport(region=settings.region, patience=SHORT))
 
     @classmethod
@@ -62,13 +62,13 @@ class Aws:
 
     @classmethod
     def for_consumer(cls, settings: Settings) -> Aws:
-        """Two transports on the running loop: control, and long polls."""
+        """Two transports on the running loop: one for control, one for long polls."""
         polls = AioTransport(region=settings.region, connections=POLL_CONNECTIONS)
         return cls.over(settings, AioTransport(region=settings.region), polls)
 
     @classmethod
     def over(cls, settings: Settings, transport: Transport, poll_transport: Transport | None = None) -> Aws:
-        """Everything over transports of the caller's own; long polls share the first one where there is no second."""
+        """Everything over the caller's own transports; long polls share the first one if there is no second."""
         queues = Queues(transport, settings)
         polls = Queues(poll_transport, settings) if poll_transport else queues
         waiting = WaitingLabels(transport, settings.registry_table)
@@ -91,7 +91,7 @@ class Aws:
         )
 
     async def close(self) -> None:
-        """Finish what is on its way, then close all connections; where this is cancelled, close them all the same."""
+        """Finish pending sends and writes, then close all connections. If this is cancelled, they are closed all the same."""
         try:
             await self.queues.close()
             await self.jobs.close()

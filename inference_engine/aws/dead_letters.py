@@ -1,4 +1,4 @@
-"""What becomes of messages on the dead-letter queue: their jobs end as ERROR, and they are kept for redrive."""
+"""Handles messages on the dead-letter queue: ends their jobs as ERROR, and keeps the messages for redrive."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .session import Transport
 
 log = logging.getLogger(__name__)
 
-#: Of the reason why a message is no job.
+#: Limit for the reason why a message is not a job.
 REASON_MAX_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Buried:
-    """What came of dead messages: `letters` are kept, `failed` must come again; all others are void and only deleted."""
+    """The outcome for dead messages: `letters` are kept, `failed` must be retried, all others are void and only deleted."""
 
     letters: tuple[Letter, ...] = ()
     failed: tuple[DeadMessage, ...] = ()
@@ -38,7 +38,7 @@ class Buried:
 
 
 class DeadLetters:
-    """The dead-letter queue of a deployment, and the letters that are kept of it."""
+    """The dead-letter queue of a deployment, and the letters kept from it."""
 
     def __init__(
         self, transport: Transport, settings: Settings, queues: Queues, jobs: JobRecords, blobs: Blobs
@@ -50,10 +50,11 @@ class DeadLetters:
         self.letters = Letters(transport, settings.registry_table, blobs, has_bucket=settings.bucket is not None)
 
     async def bury(self, messages: Sequence[DeadMessage]) -> Buried:
-        """End the jobs of some messages and keep their letters; may be repeated with the same messages.
+        """Fail the jobs of some messages and keep their letters. Safe to repeat with the same messages.
 
-        In order within a message group: after a failure, the group's later ones fail unseen, which is what a FIFO queue
-        asks of partial answers (Lambda Developer Guide, "Handling errors for an SQS event source in Lambda").
+        Works in order within a message group. After a failure, the group's later messages are reported as failed without being
+        tried, as partial batch responses for a FIFO queue require (Lambda Developer Guide, "Handling errors for an SQS event
+        source in Lambda").
         """
         groups: defaultdict[str, list[DeadMessage]] = defaultdict(list)
         for message in messages:
@@ -61,7 +62,10 @@ class DeadLetters:
         return sum(await asyncio.gather(*(self._bury_in_order(group) for group in groups.values())), Buried())
 
     async def collect(self) -> Buried:
-        """Take everything off the dead-letter queue: for deployments without the Lambda that does it as it comes."""
+        """Process everything on the dead-letter queue: for deployments without the Lambda that processes it continuously.
+
+        Raises TransportError.
+        """
         url = await self._url()
         collected = Buried()
         while messages := await self._receive(url):
@@ -74,7 +78,7 @@ class DeadLetters:
         return collected
 
     async def waiting(self) -> Backlog:
-        """How many messages still lie in the dead-letter queue, approximately."""
+        """The dead-letter queue's approximate backlog. Raises TransportError."""
         return await self._queues.backlog(await self._url())
 
     async def _bury_in_order(self, messages: Sequence[DeadMessage]) -> Buried:
@@ -83,7 +87,7 @@ class DeadLetters:
             try:
                 letter = await self._bury_one(message)
             except Exception:
-                # Whatever it is, only this group's messages come again.
+                # Whatever the error, only this group's messages are retried.
                 log.exception("dead letter not kept", extra={"message_id": message.sent_id})
                 return Buried(tuple(letters), tuple(messages[index:]))
             if letter is not None:
@@ -91,7 +95,7 @@ class DeadLetters:
         return Buried(tuple(letters))
 
     async def _bury_one(self, message: DeadMessage) -> Letter | None:
-        """The letter of a message; None where its job has ended otherwise, or was redriven since."""
+        """The letter for a message; None if its job ended otherwise or was redriven since."""
         count = self._settings.max_receive_count
         try:
             job = Job.decode(message.body)
@@ -101,7 +105,8 @@ class DeadLetters:
             )
         message_id = job.message_id or message.sent_id
         reason = f"the message was received {count} times (max_receive_count) and no consumer could finish the job"
-        # The record first: when its caller hears of the end, nothing is lost; when the letter is there, the end is too.
+        # The record first: a letter exists only for a job whose end is recorded. After a crash in between, the message
+        # comes again.
         if not await self._jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message=reason)):
             log.info("dead letter is void", extra={"message_id": message_id, "label": job.label})
             return None
@@ -130,7 +135,7 @@ class DeadLetters:
             "receive_message",
             QueueUrl=url,
             MaxNumberOfMessages=ENTRIES_PER_CALL,
-            # With a wait, SQS asks all of its servers (Developer Guide, "Short and long polling").
+            # With a wait, SQS queries all of its servers (Developer Guide, "Short and long polling").
             WaitTimeSeconds=1,
             VisibilityTimeout=DEAD_LETTER_VISIBILITY_SECONDS,
             MessageSystemAttributeNames=["MessageGroupId", "MessageDeduplicationId", "DeadLetterQueueSourceArn"],

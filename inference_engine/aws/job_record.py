@@ -10,7 +10,7 @@ from ..job import JobFailure, ResultStatus
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One job as its record tells it; times are Unix seconds."""
+    """One job's record; times are Unix seconds."""
 
     message_id: str
     label: str
@@ -31,7 +31,7 @@ class JobRecord:
     body_ref: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Its attributes in the table, the key aside; what says nothing is left out."""
+        """The attributes in the table, without the key and without empty ones."""
         fields = {
             "label": self.label,
             "request_id": self.request_id,
@@ -56,7 +56,7 @@ class JobRecord:
     def changes(self, before: JobRecord) -> dict[str, Any]:
         """The attributes to set so that the record `before` becomes this one.
 
-        What says nothing any more is set to its empty value: that reads as if it were not there.
+        An attribute that no longer has a value is set to an empty one, which reads as if it were missing.
         """
         known, new = before.fields(), self.fields()
         changed = {name: value for name, value in new.items() if known.get(name) != value}
@@ -64,12 +64,12 @@ class JobRecord:
         return changed | emptied
 
     def guard(self) -> dict[str, Any]:
-        """What a writer that saw this record expects to stand there still."""
+        """The attributes that must be unchanged for a writer that saw this record."""
         return {"status": self.status.value, "attempt": self.attempt}
 
     @classmethod
     def from_item(cls, item: dict[str, dict[str, str]]) -> Self:
-        """The record in an item as DynamoDB gives it."""
+        """The record in an item as DynamoDB returns it."""
 
         def text(name: str) -> str:
             return item.get(name, {}).get("S", "")

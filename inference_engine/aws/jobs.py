@@ -11,14 +11,14 @@
     operator
     redrive ───────────────────────────────────► SUBMITTED    only if ERROR by bury, or a redrive that got no further
 
-`attempt` is the fencing token, and only grows: SQS's receive count of the message, which begins at 1 again with the new message
-of a redriven job, so each redrive raises it by ATTEMPTS_PER_MESSAGE. Of all messages that a job ever had, only the one
-that its record counts by can still change it: what consumers or the dead-letter queue bring of earlier ones is void.
+`attempt` is the fencing token and only grows. It is SQS's receive count of the message. A redriven job has a new message,
+whose count begins at 1 again, so each redrive raises the token by ATTEMPTS_PER_MESSAGE. Of all messages that a job ever had,
+only the one that its record counts by can still change it: earlier ones, from consumers or the dead-letter queue, are void.
 Each write may be repeated after a lost answer: the second time it finds its own mark and agrees.
 
-Two of these writes are left out where nobody could tell. A job that is over within a moment is never noted as IN_PROGRESS:
+Two of these writes are omitted where nobody could notice. A job that ends within a moment is never noted as IN_PROGRESS:
 `look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
-blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` makes the record.
+blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` creates the record.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from .statements import BUSY_WAIT_SECONDS, Statements
 KEYS_PER_CALL = 100
 #: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
 MESSAGE_ID_MAX_CHARACTERS = 100
-#: The error's type of a job whose message was dead-lettered. Only such a job can be redriven.
+#: The error type of a job whose message was dead-lettered. Only such a job can be redriven.
 DEAD_LETTERED = "DeadLettered"
-#: Expiries are rounded up, so that a quick job's last write need not tell another one. DynamoDB deletes within days.
+#: Expiries are rounded up, so that a quick job's last write need not change the expiry. DynamoDB deletes within days.
 EXPIRY_STEP_SECONDS = 60
 
 
 class JobRecords:
     """The jobs table.
 
-    Methods may be called by the hundred at once: writes share calls, and so do reads.
+    Hundreds of methods may be called concurrently: writes share requests, and so do reads.
     """
 
     def __init__(self, transport: Transport, table: str, ttl_seconds: float) -> None:
@@ -63,23 +63,23 @@ class JobRecords:
         )
 
     async def submitted(self, message_id: str, job: Job) -> None:
-        """Record a new job, unless its record is there already (a consumer was quicker, or the send was deduplicated)."""
+        """Record a new job, unless it has a record already (a consumer was quicker, or the send was deduplicated)."""
         record = Ticket(message_id, job, 0, "").submitted()
         await self._statements.insert(message_id, self._with_expiry(record, job).fields())
 
     async def look(self, ticket: Ticket) -> Start:
-        """Whether the attempt may begin, by a read: for a job that will be over before anyone could see it in progress.
+        """Whether the attempt may begin, by a read: for a job that will end before anyone could see it in progress.
 
-        A job that has no record and will get none before its end is not even read.
+        A job without a record until its end is not read at all.
         """
         if ticket.job.recorded is not False:
-            # What ended once may have been redriven a moment ago, which an eventually consistent read need not show.
+            # A finished job may have been redriven a moment ago, which an eventually consistent read need not show.
             read = self.get if ticket.job.redrive is None else self.current
             ticket.known = await read(ticket.message_id)
         return (ticket.forbidden_by(ticket.known) if ticket.known else None) or Start.STARTED
 
     async def start(self, ticket: Ticket, max_starts: int) -> Start:
-        """Claim the attempt and note it in the record; it is this consumer's after STARTED or EXHAUSTED."""
+        """Claim the attempt and note it in the record. After STARTED or EXHAUSTED, the attempt is this consumer's."""
         if ticket.known is None and ticket.job.recorded is not False:
             ticket.known = ticket.submitted()
 
@@ -101,7 +101,7 @@ class JobRecords:
         return Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED
 
     async def release(self, ticket: Ticket) -> bool:
-        """Take a start back: the job goes to the queue again and this attempt does not count."""
+        """Undo a start: the job returns to its queue and this attempt does not count. False if the record no longer allows it."""
         before = ticket.known
         if before is None or not ticket.noted or before.status is not ResultStatus.IN_PROGRESS:
             return before is None or not before.status.finished
@@ -123,7 +123,7 @@ class JobRecords:
         error: JobFailure | None = None,
         patient: bool = False,
     ) -> bool:
-        """Write the end of a job; False when another end, or a later attempt, was there first.
+        """Write the end of a job; False if another end or a later attempt was recorded first.
 
         A `patient` write waits a moment for others to share its request.
         """
@@ -149,7 +149,7 @@ class JobRecords:
         return ours and obstacle.status is status
 
     async def cancel(self, message_id: str) -> bool:
-        """End a job that nobody wants any more; False when it had ended, or is unknown."""
+        """Cancel a job; False if it has ended otherwise or is unknown."""
         known = await self.find(message_id)
         while known is not None and not known.status.finished:
             failure = JobFailure(type="Cancelled", message="the caller cancelled the job")
@@ -162,7 +162,7 @@ class JobRecords:
         return known is not None and known.status is ResultStatus.CANCELLED
 
     async def bury(self, message_id: str, job: Job, failure: JobFailure) -> bool:
-        """End a job whose message was dead-lettered; False when it had ended otherwise, or was redriven since."""
+        """Fail a job whose message was dead-lettered; False if it had ended otherwise or was redriven since."""
         ticket = Ticket(message_id, job, attempts_before(job) + ATTEMPTS_PER_MESSAGE - 1, "")
         ticket.known = await self.current(message_id)
 
@@ -176,10 +176,10 @@ class JobRecords:
         return obstacle is None or (_is_dead(obstacle) and redrives_of(obstacle) == (job.redrive or 0))
 
     async def redrive(self, message_id: str, job: Job) -> Job | None:
-        """Make a dead-lettered job SUBMITTED again: the job to send, in a new message, under its old id.
+        """Make a dead-lettered job SUBMITTED again. Returns the job to send in a new message, under its old id.
 
-        None when there is nothing to redrive: it ended otherwise, or is on its way again. When nothing was sent after this
-        (a crash), the next call gives a job that supersedes this one, so that two messages never make two jobs.
+        None if there is nothing to redrive: the job ended otherwise, or is under way again. If a crash prevents the send after
+        this call, the next call returns a job that supersedes this one, so two messages never make two jobs.
         """
         known = await self.current(message_id)
         while known is None or _may_be_redriven(known):
@@ -192,34 +192,34 @@ class JobRecords:
                 refused = await self._statements.update(message_id, new.changes(known), known.guard())
             if refused is None:
                 return again
-            # What an insert found, DynamoDB does not tell: the update that comes next is refused with it.
+            # DynamoDB does not return what an insert found. The update that comes next is refused and returns it.
             found = refused.record
             known = found or (Ticket(message_id, job, 0, "").submitted() if known is None else None)
         return None
 
     async def get(self, message_id: str) -> JobRecord | None:
-        """The record of a job, eventually consistent; None when there is none or it has expired."""
+        """The record of a job, eventually consistent; None if there is none or it has expired."""
         if not _possible(message_id):
-            # DynamoDB would refuse the whole batch for it, and other callers' reads with it.
+            # DynamoDB would reject the whole batch because of it, and other callers' reads with it.
             return None
         return await self._reads.submit(message_id)
 
     async def current(self, message_id: str) -> JobRecord | None:
-        """The record as it stands now: a consistent read, in a request of its own."""
+        """The current record: a consistent read in a request of its own."""
         return (await self._get_batch([message_id], consistent=True))[0] if _possible(message_id) else None
 
     async def find(self, message_id: str) -> JobRecord | None:
-        """The record, also that of a job posted this moment, which an eventually consistent read need not show yet."""
+        """The record, also of a job posted just now, which an eventually consistent read need not show yet."""
         return await self.get(message_id) or await self.current(message_id)
 
     async def close(self) -> None:
-        """Wait for the writes under way."""
+        """Wait for pending writes."""
         await self._statements.close()
 
     async def _advance(
         self, ticket: Ticket, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
     ) -> JobRecord | None:
-        """Write the next state of the job; None when it stands there, else the record that forbids it."""
+        """Write the job's next state. Returns None once the record has it, else the record that forbids it."""
         while True:
             known = ticket.known or ticket.submitted()
             if known.status.finished:
@@ -236,7 +236,7 @@ class JobRecords:
                 ticket.known = new
                 return None
             if refused.record is None:
-                # An insert that found something tries as an update of what a producer writes, and the other way round.
+                # A refused insert is retried as an update of the record that a producer writes, and vice versa.
                 ticket.known = ticket.submitted() if ticket.known is None else None
                 continue
             if ticket.forbidden_by(refused.record):
@@ -244,7 +244,7 @@ class JobRecords:
             ticket.known = refused.record
 
     def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
-        """A record lives for its time after its last change; one that waits, for its time after the job's deadline."""
+        """Set the expiry: the TTL after the last change, or for an unfinished job after its deadline if that is later."""
         waits_until = job.deadline if job and job.deadline and not record.status.finished else 0
         expiry = max(time.time(), waits_until) + self._ttl_seconds
         return replace(record, expires_at=math.ceil(expiry / EXPIRY_STEP_SECONDS) * EXPIRY_STEP_SECONDS)
@@ -273,7 +273,7 @@ def _is_dead(record: JobRecord) -> bool:
 
 
 def _may_be_redriven(record: JobRecord) -> bool:
-    """Whether a job was buried, or is as a redrive left it, whose message may never have been sent."""
+    """Whether a job was buried, or is as a redrive left it: the redrive's message may never have been sent."""
     unsent = record.status is ResultStatus.SUBMITTED and record.attempt % ATTEMPTS_PER_MESSAGE == 0
     return _is_dead(record) or unsent
 

@@ -1,4 +1,4 @@
-"""Load requests on the placement queue: a label has work and nobody who holds it."""
+"""Load requests on the placement queue: a label has work and too few hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """The wish that `label` have at least `hosts` hosts; `rung_at` in Unix seconds."""
+    """A request that `label` have at least `hosts` hosts; `rung_at` is in Unix seconds."""
 
     label: str
     hosts: int
@@ -30,7 +30,7 @@ class LoadRequest:
 
 
 class LoadRequests:
-    """The bell that rings for labels without a host, and the queue of who rang."""
+    """Sends ("rings") and takes load requests."""
 
     def __init__(self, queues: Queues, waiting: WaitingLabels, settings: Settings) -> None:
         self._queues = queues
@@ -41,10 +41,10 @@ class LoadRequests:
         return await self._queues.named(placement_queue_name(self._settings.prefix, cell, self._settings.cells))
 
     async def ring(self, label: str, *, hosts: int = 1, always: bool = False) -> None:
-        """Ask for a host. `always` is for a ring that no earlier one may swallow.
+        """Ask for a host. `always` is for a ring that must not be dropped as a duplicate of an earlier one.
 
-        Posts of one label within `host_cache_seconds` ring once. SQS remembers a deduplication id for five minutes, also after
-        the message was deleted, so that time is part of the id.
+        Posts to one label within `host_cache_seconds` ring once. SQS remembers a deduplication id for five minutes, even after
+        the message is deleted, so the time window is part of the id. Raises TransportError.
         """
         window = uuid.uuid4().hex if always else f"{hosts}-{int(time.time() // self._settings.host_cache_seconds)}"
         name = slug(label, 80)
@@ -54,7 +54,7 @@ class LoadRequests:
         await asyncio.gather(ring, *([self._note(label)] if hosts == 1 else []))
 
     async def ring_if_work(self, label: str) -> Backlog | None:
-        """Ask for a host if the label's queue is not empty; how full it is, None where AWS would not tell."""
+        """Ask for a host if the label's queue is not empty. Returns the queue's backlog, or None if AWS fails."""
         try:
             backlog = await self._queues.backlog(await self._queues.of_label(label, create=True))
             if backlog.total:
@@ -65,14 +65,14 @@ class LoadRequests:
         return backlog
 
     async def _note(self, label: str) -> None:
-        """Leave word for the backlog metrics; the request itself is what matters to consumers."""
+        """Leave a row for the backlog metrics. Errors are only logged: the request itself is what matters to consumers."""
         try:
             await self._waiting.note(label)
         except TransportError as error:
             log.warning("not noted as waiting: %s", error, extra={"label": label})
 
     async def take(self, wait_seconds: int, most: int) -> list[LoadRequest]:
-        """Up to `most` requests of this consumer's cell, at most ten."""
+        """Take up to `most` requests of this consumer's cell, at most ten, after a long poll of at most `wait_seconds`."""
         url = await self._url(self._settings.cell)
         messages = await self._queues.receive(
             url,
@@ -85,21 +85,21 @@ class LoadRequests:
             try:
                 requests.append(_request(message))
             except DecodeError as error:
-                # Left on the queue it would come back, and take its neighbours with it, for an hour.
+                # Left on the queue, it would come back and hold up the requests in its message group for an hour.
                 log.warning("a message on the placement queue is dropped: %s", error)
                 await self._queues.delete(url, [message.receipt_handle])
         return requests
 
     async def waiting(self) -> int:
-        """How many requests nobody has taken, approximately."""
+        """The approximate number of requests that nobody has taken."""
         return (await self._queues.backlog(await self._url(self._settings.cell))).visible
 
     async def done(self, request: LoadRequest) -> None:
-        """Take the request off the queue."""
+        """Delete the request from the queue."""
         await self._queues.delete(await self._url(self._settings.cell), [request.receipt_handle])
 
     async def hand_back(self, request: LoadRequest, seconds: int = 0) -> None:
-        """Leave the request to another consumer, after `seconds`."""
+        """Make the request visible to other consumers after `seconds`."""
         await self._queues.change_visibility(await self._url(self._settings.cell), [request.receipt_handle], seconds)
 
 

@@ -1,4 +1,4 @@
-"""A bucket's objects as a model store reads them, over the same transport as all other calls to AWS."""
+"""A bucket's objects for a model store, over the same transport as all other calls to AWS."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from .session import Transport, pages
 
-#: Objects come in parts of this size, so that a model of many gigabytes never lies in memory as a whole.
+#: Objects are read in parts of this size, so that a model of many gigabytes is never in memory as a whole.
 PART_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object: its whole key, its size in bytes and its ETag (quoted or not, as the service gives it)."""
+    """One object: its full key, its size in bytes and its ETag (quoted or not, as the service returns it)."""
 
     key: str
     size: int
@@ -45,7 +45,7 @@ class BucketObjects:
     async def download(self, key: str, path: Path) -> None:
         """Write the object `key` to the file `path`. Raises TransportError, OSError.
 
-        An object that is replaced between two parts is told by S3 (`IfMatch`), not by a mixture of both.
+        If the object is replaced between two parts, S3 rejects the request (`IfMatch`), so versions never mix.
         """
         head = await self._transport.call("s3", "head_object", Bucket=self._bucket, Key=key)
         size, etag = int(head["ContentLength"]), head["ETag"]

@@ -1,4 +1,4 @@
-"""Settings of a deployed environment, from the parameters that Terraform wrote; and its secret, which it does not know."""
+"""A deployed environment's settings, from the parameters that Terraform wrote, and its secret, which Terraform never sees."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .session import ThreadTransport, Transport, pages
 
 
 def parameter_path(environment: str) -> str:
-    """Where an environment's parameters are in SSM."""
+    """The SSM path of an environment's parameters."""
     return f"/inference-engine/{environment}"
 
 
 def check_environment(environment: str) -> str:
-    """`environment` itself, if it can be the name of one. Raises SettingsError."""
+    """Return `environment` if it is a possible name. Raises SettingsError."""
     if not environment or "/" in environment:
         raise SettingsError(f"environment {environment!r} is not the name of one: give what Terraform's variable says")
     return environment
 
 
 def webhook_secret_name(environment: str) -> str:
-    """The parameter that has the secret of an environment's webhooks, which Terraform never sees."""
+    """The name of the parameter that holds an environment's webhook secret, which Terraform never sees. Raises SettingsError."""
     return f"{parameter_path(check_environment(environment))}/webhooks/secret"
 
 
 async def read_secret(transport: Transport, name: str) -> str:
-    """The value of the encrypted parameter with the secret of webhooks. Raises NotProvisionedError where there is none."""
+    """Read the encrypted parameter that holds the webhook secret. Raises NotProvisionedError where there is none."""
     try:
         answer = await transport.call("ssm", "get_parameter", Name=name, WithDecryption=True)
     except NotProvisionedError as error:
@@ -41,12 +41,12 @@ async def read_secret(transport: Transport, name: str) -> str:
 
 
 async def write_secret(transport: Transport, name: str, value: str, *, replace: bool) -> None:
-    """Write it; unless it may `replace` one, raises TransportError where there is one already."""
+    """Write the webhook secret. Without `replace`, raises TransportError where there is one already."""
     await transport.call("ssm", "put_parameter", Name=name, Value=value, Type="SecureString", Overwrite=replace)
 
 
 async def read_parameters(transport: Transport, environment: str) -> dict[str, str]:
-    """All parameters of an environment by their names below its path: `settings/prefix`, `ecs_cluster`, …
+    """All parameters of an environment, keyed by their names below its path: `settings/prefix`, `ecs_cluster`, …
 
     Raises NotProvisionedError where there are none.
     """
@@ -71,10 +71,10 @@ async def read_parameters(transport: Transport, environment: str) -> dict[str, s
 
 
 def deployed_settings(environment: str, *, region: str | None = None, **changes: Any) -> Settings:
-    """The Settings of an environment that `terraform apply` made; `changes` are settings of the caller's own.
+    """The Settings of an environment that `terraform apply` created; `changes` are the caller's own settings.
 
-    What was deployed goes before the process's environment variables. Blocks for a request to SSM, whose region is `region` or
-    what the AWS SDK finds. Raises NotProvisionedError, TransportError, SettingsError.
+    `changes` override deployed values, which override the process's environment variables. Blocks for a request to SSM in
+    `region`, or in the region that the AWS SDK finds. Raises NotProvisionedError, TransportError, SettingsError.
     """
     check_environment(environment)
 
@@ -92,7 +92,7 @@ def deployed_settings(environment: str, *, region: str | None = None, **changes:
 
 
 def settings_in(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The settings among an environment's parameters; names that this release does not know are left out."""
+    """The settings among an environment's parameters, without names that this release does not know."""
     found = {
         name.removeprefix("settings/"): value for name, value in parameters.items() if name.startswith("settings/")
     }

@@ -1,4 +1,4 @@
-"""Creates what a deployment needs: on one machine for the local stack, and for tests."""
+"""Creates what a deployment needs, for the local stack on one machine and for tests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from ..settings import Settings
 from . import schema
 from .session import ThreadTransport, Transport, error_code
 
-#: A table of an empty account is ACTIVE within seconds; this is the limit of patience.
+#: Limit for a new table to become ACTIVE, which takes seconds in an empty account.
 TABLE_WAIT_SECONDS = 120
 TABLE_POLL_SECONDS = 0.25
 
 
 async def provision(transport: Transport, settings: Settings) -> None:
-    """Create queues, tables and (if one is named) the bucket; what is there already stays as it is."""
+    """Create queues, tables and, if the settings name one, the bucket. Existing ones stay as they are.
+
+    Raises TransportError, and TimeoutError where a table does not become active.
+    """
     await asyncio.gather(
         _table(transport, schema.jobs_table(settings.jobs_table)),
         _table(transport, schema.registry_table(settings.registry_table)),
@@ -40,7 +43,7 @@ async def provision(transport: Transport, settings: Settings) -> None:
 
 
 def provision_now(settings: Settings) -> None:
-    """The same for programs that have no event loop, over a transport of its own."""
+    """Do the same for programs without an event loop, over its own transport."""
 
     async def run() -> None:
         transport = ThreadTransport(region=settings.region)
@@ -56,7 +59,7 @@ async def _queue(transport: Transport, name: str, attributes: dict[str, str]) ->
     try:
         await transport.call("sqs", "create_queue", QueueName=name, Attributes=attributes)
     except TransportError as error:
-        # A queue of that name with other attributes.
+        # A queue of that name exists with other attributes.
         if error_code(error) not in ("QueueAlreadyExists", "QueueNameExists"):
             raise
 
@@ -87,7 +90,7 @@ async def _table(transport: Transport, parameters: dict[str, object]) -> None:
     try:
         await transport.call("dynamodb", "update_time_to_live", TableName=name, TimeToLiveSpecification=ttl)
     except TransportError as error:
-        # AWS refuses to enable what is enabled.
+        # AWS rejects enabling TTL where it is already enabled.
         if error_code(error) != "ValidationException":
             raise
 

@@ -1,4 +1,4 @@
-"""SQS: the queues of labels, of load requests, of the dead."""
+"""SQS: the queues of labels and load requests, and the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .session import Transport
 #: SQS API Reference: entries in one batch, and 1 MiB for all of them together (a margin for attributes is left).
 ENTRIES_PER_CALL = 10
 BATCH_MAX_BYTES = 1_000_000
-#: Entries that SQS failed for reasons of its own are sent again so often.
+#: Entries that fail by SQS's own fault are tried up to this many times.
 SEND_TRIES = 6
 SEND_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message to send; SQS drops a second one of the same group and deduplication id for five minutes."""
+    """A message to send; for five minutes, SQS drops another with the same group and deduplication id."""
 
     body: str
     group: str
@@ -35,7 +35,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message that was received; `sent_at` in Unix seconds."""
+    """A received message; `sent_at` is in Unix seconds."""
 
     message_id: str
     body: str
@@ -47,9 +47,9 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Messages that wait to be received, and messages that somebody received and has not deleted.
+    """How many messages wait to be received, and how many were received but not deleted.
 
-    `dead_letter_queue` is the name of the queue's dead-letter queue, '' where it has none.
+    `dead_letter_queue` is the name of the queue's dead-letter queue, '' if it has none.
     """
 
     visible: int
@@ -63,7 +63,7 @@ class Backlog:
 
 
 class Queues:
-    """All that is done with SQS. Queue URLs and batchers are made on first use and kept, one per queue."""
+    """Operations on SQS queues. Queue URLs and batchers are made on first use and kept, one per queue."""
 
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
@@ -73,7 +73,7 @@ class Queues:
         self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
 
     async def of_label(self, label: str, *, create: bool | None = None) -> str:
-        """URL of a label's queue, created if the settings allow it. Raises UnknownLabelError if they do not."""
+        """URL of a label's queue, created if missing where `create` (default: the setting) allows; else UnknownLabelError."""
         name = queue_name(self._settings.prefix, label)
         if create is None:
             create = self._settings.auto_create_queues
@@ -91,7 +91,7 @@ class Queues:
         return await self._cached(name, create=False)
 
     async def send(self, url: str, message: OutgoingMessage) -> str:
-        """Send, sharing calls with whatever else is on its way to that queue, in order; the message id."""
+        """Send a message and return its id. Messages to one queue share requests and stay in order."""
         if url not in self._senders:
             self._senders[url] = Batcher(
                 lambda messages: self._send_batch(url, messages),
@@ -104,9 +104,9 @@ class Queues:
     async def receive(
         self, url: str, *, wait_seconds: int, visibility_seconds: int, max_messages: int = ENTRIES_PER_CALL
     ) -> list[ReceivedMessage]:
-        """Up to ten messages, after a long poll of at most `wait_seconds`.
+        """Receive up to ten messages, after a long poll of at most `wait_seconds`.
 
-        The attempt id makes botocore's repetition of a lost answer bring the same messages (API Reference, ReceiveMessage).
+        Thanks to the attempt id, botocore's retry after a lost answer returns the same messages (API Reference, ReceiveMessage).
         """
         answer = await self._transport.call(
             "sqs",
@@ -121,13 +121,13 @@ class Queues:
         return [_received(message) for message in answer.get("Messages", [])]
 
     async def delete(self, url: str, handles: Sequence[str]) -> None:
-        """Delete messages, ten in a request. A receipt handle that has lapsed is no error: SQS gives it again."""
+        """Delete messages, ten in a request. An expired receipt handle is no error: SQS delivers the message again."""
         for chunk in _tens(handles):
             entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(chunk)]
             await self._transport.call("sqs", "delete_message_batch", QueueUrl=url, Entries=entries)
 
     async def change_visibility(self, url: str, handles: Sequence[str], seconds: int) -> list[str]:
-        """Hide messages for `seconds` from now; the handles for which SQS refused it."""
+        """Hide messages for `seconds` from now. Returns the handles that SQS refused."""
         refused: list[str] = []
         for chunk in _tens(handles):
             entries = [
@@ -139,7 +139,7 @@ class Queues:
         return refused
 
     async def backlog(self, url: str) -> Backlog:
-        """How full a queue is, approximately."""
+        """A queue's approximate backlog."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "RedrivePolicy"]
         answer = await self._transport.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=names)
         found = answer["Attributes"]
@@ -147,29 +147,29 @@ class Queues:
         return Backlog(int(found[names[0]]), int(found[names[1]]), dead_letters.rpartition(":")[2])
 
     async def listed(self, begin: str, most: int, token: str | None) -> tuple[list[str], str | None]:
-        """URLs of up to `most` (1,000) queues whose names begin so, and where the next ones begin; None after the last."""
+        """URLs of up to `most` (1,000) queues whose names start with `begin`, and the next page's token; None after the last."""
         page = {"NextToken": token} if token else {}
         answer = await self._transport.call("sqs", "list_queues", QueueNamePrefix=begin, MaxResults=most, **page)
         return answer.get("QueueUrls", []), answer.get("NextToken")
 
     async def peek(self, url: str) -> str | None:
-        """The body of a message that may be received next, which stays where it is; it counts as received once more."""
+        """The body of a message that may be received next; None if there is none. The message stays, but counts as received."""
         messages = await self.receive(url, wait_seconds=0, visibility_seconds=0, max_messages=1)
         return messages[0].body if messages else None
 
     async def close(self) -> None:
-        """Wait for what is on its way."""
+        """Wait for pending sends."""
         await asyncio.gather(*(sender.close() for sender in self._senders.values()))
 
     async def _cached(self, name: str, *, create: bool) -> str:
         if name in self._urls:
             return self._urls[name]
-        # Who would have the queue made does not share the failure of who would not.
+        # A caller that would create the queue must not share the failure of one that would not.
         lookup = (name, create)
         if lookup not in self._lookups:
             self._lookups[lookup] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
             self._lookups[lookup].add_done_callback(lambda _: self._lookups.pop(lookup, None))
-        # A caller that is cancelled must not take the look-up from the others.
+        # A cancelled caller must not cancel the look-up for the others.
         return await asyncio.shield(self._lookups[lookup])
 
     async def _look_up(self, name: str, *, create: bool) -> str:

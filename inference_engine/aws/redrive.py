@@ -1,7 +1,7 @@
-"""Dead letters go back to their queues, or are thrown away: what an operator decides.
+"""Redrives dead letters to their queues, or purges them, as an operator decides.
 
-record ──► send ──► delete the letter. A crash in between leaves the letter: redriven again, its job gets a new message that
-supersedes the one that may have been sent (see `JobRecords.redrive`).
+record ──► send ──► delete the letter. A crash in between leaves the letter. If it is redriven again, its job gets a new message
+that supersedes the one that may have been sent (see `JobRecords.redrive`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .queues import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
-#: Letters that are on their way at once; each may hold a message of 1 MiB.
+#: Letters processed at once; each may hold a message of 1 MiB.
 TOGETHER = 50
 
 
 class Verdict(Enum):
-    """What came of one letter."""
+    """The outcome for one letter."""
 
     REDRIVEN = "redriven"
     PURGED = "purged"
@@ -40,7 +40,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The verdict on a letter; `detail` is the reason of a failure."""
+    """The verdict on a letter; `detail` is the reason for a failure."""
 
     message_id: str
     verdict: Verdict
@@ -49,13 +49,13 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether it was done, or there was nothing left to do."""
+        """Whether the operation succeeded or there was nothing left to do."""
         return self.verdict in (Verdict.REDRIVEN, Verdict.PURGED, Verdict.VOID)
 
 
 @dataclass(frozen=True, slots=True)
 class _Addressed:
-    """A job whose record says SUBMITTED again, and where it goes; `ring` is its label where a host must be asked for."""
+    """A job whose record says SUBMITTED again, and its destination; `ring` is its label if a host must be requested."""
 
     letter: Letter
     url: str
@@ -64,7 +64,7 @@ class _Addressed:
 
 
 class Redriver:
-    """Works on the letters of one deployment."""
+    """Redrives and purges the letters of one deployment."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
@@ -72,7 +72,7 @@ class Redriver:
         self._lanes: dict[str, int] = {}
 
     async def redrive(self, message_ids: Sequence[str], *, ignore_deadline: bool = False) -> list[Outcome]:
-        """Put jobs back on their queues, in this order; the outcome of each."""
+        """Put jobs back on their queues, in this order. Returns the outcome of each."""
         outcomes: list[Outcome] = []
         for chunk in _chunks(list(dict.fromkeys(message_ids))):
             addressed = await asyncio.gather(*(self._address(one, ignore_deadline) for one in chunk))
@@ -81,7 +81,7 @@ class Redriver:
         return outcomes
 
     async def purge(self, message_ids: Sequence[str]) -> list[Outcome]:
-        """Throw letters away; what their records say stays."""
+        """Delete letters; the job records stay as they are. Returns the outcome of each."""
         outcomes: list[Outcome] = []
         for chunk in _chunks(list(dict.fromkeys(message_ids))):
             outcomes += await asyncio.gather(*(self._purge(one) for one in chunk))
@@ -107,7 +107,7 @@ class Redriver:
             return Outcome(message_id, Verdict.FAILED, label, str(error))
 
     async def _submit(self, letter: Letter, job: Job) -> _Addressed | Outcome:
-        """All that can fail is looked up before the record changes: a job that cannot be sent stays dead."""
+        """Look up everything that can fail before changing the record: a job that cannot be sent stays dead."""
         url, lanes = await self._destination(letter, job)
         again = await self._aws.jobs.redrive(letter.message_id, job)
         if again is None:
@@ -119,7 +119,7 @@ class Redriver:
         return _Addressed(letter, url, message, again.label if lanes else None)
 
     async def _destination(self, letter: Letter, job: Job) -> tuple[str, int]:
-        """The queue, and the lanes of its label; 0 for the fixed queue of a single-queue deployment, which has neither."""
+        """The queue URL and the label's lanes; 0 lanes for the fixed queue of a single-queue deployment, which has none."""
         if letter.queue not in (None, queue_name(self._aws.settings.prefix, job.label)):
             return await self._aws.queues.named(str(letter.queue)), 0
         url = await self._aws.queues.of_label(job.label)
@@ -154,7 +154,7 @@ class Redriver:
             try:
                 await self._aws.load_requests.ring(label, always=True)
             except TransportError as error:
-                # The jobs are on their queue: the next post, or the backlog metrics, ring again.
+                # The jobs are on their queue: the next post or the backlog metrics will ring again.
                 log.warning("no host asked for: %s", error, extra={"label": label})
 
 

@@ -1,11 +1,11 @@
-"""The registry in DynamoDB: leased consumer rows, claims, label settings, failures to load.
+"""The registry in DynamoDB: leased consumer rows, claims, label settings, load failures.
 
 pk            sk               what
 cell#N        consumer id      a consumer's row, alive until its lease ends
-claim#LABEL   host number      which consumer has the right to be that host of the label
+claim#LABEL   host number      which consumer may be that host of the label
 labels        label            label settings
 models        label            what its model takes and gives
-failures      label            loads of its model that failed lately
+failures      label            recent failed loads of its model
 waiting       label            labels that were rung for (waiting.py)
 dead-letters  message id       jobs that no consumer could finish (dead_letters.py)
 keys          key id           API keys of the HTTP gateway (api_keys.py)
@@ -28,17 +28,17 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-#: A claim of a consumer whose row does not show the label yet is believed for so long.
+#: A claim counts for this long while its consumer's row does not show the label yet.
 CLAIM_GRACE_SECONDS = 15.0
-#: Of the reason why a model could not be loaded; its end says no more than its beginning.
+#: Limit for the reason why a model could not be loaded; its end says no more than its beginning.
 REASON_MAX_CHARACTERS = 2000
-#: Rows of consumers that are gone are deleted by DynamoDB's TTL after so long.
+#: DynamoDB's TTL deletes a consumer's row this long after the end of its lease.
 ROW_TTL_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """How often in a row a model could not be loaded, why the last time, and until when it is left alone (Unix seconds)."""
+    """A model's consecutive failed loads (`tries`), the last one's reason, and when the failure lapses (Unix seconds)."""
 
     label: str
     tries: int
@@ -57,9 +57,9 @@ class Registry:
         self._row_key = f"cell#{cell}"
 
     async def fleet(self, cell: int | None = None) -> Fleet:
-        """All consumers of a cell (by default of this one), as of now."""
+        """All current consumers of a cell, by default this registry's own."""
         cell = self._cell if cell is None else cell
-        # Most rows are what they were at the last reading, and parsing is most of a reading's cost.
+        # Most rows are unchanged since the last read, and parsing is most of a read's cost.
         known, views = self._parsed.get(cell, {}), {}
 
         def parse(item: Item) -> None:
@@ -71,7 +71,7 @@ class Registry:
         return Fleet(tuple(views.values()), time.time())
 
     async def whole_fleet(self, cells: int) -> Fleet:
-        """The consumers of all cells in one."""
+        """The consumers of all cells in one Fleet."""
         fleets = await asyncio.gather(*(self.fleet(cell) for cell in range(cells)))
         return Fleet(
             tuple(view for fleet in fleets for view in fleet.consumers), min(fleet.read_at for fleet in fleets)
@@ -88,9 +88,9 @@ class Registry:
         await self._rows.delete(self._row_key, consumer_id)
 
     async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
-        """Take one of the label's `hosts` places; False when live consumers have them all.
+        """Take one of the label's `hosts` places; False if live consumers have them all.
 
-        A place is free when nobody claimed it, or when its owner is gone or no longer holds the label (by `fleet`).
+        A place is free if nobody has claimed it, or if its owner is gone or no longer holds the label (by `fleet`).
         """
         for host in range(hosts):
             if await self._claim_place(label, consumer_id, host, fleet):
@@ -98,7 +98,7 @@ class Registry:
         return False
 
     async def unclaim(self, label: str, consumer_id: str, hosts: int) -> None:
-        """Give the label's place back."""
+        """Release the consumer's claim on the label."""
         for host in range(hosts):
             await self._rows.delete(
                 f"claim#{label}",
@@ -109,7 +109,7 @@ class Registry:
             )
 
     async def label(self, label: str) -> LabelSettings:
-        """Settings of a label; the defaults where nothing was set, or nothing that this version can read."""
+        """Settings of a label; the defaults if nothing is set, or nothing that this version can read."""
         return await self._read("labels", label, _settings) or LabelSettings(label=label)
 
     async def set_label(self, settings: LabelSettings) -> None:
@@ -117,33 +117,33 @@ class Registry:
         await self._rows.put("labels", settings.label, {"row": {"S": settings.model_dump_json()}})
 
     async def labels(self) -> list[LabelSettings]:
-        """Settings of all labels that have some, by name."""
+        """The settings of all labels that have some, sorted by label."""
         return await self._readable("labels", _settings)
 
     async def describe(self, signature: ModelSignature) -> None:
-        """Write what a label's model takes and gives."""
+        """Write the inputs and outputs of a label's model."""
         await self._rows.put("models", signature.label, {"row": {"S": signature.model_dump_json()}})
 
     async def signature(self, label: str) -> ModelSignature | None:
-        """What a label's model takes and gives; None when it was never loaded, or this version cannot read it."""
+        """The inputs and outputs of a label's model; None if it was never loaded or this version cannot read its row."""
         return await self._read("models", label, _signature)
 
     async def signatures(self) -> list[ModelSignature]:
-        """The same of all labels that were ever loaded, by label."""
+        """The same for all labels that were ever loaded, sorted by label."""
         return await self._readable("models", _signature)
 
     async def failure(self, label: str) -> LoadFailure | None:
-        """The failure to load that still counts, if there is one."""
+        """The load failure of a label that still counts, if there is one."""
         failure = await self._read("failures", label, _failure)
         return failure if failure and failure.until > time.time() else None
 
     async def failures(self) -> list[LoadFailure]:
-        """All failures to load that still count, by label."""
+        """All load failures that still count, sorted by label."""
         now = time.time()
         return [failure for failure in await self._readable("failures", _failure) if failure.until > now]
 
     async def failed(self, label: str, reason: str, cooling_seconds: float) -> None:
-        """Count one more failure to load, or the first one when earlier ones have cooled off."""
+        """Count one more load failure, or the first one if earlier ones have cooled off."""
         now = time.time()
         until = now + cooling_seconds
         names = {"#until": "until"}
@@ -167,19 +167,19 @@ class Registry:
             await self._rows.update("failures", label, first, values, ExpressionAttributeNames=names)
 
     async def succeeded(self, label: str) -> None:
-        """Forget failures to load."""
+        """Forget a label's load failures."""
         await self._rows.delete("failures", label)
 
     async def _read(self, pk: str, sk: str, parse: Callable[[Item], Value]) -> Value | None:
-        """What one row says; None where there is none, or one as `_readable` leaves out."""
+        """The value of one row; None if there is no row, or one that `_readable` would leave out."""
         item = await self._rows.get(pk, sk)
         known = self._unreadable.setdefault(pk, set())
         return self._parse(pk, item, parse, known, known) if item else None
 
     async def _readable(self, pk: str, parse: Callable[[Item], Value], *, consistent: bool = False) -> list[Value]:
-        """What the rows of a partition say.
+        """The values of a partition's rows.
 
-        One that says nothing to this version is left out, and logged when it is met first: it must not hide all others.
+        A row that this version cannot read is left out, so that it does not hide the others, and logged when first seen.
         """
         values: list[Value] = []
         known, unreadable = self._unreadable.get(pk, set()), set[str]()
@@ -194,7 +194,7 @@ class Registry:
     def _parse(
         pk: str, item: Item, parse: Callable[[Item], Value], known: set[str], unreadable: set[str]
     ) -> Value | None:
-        """None for a row that cannot be read; it is in `unreadable` then, and logged unless it is `known`."""
+        """The row's value; None if it cannot be read: the row is then added to `unreadable`, and logged unless `known`."""
         try:
             return parse(item)
         except (KeyError, TypeError, ValueError) as error:
@@ -220,13 +220,13 @@ class Registry:
             return False
         expected = {":owner": taken["owner"], ":at": taken["claimed_at"]}
         taken = await self._take(place, mine, "#owner = :owner AND claimed_at = :at", expected)
-        # After a lost answer the repeated write finds its own first one.
+        # After a lost answer, the repeated write finds its own first one.
         return taken is None or taken["owner"]["S"] == consumer_id
 
     async def _take(
         self, place: tuple[str, str], mine: dict[str, Any], condition: str, values: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """None when the claim was written, else the one that stands there."""
+        """None if the claim was written, else the existing one."""
         written = await self._rows.put(
             *place,
             mine,
@@ -236,7 +236,7 @@ class Registry:
         )
         if written:
             return None
-        # Deleted in between: the caller sees a place whose owner is nobody, and asks again with its next request.
+        # Deleted in between: the caller sees a claim without an owner and tries again with its next request.
         nobody = {"owner": {"S": ""}, "claimed_at": {"N": repr(time.time())}}
         return await self._rows.get(*place, consistent=True) or nobody
 

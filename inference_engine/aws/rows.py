@@ -1,4 +1,4 @@
-"""Rows of the registry table, by partition and sort key; what they mean is the business of those who use them."""
+"""Rows of the registry table, by partition and sort key. Their meaning is up to the modules that use them."""
 
 from __future__ import annotations
 
@@ -35,21 +35,24 @@ class Rows:
                 yield item
 
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
-        """One row."""
+        """One row; None if there is none."""
         answer = await self._transport.call(
             "dynamodb", "get_item", TableName=self._table, Key=key(pk, sk), ConsistentRead=consistent
         )
         return answer.get("Item")
 
     async def put(self, pk: str, sk: str, fields: Item, expires_at: float | None = None, **condition: Any) -> bool:
-        """Write a row in the place of what is there; False when a `ConditionExpression` among `condition` did not hold."""
+        """Write a row, replacing any existing one; False if a `ConditionExpression` in `condition` did not hold.
+
+        `expires_at` is in Unix seconds.
+        """
         item = key(pk, sk) | fields
         if expires_at is not None:
             item["expires_at"] = {"N": str(int(expires_at))}
         return await self._conditional("put_item", Item=item, **condition)
 
     async def update(self, pk: str, sk: str, expression: str, values: Item, **options: Any) -> bool:
-        """Change fields of a row, or make it; False when a `ConditionExpression` among `options` did not hold."""
+        """Change fields of a row, or create it; False if a `ConditionExpression` in `options` did not hold."""
         return await self._conditional(
             "update_item",
             Key=key(pk, sk),
@@ -59,7 +62,7 @@ class Rows:
         )
 
     async def delete(self, pk: str, sk: str, **condition: Any) -> bool:
-        """Delete a row, if it is there; False when a `ConditionExpression` among `condition` did not hold."""
+        """Delete a row if it exists; False if a `ConditionExpression` in `condition` did not hold."""
         return await self._conditional("delete_item", Key=key(pk, sk), **condition)
 
     async def _conditional(self, operation: str, **parameters: Any) -> bool:
@@ -73,5 +76,5 @@ class Rows:
 
 
 def key(pk: str, sk: str) -> Item:
-    """The key of a row as DynamoDB wants it."""
+    """The key of a row in DynamoDB's form."""
     return {"pk": {"S": pk}, "sk": {"S": sk}}

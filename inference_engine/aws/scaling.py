@@ -1,4 +1,4 @@
-"""CloudWatch and ECS: what autoscaling goes by."""
+"""CloudWatch and ECS: the metrics for autoscaling."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DIMENSION = "Deployment"
 
 
 class Scaling:
-    """Publishes measures, and tells how many tasks the service was asked for."""
+    """Publishes measures and reads the services' desired task count."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     async def desired_tasks(self, cluster: str, services: Sequence[str]) -> int | None:
-        """What up to ten services are asked for in all; None, with a warning, where ECS does not tell."""
+        """The total desired task count of up to ten services; None, with a warning, if ECS does not report it."""
         try:
             answer = await self._transport.call("ecs", "describe_services", cluster=cluster, services=list(services))
         except TransportError as error:
@@ -36,14 +36,14 @@ class Scaling:
         return sum(int(service["desiredCount"]) for service in answer["services"])
 
     async def publish(self, namespace: str, deployment: str, measures: Measures) -> None:
-        """All measures in one request (API Reference, PutMetricData: up to 1,000 metrics)."""
+        """Publish all measures in one request (API Reference, PutMetricData: up to 1,000 metrics). Raises TransportError."""
         await self._transport.call(
             "cloudwatch", "put_metric_data", Namespace=namespace, MetricData=metric_data(deployment, measures)
         )
 
 
 def metric_data(deployment: str, measures: Measures) -> list[dict[str, Any]]:
-    """The measures as CloudWatch takes them: `oldest_job_age_seconds` is `OldestJobAgeSeconds`."""
+    """The measures in CloudWatch's form: `oldest_job_age_seconds` becomes `OldestJobAgeSeconds`."""
     dimensions = [{"Name": DIMENSION, "Value": deployment}]
     return [
         {

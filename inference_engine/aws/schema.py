@@ -1,4 +1,4 @@
-"""What a deployment consists of: the attributes of its queues and tables. Terraform declares the same."""
+"""The attributes of a deployment's queues and tables. Terraform declares the same."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
 RETENTION_SECONDS = 14 * 24 * 3600
-#: A load request that nobody could take for so long is void: it is rung for again.
+#: A load request that nobody could take for this long is void: its label is rung for again.
 PLACEMENT_RETENTION_SECONDS = 3600
-#: Six times the timeout of the Lambda that reads the dead-letter queue, 30 s, so that a throttled function may try again
+#: Six times the 30 s timeout of the Lambda that reads the dead-letter queue, so that a throttled function may try again
 #: (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
-#: Six times the timeout of the Lambda that delivers webhooks, 120 s, for the same reason.
+#: Six times the 120 s timeout of the Lambda that delivers webhooks, for the same reason.
 WEBHOOK_VISIBILITY_SECONDS = 6 * 120
-#: Tries of all deliveries together take hours (see `callbacks.backoff_seconds`); a stopped function is noticed within days.
+#: All tries of a delivery together take hours (see `callbacks.backoff_seconds`); a stopped function is noticed within days.
 WEBHOOK_RETENTION_SECONDS = 4 * 24 * 3600
-#: SQS takes 1 MiB; some providers still create queues with 256 KiB.
+#: SQS allows 1 MiB; some providers still create queues with 256 KiB.
 MESSAGE_MAX_BYTES = 1_048_576
 
 _FIFO = {
@@ -33,7 +33,7 @@ _FIFO = {
 
 
 def label_queue_attributes(settings: Settings, dead_letter_arn: str) -> dict[str, str]:
-    """Attributes of the queue of a label."""
+    """Attributes of a label's queue."""
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": settings.max_receive_count}
     return _FIFO | {
         "VisibilityTimeout": str(settings.visibility_timeout_seconds),
@@ -43,7 +43,7 @@ def label_queue_attributes(settings: Settings, dead_letter_arn: str) -> dict[str
 
 
 def dead_letter_queue_attributes(settings: Settings) -> dict[str, str]:
-    """Attributes of the dead-letter queue; the same in every deployment."""
+    """Attributes of the dead-letter queue, the same in every deployment."""
     return _FIFO | {"VisibilityTimeout": str(DEAD_LETTER_VISIBILITY_SECONDS)}
 
 
@@ -57,7 +57,7 @@ def placement_queue_attributes(settings: Settings) -> dict[str, str]:
 
 
 def webhook_queue_attributes(dead_letter_arn: str) -> dict[str, str]:
-    """Attributes of the queue of webhooks, a standard queue: deliveries have no order, and what waits holds up no other."""
+    """Attributes of the webhook queue, a standard queue: deliveries have no order, and a waiting one delays no other."""
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": WEBHOOK_TRIES}
     return {
         "SqsManagedSseEnabled": "true",
@@ -68,12 +68,12 @@ def webhook_queue_attributes(dead_letter_arn: str) -> dict[str, str]:
 
 
 def webhook_dead_queue_attributes() -> dict[str, str]:
-    """Attributes of the queue of webhooks that nobody took."""
+    """Attributes of the dead-letter queue of webhooks."""
     return {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": str(RETENTION_SECONDS)}
 
 
 def jobs_table(name: str) -> dict[str, Any]:
-    """CreateTable parameters of the jobs table; webhooks are made of its stream."""
+    """CreateTable parameters of the jobs table; webhooks are made from its stream."""
     return {
         "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         "TableName": name,

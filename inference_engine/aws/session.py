@@ -1,7 +1,7 @@
 """The transport to AWS: one `call`, on boto3 in threads or on aioboto3.
 
-Both use botocore's "standard" retries, which repeat throttled calls, server errors and broken connections with backoff and
-jitter (AWS SDKs and Tools Reference Guide, "Retry behavior"). Everything that is called through here is safe to repeat.
+Both use botocore's "standard" retries, which repeat calls with backoff and jitter after throttling, server errors and broken
+connections (AWS SDKs and Tools Reference Guide, "Retry behavior"). Every call made through this module is safe to repeat.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 Service = Literal["sqs", "dynamodb", "s3", "cloudwatch", "ecs", "ssm", "dynamodbstreams"]
 
-#: Tries of one call before it fails; with backoff of up to 20 s each this outlasts a minute of throttling.
+#: Attempts before a call fails; with backoff of up to 20 s each, they outlast a minute of throttling.
 MAX_TRIES = 10
 CONNECT_TIMEOUT_SECONDS = 5
-#: Longer than the longest long poll (20 s), so that an empty poll is never taken for a dead connection.
+#: Longer than the longest long poll (20 s), so that an empty poll is never mistaken for a dead connection.
 READ_TIMEOUT_SECONDS = 40
 
 _NOT_THERE = frozenset(
@@ -54,7 +54,7 @@ _NOT_THERE = frozenset(
 
 
 def misconfigured(error: TransportError) -> bool:
-    """Whether a call failed for want of a region or of credentials, which no other try will bring."""
+    """Whether a call failed because the region or the credentials are missing, which a retry cannot fix."""
     return isinstance(error.__cause__, NoRegionError | NoCredentialsError | PartialCredentialsError | ProfileNotFound)
 
 
@@ -62,10 +62,10 @@ class Transport(Protocol):
     """What the rest of `aws/` needs to talk to AWS."""
 
     async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The parsed answer of one operation, named as boto3 names it.
+        """Call one operation, named as in boto3, and return the parsed answer.
 
-        Raises NotProvisionedError where the resource is missing, TransportError for every other refusal and once it is closed.
-        CancelledError means that the caller's own task is cancelled, never that the transport was closed.
+        Raises NotProvisionedError where the resource is missing, TransportError for every other failure and after `close`.
+        CancelledError means that the caller's own task was cancelled, never that the transport was closed.
         """
 
     async def close(self) -> None:
@@ -74,15 +74,15 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a call is tried, and how long an answer is waited for (seconds)."""
+    """How often a call is tried, and how long it waits for an answer (seconds)."""
 
     tries: int = MAX_TRIES
     read_seconds: float = READ_TIMEOUT_SECONDS
 
 
-#: For who is called again within the minute: better to end with what is known than to be killed.
+#: For Lambdas that are invoked again within the minute: better to end with what is known than to be killed.
 SHORT = Patience(tries=3, read_seconds=5)
-#: For a person who looks on: an endpoint where nobody is shall be told of within seconds.
+#: For a waiting person: an endpoint where nothing listens must be reported within seconds.
 BRIEF = Patience(tries=4)
 
 
@@ -94,29 +94,29 @@ def client_config(connections: int, patience: Patience) -> Config:
         read_timeout=patience.read_seconds,
         max_pool_connections=connections,
         s3={"addressing_style": _addressing_style()},
-        # Every parameter is made by the library itself; checking each again is a tenth of a call's cost.
+        # The library itself makes all parameters; validating them again costs a tenth of a call.
         parameter_validation=False,
     )
 
 
 def _addressing_style() -> str:
-    """How S3 is asked for a bucket: emulators know it by the path, AWS prefers it in the host name (S3 User Guide)."""
+    """How S3 addresses a bucket: emulators need it in the path, AWS prefers it in the host name (S3 User Guide)."""
     return "path" if os.environ.keys() & {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} else "auto"
 
 
 def region_of_environment() -> str | None:
-    """`AWS_REGION`, which all AWS SDKs know but boto3; None leaves the choice to boto3 (`AWS_DEFAULT_REGION`, profile)."""
+    """`AWS_REGION`, which all AWS SDKs except boto3 read; None leaves it to boto3 (`AWS_DEFAULT_REGION`, profile)."""
     return os.environ.get("AWS_REGION") or None
 
 
 def error_code(error: BaseException) -> str:
-    """AWS's own code of an error that a `call` raised, or ''."""
+    """AWS's code for an error that a `call` raised, or ''."""
     cause = error.__cause__ if isinstance(error, TransportError) else error
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
 def translate(service: Service, operation: str, parameters: dict[str, Any], error: Exception) -> TransportError:
-    """The library's error for one of botocore's, with what was asked of which resource."""
+    """The library's error for one of botocore's, naming the operation and the resource."""
     named = ("QueueUrl", "QueueName", "TableName", "Key")
     target = next((f" ({key}={parameters[key]})" for key in named if key in parameters), "")
     if "RequestItems" in parameters:
@@ -139,7 +139,7 @@ class ThreadTransport:
     """boto3 clients on a thread pool: all that a producer needs.
 
     Clients are made on first use and shared by the threads, which boto3 documents as safe. A thread cannot be interrupted: a
-    call that one has begun ends by itself, also after `close`.
+    call that it has begun runs to its end, even after `close`.
     """
 
     def __init__(self, *, region: str | None = None, threads: int = 16, patience: Patience = Patience()) -> None:
@@ -177,7 +177,7 @@ class ThreadTransport:
         try:
             return await self._begun(service, operation, parameters)
         except asyncio.CancelledError:
-            # `close` cancels what waits for a thread, and not who waits for that.
+            # `close` cancels calls that wait for a thread, but not the tasks that wait for those calls.
             if not self._closed or _times_cancelled() > asked:
                 raise
             raise _closed(service, operation) from None
@@ -189,14 +189,14 @@ class ThreadTransport:
         try:
             return loop.run_in_executor(self._pool, partial(self._call, service, operation, parameters))
         except RuntimeError:
-            # The pool's word for being shut down, and also for a thread that cannot be had.
+            # The pool raises this when it is shut down, and also when it cannot start a thread.
             if not self._closed:
                 raise
             raise _closed(service, operation) from None
 
     async def close(self) -> None:
-        """End the calls that wait for a thread with TransportError, and close all connections."""
-        # Making a client may take seconds: a thread that does so is not waited for, but sees this and closes its client.
+        """Fail calls that wait for a thread with TransportError, and close all connections."""
+        # Making a client may take seconds. This does not wait for such a thread, which sees the flag and closes its client.
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         for client in list(self._clients.values()):
@@ -204,7 +204,7 @@ class ThreadTransport:
 
 
 def _times_cancelled() -> int:
-    """How often the running task has been asked to end."""
+    """How many cancellations of the running task are pending."""
     task = asyncio.current_task()
     return task.cancelling() if task else 0
 
@@ -237,7 +237,7 @@ class AioTransport:
         if self._closed:
             raise _closed(service, operation)
         try:
-            # Without an end: it is `close` that ends it.
+            # No time limit: only `close` ends it.
             async with asyncio.timeout(None) as calling:
                 self._calls.add(calling)
                 try:
@@ -259,9 +259,9 @@ class AioTransport:
         return answer
 
     async def close(self) -> None:
-        """End the calls that are on their way with TransportError, and close all connections."""
+        """Fail calls in progress with TransportError, and close all connections."""
         self._closed = True
-        # aiobotocore opens connections when it sends: a call that went on, or was repeated, would leave new ones open.
+        # aiobotocore opens connections when it sends: a call that continued or was retried would leave new ones open.
         now = asyncio.get_running_loop().time()
         while self._calls:
             for calling in self._calls:
@@ -286,7 +286,7 @@ def aio_available() -> bool:
 async def pages(
     transport: Transport, service: Service, operation: str, *, token: str, start: str, **parameters: Any
 ) -> AsyncIterator[dict[str, Any]]:
-    """All answers of an operation that gives its next page's start under `token` and takes it as `start`."""
+    """Yield all pages of an operation that returns the next page's token under `token` and takes it as `start`."""
     while True:
         answer = await transport.call(service, operation, **parameters)
         yield answer

@@ -1,7 +1,8 @@
-"""Conditional writes to the jobs table, 25 in one request, each with a condition and an outcome of its own.
+"""Conditional writes to the jobs table, up to 25 in one request, each with its own condition and outcome.
 
-They are PartiQL statements of plain comparisons, because only those batch with conditions (DynamoDB Developer Guide, "Running
-batch operations with PartiQL"): BatchWriteItem has none, TransactWriteItems fails as a whole and costs twice.
+They are PartiQL statements of plain comparisons, because only those can be batched with conditions (DynamoDB Developer Guide,
+"Running batch operations with PartiQL"): BatchWriteItem has no conditions; TransactWriteItems fails as a whole and costs twice
+as much.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from .batching import Batcher
 from .job_record import JobRecord
 from .session import Transport
 
-#: DynamoDB API Reference, BatchExecuteStatement: at most so many statements.
+#: DynamoDB API Reference, BatchExecuteStatement: the maximum number of statements.
 STATEMENTS_PER_CALL = 25
-#: DynamoDB answers a request of at most 16 MB; a batch of statements stays far below.
+#: DynamoDB accepts a request of at most 16 MB; a batch of statements stays far below.
 BATCH_MAX_BYTES = 4_000_000
-#: Batches that are on their way at once.
+#: Batches in flight at once.
 CALLS_AT_ONCE = 8
-#: Statements that DynamoDB was too busy for are repeated so often, waiting twice as long each time.
+#: Statements that DynamoDB was too busy for are tried up to this many times; the wait doubles each time, up to 6.4 s.
 BUSY_TRIES = 10
 BUSY_WAIT_SECONDS = 0.05
 
@@ -40,9 +41,9 @@ _BUSY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The condition did not hold; `record` is what stands there instead.
+    """The condition did not hold; `record` is the record found instead.
 
-    None where nothing does, and where an insert found something: DynamoDB does not tell what.
+    None where there is no record, and where an insert found one: DynamoDB does not return it.
     """
 
     record: JobRecord | None
@@ -60,7 +61,7 @@ class _Statement:
 
 
 class Statements:
-    """Inserts and updates of one table by `message_id`; None when written. `patient` ones wait a moment for company."""
+    """Inserts and updates of one table by `message_id`; None once written. `patient` ones wait a moment for others."""
 
     def __init__(self, transport: Transport, table: str) -> None:
         self._transport = transport
@@ -70,13 +71,13 @@ class Statements:
             max_items=STATEMENTS_PER_CALL,
             max_bytes=BATCH_MAX_BYTES,
             size_of=lambda statement: statement.size,
-            # DynamoDB refuses a batch that names an item twice.
+            # DynamoDB rejects a batch that names an item twice.
             key_of=lambda statement: statement.key,
             concurrency=CALLS_AT_ONCE,
         )
 
     async def insert(self, message_id: str, fields: Mapping[str, Any], *, patient: bool = False) -> Refused | None:
-        """Write a new item; refused where there is one."""
+        """Write a new item; refused if it exists. Raises TransportError."""
         names = ", ".join(f"'{name}': ?" for name in ("message_id", *fields))
         text = f'INSERT INTO "{self._table}" VALUE {{{names}}}'
         statement = _Statement(text, _parameters([message_id, *fields.values()]), message_id)
@@ -85,7 +86,7 @@ class Statements:
     async def update(
         self, message_id: str, fields: Mapping[str, Any], expected: Mapping[str, Any], *, patient: bool = False
     ) -> Refused | None:
-        """Set fields of an item; refused unless it has all of `expected`."""
+        """Set fields of an item; refused unless it has all of `expected`. Raises TransportError."""
         assignments = ", ".join(f'"{name}"=?' for name in fields)
         conditions = " AND ".join(f'"{name}"=?' for name in ("message_id", *expected))
         text = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'  # noqa: S608 - names are the library's own
@@ -93,7 +94,7 @@ class Statements:
         return await self._batcher.submit(_Statement(text, parameters, message_id), patient=patient)
 
     async def close(self) -> None:
-        """Wait for the writes under way."""
+        """Wait for pending writes."""
         await self._batcher.close()
 
     async def _execute(self, statements: list[_Statement]) -> Sequence[Refused | BaseException | None]:

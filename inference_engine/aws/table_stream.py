@@ -1,4 +1,4 @@
-"""The changes of a table as they come, by its DynamoDB stream: for the local stack, where no Lambda reads it."""
+"""Reads a table's changes from its DynamoDB stream: for the local stack, where no Lambda reads it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from ..errors import NotProvisionedError
 from .session import Transport, error_code
 
-#: An iterator lapses after 15 minutes (DynamoDB API Reference, GetShardIterator): this machine slept, and so did its jobs.
+#: An iterator expires after 15 minutes (DynamoDB API Reference, GetShardIterator): this machine slept, and so did its jobs.
 _LAPSED = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"})
 
 
 class TableStream:
-    """Reads all shards of a table's stream from the moment of `open` on.
+    """Reads all shards of a table's stream, from the call of `open` on.
 
-    Shards that are split off later are read from their beginning (DynamoDB Developer Guide, "Reading and processing a stream").
+    Shards that split off later are read from their beginning (DynamoDB Developer Guide, "Reading and processing a stream").
     """
 
     def __init__(self, transport: Transport, table: str) -> None:
@@ -29,9 +29,9 @@ class TableStream:
         self._split = False
 
     async def open(self) -> None:
-        """Stand at the stream's end. Raises TransportError, and NotProvisionedError where the table has no stream.
+        """Move to the stream's end. Raises TransportError, and NotProvisionedError where the table has no stream.
 
-        What it raises leaves the stream as it was.
+        An exception leaves this object unchanged.
         """
         table = (await self._transport.call("dynamodb", "describe_table", TableName=self._table))["Table"]
         if not table.get("LatestStreamArn"):
@@ -41,9 +41,9 @@ class TableStream:
         self._arn, self._known, self._iterators, self._split = arn, set(iterators), iterators, False
 
     async def read(self) -> list[dict[str, Any]]:
-        """The changes since the last look, each item's in order. Raises TransportError, and may then be repeated.
+        """The changes since the last read, in order for each item. Raises TransportError, after which the call may be repeated.
 
-        Where an iterator has lapsed it stands at the stream's end anew before it raises: what came meanwhile is not read.
+        If an iterator has expired, this moves to the stream's end before it raises: changes in between are not read.
         """
         if self._split:
             new = await self._new_iterators(self._arn, "TRIM_HORIZON", self._known)
@@ -51,7 +51,7 @@ class TableStream:
             self._iterators |= new
             self._split = False
         shards = list(self._iterators)
-        # All of them end before anything is made of one's error: nothing reads on beside what comes next.
+        # All reads end before an error is handled, so none is still running when `open` or the next `read` begins.
         answers = await asyncio.gather(
             *(self._read(self._iterators[shard]) for shard in shards), return_exceptions=True
         )
@@ -64,7 +64,7 @@ class TableStream:
         return self._passed(dict(zip(shards, answered, strict=True)))
 
     def _passed(self, answers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The records of all shards, none of which is read again."""
+        """Advance all shards and return their records, so that none is read twice."""
         for shard, answer in answers.items():
             if following := answer.get("NextShardIterator"):
                 self._iterators[shard] = following
@@ -77,7 +77,7 @@ class TableStream:
         return await self._transport.call("dynamodbstreams", "get_records", ShardIterator=iterator)
 
     async def _new_iterators(self, arn: str, start: str, known: AbstractSet[str]) -> dict[str, str]:
-        """By its id an iterator of each shard that is not known, from `start` on."""
+        """Iterators for all unknown shards by shard id, from `start` on."""
         found: dict[str, str] = {}
         page: dict[str, str] = {}
         while True:

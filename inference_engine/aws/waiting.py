@@ -1,7 +1,7 @@
-"""Labels that were rung for and may still wait for a host: what the backlog metrics look at besides the labels that are held.
+"""Labels that were rung for and may still wait for a host. The backlog metrics read these besides the labels that are held.
 
-A load request on the placement queue cannot be counted by label, and with no consumer nobody takes it. So whoever rings
-leaves a row, and whoever finds the label served takes it away.
+Load requests on the placement queue cannot be counted by label, and without consumers nobody takes them. So every ring
+leaves a row, and the backlog metrics remove the row once they find the label served.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .session import Transport
 
 _PARTITION = "waiting"
 _SWEEP = ("sweep", "cursor")
-#: A row that was rung for so lately stays: the job that it was rung for may not be counted by SQS yet.
+#: A row whose last ring is more recent than this stays: SQS may not count the job behind that ring yet.
 FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A label that waits `since` the first ring (Unix seconds); the last one was at `rung_at`."""
+    """A label that has waited `since` its first ring; its last ring was at `rung_at` (both in Unix seconds)."""
 
     label: str
     since: float
@@ -29,13 +29,13 @@ class Waiting:
 
 
 class WaitingLabels:
-    """The rows of labels that wait, and how far the search for forgotten ones has come."""
+    """The rows of waiting labels, and the position of the search for forgotten ones."""
 
     def __init__(self, transport: Transport, table: str) -> None:
         self._rows = Rows(transport, table)
 
     async def note(self, label: str) -> None:
-        """The label was rung for, now."""
+        """Record that the label was rung for now."""
         now = time.time()
         await self._rows.update(
             _PARTITION,
@@ -53,9 +53,9 @@ class WaitingLabels:
         ]
 
     async def served(self, waiting: Waiting) -> None:
-        """Take a row away; one that was rung for only a moment ago stays, and its wait begins anew.
+        """Remove a row; one that was rung for only a moment ago stays, and its wait begins anew.
 
-        Nothing happens when it was rung for again in between.
+        Does nothing if the label was rung for again in between.
         """
         row, seen = (_PARTITION, waiting.label), {":seen": {"N": repr(waiting.rung_at)}}
         unchanged = "rung_at = :seen"
@@ -65,12 +65,12 @@ class WaitingLabels:
             await self._rows.delete(*row, ConditionExpression=unchanged, ExpressionAttributeValues=seen)
 
     async def cursor(self) -> str | None:
-        """Where the search through all queues goes on; None at the beginning."""
+        """Where the search through all queues continues; None at the beginning."""
         item = await self._rows.get(*_SWEEP)
         return item["token"]["S"] if item and "token" in item else None
 
     async def move_cursor(self, token: str | None) -> None:
-        """Go on from there the next time."""
+        """Continue the search at `token` next time; None starts over."""
         if token:
             await self._rows.put(*_SWEEP, {"token": {"S": token}})
         else:

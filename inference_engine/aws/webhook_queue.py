@@ -1,6 +1,6 @@
-"""The queue of deliveries to callback URLs: a standard queue, where one that comes again later is overtaken by the others.
+"""The queue of deliveries to callback URLs: a standard queue, so other deliveries overtake one that is retried later.
 
-A receiver holds up others' deliveries only where its own are all that the function's runs are busy with.
+A receiver delays other receivers' deliveries only if its own occupy all runs of the Lambda function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .session import Transport
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """A message of the queue; `tries` counts its receives, this one included."""
+    """A message of the queue; `tries` counts its receives, including this one."""
 
     message_id: str
     body: str
@@ -29,19 +29,19 @@ class WebhookMessage:
 
     @classmethod
     def of_event(cls, record: Mapping[str, Any]) -> Self:
-        """As a Lambda function is given it."""
+        """The message in a record of a Lambda event."""
         count = int(record["attributes"]["ApproximateReceiveCount"])
         return cls(record["messageId"], record["body"], record["receiptHandle"], count)
 
     @classmethod
     def of_answer(cls, message: Mapping[str, Any]) -> Self:
-        """As ReceiveMessage gives it."""
+        """The message in an answer of ReceiveMessage."""
         count = int(message["Attributes"]["ApproximateReceiveCount"])
         return cls(message["MessageId"], message["Body"], message["ReceiptHandle"], count)
 
 
 class WebhookQueue:
-    """All that is done with the queue of one deployment."""
+    """Operations on the queue of one deployment."""
 
     def __init__(self, transport: Transport, queues: Queues, prefix: str) -> None:
         self._transport = transport
@@ -49,7 +49,7 @@ class WebhookQueue:
         self._name = webhook_queue_name(prefix)
 
     async def send(self, bodies: Sequence[str]) -> list[TransportError | None]:
-        """Send messages, ten in a request; for each of them why it was not sent, None where it was."""
+        """Send messages, ten in a request. Returns for each the error that kept it from being sent, or None."""
         tens = [bodies[start : start + ENTRIES_PER_CALL] for start in range(0, len(bodies), ENTRIES_PER_CALL)]
         outcomes = await asyncio.gather(*(self._send(ten) for ten in tens))
         return [outcome for ten in outcomes for outcome in ten]
@@ -57,7 +57,7 @@ class WebhookQueue:
     async def receive(
         self, wait_seconds: int, visibility_seconds: int = WEBHOOK_VISIBILITY_SECONDS
     ) -> list[WebhookMessage]:
-        """Up to ten messages, after a long poll of at most `wait_seconds`."""
+        """Receive up to ten messages, after a long poll of at most `wait_seconds`."""
         answer = await self._transport.call(
             "sqs",
             "receive_message",
@@ -74,9 +74,9 @@ class WebhookQueue:
         await self._queues.delete(await self._url(), [message.receipt_handle for message in messages])
 
     async def hide(self, messages: Mapping[WebhookMessage, float]) -> None:
-        """Have up to ten messages come again after so many seconds from now, each after its own.
+        """Hide up to ten messages, each for its own number of seconds from now.
 
-        Raises TransportError where SQS refuses one of them: it comes again when it would have, and the others as they are told.
+        Raises TransportError where SQS refuses one: it returns after its previous timeout, the others after their new ones.
         """
         if not messages:
             return

@@ -1,4 +1,4 @@
-"""What a consumer needs of the thing that computes."""
+"""What a consumer needs of its backend, which computes the jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class LoadedModel:
     """What a load brought into memory.
 
     `size_bytes` is measured (or the best known estimate); 0 means that loading costs no memory worth counting. `signature`
-    is for callers who ask what the model takes and gives, where the backend knows.
+    describes the model's inputs and outputs to callers, where the backend knows them.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Backend(Protocol):
         """Make `label` ready. Raises ModelLoadError with the reason, or BackendLostError. Idempotent."""
 
     async def unload(self, label: str) -> None:
-        """Give the label's memory back; returns when it is free. Unknown labels are no error."""
+        """Free the label's memory; returns when it is free. An unknown label is no error."""
 
     async def infer(self, work: Work) -> Any:
         """The result of one job: anything the codec can carry.

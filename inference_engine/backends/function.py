@@ -1,4 +1,4 @@
-"""FunctionBackend: a Python function as the compute."""
+"""FunctionBackend: a Python function computes the jobs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..fleet import ModelSignature
 from .base import LoadedModel, Work
 
 DEFAULT_THREADS = 8
-#: Of a model that is a function: nobody can tell what it takes and gives.
+#: The platform of a model that is a function, whose inputs and outputs are unknown.
 PLATFORM = "python_function"
 
 
 class FunctionBackend:
-    """Calls `compute_result(body, message_id)` for each job; with a third parameter `label`, that too.
+    """Calls `compute_result(body, message_id)` for each job; passes `label` too, where it has a parameter of that name.
 
     A plain function runs on a pool of `threads` threads, an async one on the consumer's loop. `load(label)` and
-    `unload(label)`, where given, bring a label's model into memory and out of it; `load` may return its size in bytes.
+    `unload(label)`, where given, bring a label's model into memory and remove it; `load` may return its size in bytes.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class FunctionBackend:
 
 
 def _wants_label(function: Callable[..., Any]) -> bool:
-    """Whether it takes a label. Raises SettingsError for a function that cannot be called for a job."""
+    """Whether the function takes a label. Raises SettingsError where it cannot be called for a job."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        # Builtins have no signature that Python could tell.
+        # Some builtins have no signature that Python can inspect.
         return False
     wants = "label" in signature.parameters
     try:

@@ -1,7 +1,7 @@
-"""ONNX models in the consumer's own process, for machines on which no Triton runs.
+"""ONNX models in the consumer's own process, for machines on which Triton does not run.
 
-Takes the model repository that Triton takes (`<label>/<version>/model.onnx`); a version folder that has a tokenizer
-beside its encoder is a text model, TEXT -> EMBEDDING. Needs the package `onnxruntime`, and `tokenizers` for text.
+Reads Triton's model repository (`<label>/<version>/model.onnx`); a version folder that has a tokenizer beside its
+encoder is a text model, TEXT -> EMBEDDING. Needs the package `onnxruntime`, and `tokenizers` for text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DATATYPES = {
     "tensor(string)": "BYTES",
 }
 
-#: What Triton calls the platform of these models.
+#: Triton's name for the platform of these models.
 PLATFORM = "onnxruntime_onnx"
 
 Arrays = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model in memory: what its inputs and outputs are and how to run it (in a worker thread)."""
+    """A model in memory: its inputs, its outputs and how to run it (in a worker thread)."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -68,7 +68,7 @@ class OnnxBackend:
         self._workers: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
-        """Start the threads. Raises BackendLostError when the repository is no folder or onnxruntime is missing."""
+        """Start the threads. Raises BackendLostError where the repository is not a folder or onnxruntime is missing."""
         if not self.repository.is_dir():
             raise BackendLostError(f"the model repository {self.repository} is not a folder; create it first")
         try:
@@ -93,11 +93,15 @@ class OnnxBackend:
         return LoadedModel(label, model.size_bytes, signature_of(label, PLATFORM, model.inputs, model.outputs))
 
     async def unload(self, label: str) -> None:
-        """Forget the model; its memory goes back when its last job ends."""
+        """Forget the model; its memory is freed when its last job ends."""
         self._models.pop(label, None)
 
     async def infer(self, work: Work) -> Any:
-        """The model's outputs for one job. Raises ModelInputError, BackendError, BackendLostError."""
+        """The model's outputs for one job.
+
+        Raises ModelInputError where the body does not fit, BackendError where the label is not loaded, BackendLostError
+        where the backend is not started, and the runtime's own error for anything else.
+        """
         model = self._models.get(work.label)
         if model is None:
             raise BackendError(f"model {work.label!r} is not loaded; load it first")
@@ -107,9 +111,7 @@ class OnnxBackend:
         except UnicodeDecodeError as error:
             raise ModelInputError(f"model {work.label!r}: a string is not UTF-8 ({error}); send UTF-8 text") from error
         except Exception as error:
-            if (
-                type(error).__name__ == "InvalidArgument"
-            ):  # what the runtime raises for a shape that does not fit inside
+            if type(error).__name__ == "InvalidArgument":  # the runtime's error for a shape that does not fit inside it
                 wanted = ", ".join(f"{spec.name!r} ({spec})" for spec in model.inputs)
                 raise ModelInputError(f"model {work.label!r} refused its inputs {wanted}: {error}") from error
             raise
@@ -119,7 +121,7 @@ class OnnxBackend:
         return self._workers is not None
 
     async def close(self) -> None:
-        """Wait for the jobs that run, stop the threads, forget the models."""
+        """Wait for running jobs, stop the threads, forget the models."""
         workers, self._workers = self._workers, None
         if workers:
             await asyncio.to_thread(workers.shutdown)
@@ -186,5 +188,5 @@ def _shape(node: Any) -> tuple[int, ...]:
 
 
 def _strings(array: NDArray[Any]) -> NDArray[Any]:
-    """The runtime wants text where the wire has bytes."""
+    """The array with text for bytes: the runtime takes text where the wire has bytes."""
     return np.array([item.decode() for item in array.flat], dtype=object).reshape(array.shape)

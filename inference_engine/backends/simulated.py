@@ -14,8 +14,8 @@ __all__ = ["SimulatedBackend"]
 class SimulatedBackend:
     """Waits `job_seconds` for each job and `load_seconds` for each load.
 
-    Labels, slots and misses are as with any other backend, and jobs of one consumer run at the same time, as many as it may have
-    in flight. A job's result is `{"simulated": true, "label": …, "body": …}` with the body that came.
+    Labels, slots and misses are as with any other backend. A consumer runs as many jobs at once as it may have in flight. A
+    job's result is `{"simulated": true, "label": …, "body": …}` with the job's own body.
     """
 
     def __init__(self, job_seconds: float = 0.0, load_seconds: float = 0.0) -> None:

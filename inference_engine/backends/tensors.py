@@ -1,7 +1,7 @@
 """What a model's inputs accept: pure rules on tensors, without a server.
 
-A job's body is checked against the model's own description before anything is sent, so that a mistake is told in the
-caller's words (which model, which tensor, what was expected, what came, what to do) and is never retried.
+A job's body is checked against the model's own description before anything is sent. The error is then in the caller's
+terms (which model, which tensor, what was expected, what came, what to do), and the job is never retried.
 
 Rules of `check_inputs`:
 
@@ -46,7 +46,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "BYTES": np.dtype(np.object_),
 }
 
-#: How each kind of numpy type is called in a message to somebody who sent JSON.
+#: The name of each kind of numpy type in messages to callers who sent JSON.
 KIND_NAMES: Mapping[str, str] = {
     "b": "booleans",
     "i": "integers",
@@ -58,7 +58,7 @@ KIND_NAMES: Mapping[str, str] = {
     "O": "values of mixed types",
 }
 
-#: What a value may be to count as one element rather than a list of them.
+#: Types of values that count as one element rather than a list of them.
 SCALARS = (bool, int, float, str, bytes)
 
 
@@ -66,8 +66,8 @@ SCALARS = (bool, int, float, str, bytes)
 class TensorSpec:
     """One input or output of a model.
 
-    `datatype` is Triton's name (`FP32`, `BYTES`, ...); `shape` has -1 for a free dimension, the batch dimension (of a
-    model that batches) included and first.
+    `datatype` is Triton's name (`FP32`, `BYTES`, ...). `shape` has -1 for a free dimension; it includes the batch
+    dimension of a model that batches, as the first.
     """
 
     name: str
@@ -91,7 +91,7 @@ class _Misfit(Exception):
 def signature_of(
     label: str, platform: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
 ) -> ModelSignature:
-    """What the registry is told of a label's model."""
+    """What the registry stores about a label's model."""
     return ModelSignature(label=label, platform=platform, inputs=_signatures(inputs), outputs=_signatures(outputs))
 
 
@@ -108,7 +108,7 @@ def unsupported(specs: Iterable[TensorSpec]) -> list[TensorSpec]:
 
 
 def nbytes(arrays: Mapping[str, NDArray[Any]]) -> int:
-    """The bytes that `arrays` take on the wire, names and framing left out (BYTES: 4 bytes of length an element)."""
+    """The bytes that `arrays` take on the wire, without names and framing (BYTES: 4 more bytes per element, its length)."""
     return sum(
         array.nbytes if array.dtype != object else sum(len(item) + 4 for item in array.ravel())
         for array in arrays.values()
@@ -188,7 +188,7 @@ def _check_shape(array: NDArray[Any], spec: TensorSpec) -> None:
 
 
 def _spread(array: NDArray[Any], spec: TensorSpec, value: Any) -> NDArray[Any]:
-    """A lone element in the rank of `spec`, where it can only mean one thing."""
+    """A lone element, reshaped to the rank of `spec` where that is unambiguous."""
     if isinstance(value, SCALARS) and all(size in (-1, 1) for size in spec.shape):
         return array.reshape((1,) * len(spec.shape))
     return array
@@ -211,7 +211,7 @@ def _from_array(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 def _encoded(array: NDArray[Any]) -> NDArray[Any]:
     """`array` of objects with every string as UTF-8 bytes."""
     encoded = np.empty(array.size, dtype=object)
-    # Not `flat`, which numpy has up to 32 dimensions only.
+    # Not `flat`, which numpy supports up to 32 dimensions only.
     for index, item in enumerate(array.ravel()):
         if isinstance(item, bytes):
             encoded[index] = item
@@ -263,7 +263,7 @@ def _object_array(value: Any) -> NDArray[Any]:
 
 
 def _plain_array(value: Any) -> NDArray[Any]:
-    """`value` with the type that numpy finds for it; ragged lists are refused."""
+    """`value` with the type that numpy infers for it; ragged lists are refused."""
     try:
         return np.asarray(value)
     except ValueError:
@@ -281,7 +281,7 @@ def _wrong_kind(array: NDArray[Any], wanted: np.dtype[Any]) -> _Misfit:
 
 def _integers(array: NDArray[Any], value: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
     if array.dtype.kind in "fO":
-        # Integers beyond 63 bits come out of numpy's own guess as floats or objects: look at the elements themselves.
+        # numpy infers floats or objects for integers beyond 63 bits: look at the elements themselves.
         array = _object_array(value)
         if not all(type(item) is int for item in array.ravel()):
             raise _wrong_kind(_plain_array(value), wanted)

@@ -1,14 +1,14 @@
 """Models on NVIDIA Triton, over gRPC, in explicit model-control mode (`--model-control-mode=explicit`).
 
-Which of Triton's errors means what is decided in `triton_wire.is_lost` and `TritonBackend._infer_error`:
+`triton_wire.is_lost` and `TritonBackend._infer_error` decide what each of Triton's errors means:
 
 * `BackendLostError`: the server does not answer (connection refused, reset or closed).
 * `ModelLostError`, a `BackendLostError` for one label: the server answers but does not serve a label that was loaded,
-  because it was restarted, somebody else unloaded the model, or the process of a Python model died. Such a process
-  stays READY in Triton's index and every later job fails in it, so the label is to be given up and loaded again; the
-  next `load` here unloads first, since loading a READY model does nothing.
+  because it was restarted, somebody else unloaded the model, or the process of a Python model died. A model whose
+  process died stays READY in Triton's index and fails every later job, so the label must be given up and loaded again.
+  The next `load` here unloads it first, since loading a READY model does nothing.
 * `ModelInputError`: the job does not fit; never retried.
-* `BackendError`: this job failed in the model, or waited too long; worth another try.
+* `BackendError`: this job failed in the model, or waited too long; it may be retried.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ModelLostError(BackendLostError):
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What is known of a loaded model."""
+    """What is known about a loaded model."""
 
     description: Description
     size_bytes: int
@@ -47,7 +47,7 @@ class _Model:
 
 @dataclass(eq=False, slots=True)
 class _Move:
-    """A load or unload under way; what memory it moved can be told only if it was alone all the time."""
+    """A load or unload in progress; how much memory it moved is known only if no other one ran meanwhile."""
 
     alone: bool
 
@@ -57,8 +57,8 @@ class TritonBackend:
 
     `url` is the server's gRPC address. With a `store`, a label's model is brought into the server's repository before
     it is loaded, and kept there while it is loaded. `repository` is the server's model repository, if it can be read
-    from here. `measure` returns the bytes of memory that the server takes now: the difference over a load is then the
-    model's size, unless another load or unload ran meanwhile. Else the size is that of the model's files, 0 if unknown.
+    from here. `measure` returns the bytes of memory that the server uses now: its growth during a load is the model's
+    size, unless another load or unload ran meanwhile. Otherwise the size is that of the model's files, 0 if unknown.
     `start_timeout_seconds` bounds the wait for a server that is still starting.
     """
 
@@ -81,7 +81,7 @@ class TritonBackend:
         self._load_timeout_seconds = load_timeout_seconds
         self._infer_timeout_seconds = infer_timeout_seconds
         self._models: dict[str, _Model] = {}
-        #: Labels that were lost while the server still calls them READY.
+        #: Labels that were lost but that the server still calls READY.
         self._suspects: set[str] = set()
         self._moves: list[_Move] = []
 
@@ -90,7 +90,7 @@ class TritonBackend:
         await self._server.open(self._start_timeout_seconds)
 
     async def healthy(self) -> bool:
-        """Whether the server is live, answered within two seconds. Never raises."""
+        """Whether the server answers within two seconds that it is live. Never raises."""
         return await self._server.healthy()
 
     async def close(self) -> None:
@@ -100,9 +100,9 @@ class TritonBackend:
     # --- models ----------------------------------------------------------------------------------------------------
 
     async def load(self, label: str) -> LoadedModel:
-        """Bring the label's model in from the store, have it loaded and read its description.
+        """Fetch the label's model from the store, have it loaded and read its description.
 
-        Raises ModelLoadError with Triton's or the store's reason, BackendLostError when the server is gone.
+        Raises ModelLoadError with Triton's or the store's reason, BackendLostError where the server is gone.
         """
         # Pinned before it is fetched: the next model's fetch must not delete this one before Triton has read it.
         self._pin(label)
@@ -173,7 +173,7 @@ class TritonBackend:
         return ModelLoadError(f"Triton could not load model {label!r}: {reason}")
 
     async def _describe(self, label: str) -> Description:
-        """What is said of a loaded model. Raises ModelLoadError for one that cannot be served here, and unloads it."""
+        """Triton's description of a loaded model. Unloads one that cannot be served here, and raises ModelLoadError."""
         try:
             description = await self._server.describe(label)
         except InferenceServerException as error:
@@ -187,11 +187,11 @@ class TritonBackend:
         try:
             await self._server.unload(label)
         except InferenceServerException as error:
-            # Triton may refuse to unload what it does not have; that is as good as unloaded.
+            # Triton may refuse to unload a model that it does not have; that counts as unloaded.
             if not await self._is_free(label):
                 raise BackendError(f"Triton could not unload model {label!r}: {error.message()}") from error
         if label in self._suspects:
-            # Its memory went with its process, and Triton waits for ever for the job that it died in.
+            # Its memory went with its process, and Triton waits forever for the job in which it died.
             self._suspects.discard(label)
             return
         if not await until(lambda: self._is_free(label), self._load_timeout_seconds):
@@ -263,7 +263,7 @@ class TritonBackend:
         return BackendError(f"a job for model {label!r} failed in Triton: {reason}")
 
     def _lose(self, label: str, model: _Model, *, still_ready: bool) -> None:
-        # A late answer to a job of the lost model must not take away one that was loaded since.
+        # A late answer to a job of the lost model must not remove a model that was loaded since.
         if self._models.get(label) is not model:
             return
         del self._models[label]

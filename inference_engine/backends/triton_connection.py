@@ -1,4 +1,4 @@
-"""The one gRPC channel to a Triton server, and the calls that are made over it."""
+"""The one gRPC channel to a Triton server, and the calls over it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tritonclient.utils import InferenceServerException
 from ..errors import BackendError, BackendLostError
 from .triton_wire import MESSAGE_MAX_BYTES, Description, description_of, is_lost, until
 
-#: A health check that takes longer than this says no, in seconds.
+#: A health check that takes longer than this has failed, in seconds.
 HEALTH_TIMEOUT_SECONDS = 2.0
-#: How long a call that only reads or begins something may take, in seconds.
+#: How long a call may take that only reads or starts something, in seconds.
 CONTROL_TIMEOUT_SECONDS = 30.0
 
 CHANNEL_OPTIONS = [
@@ -36,7 +36,8 @@ T = TypeVar("T")
 class TritonConnection:
     """Calls to the server at `url`, any number at once.
 
-    Each call raises BackendLostError when the server does not answer, and InferenceServerException when it says no.
+    Each call raises BackendLostError where the server does not answer, and InferenceServerException where it refuses,
+    unless it says otherwise.
     """
 
     def __init__(self, url: str) -> None:
@@ -63,8 +64,8 @@ class TritonConnection:
     async def healthy(self) -> bool:
         """Whether the server is live. Never raises.
 
-        Ready is not asked for: unless it runs with `--strict-readiness=false`, a server calls itself not ready while any
-        model loads, and for ever once one model has failed to load, although it serves all others.
+        Readiness is not checked: unless it runs with `--strict-readiness=false`, a server reports itself not ready while any
+        model loads, and forever once one model has failed to load, although it serves all others.
         """
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
@@ -77,7 +78,7 @@ class TritonConnection:
         await self._call(self._client.load_model(label, client_timeout=timeout_seconds))
 
     async def unload(self, label: str) -> None:
-        """Begin to unload the model."""
+        """Start to unload the model."""
         await self._call(self._client.unload_model(label, client_timeout=CONTROL_TIMEOUT_SECONDS))
 
     async def is_ready(self, label: str) -> bool:
@@ -85,13 +86,16 @@ class TritonConnection:
         return bool(await self._call(self._client.is_model_ready(label, client_timeout=CONTROL_TIMEOUT_SECONDS)))
 
     async def describe(self, label: str) -> Description:
-        """What the server says of a loaded model."""
+        """The server's description of a loaded model."""
         metadata = await self._call(self._client.get_model_metadata(label, client_timeout=CONTROL_TIMEOUT_SECONDS))
         answer = await self._call(self._client.get_model_config(label, client_timeout=CONTROL_TIMEOUT_SECONDS))
         return description_of(metadata, answer.config)
 
     async def states(self) -> dict[str, frozenset[str]]:
-        """The states of the versions of each model in the repository; empty strings where it was never loaded."""
+        """For each model in the repository the states of its versions, an empty string where it was never loaded.
+
+        Raises BackendError where the server does not list its repository.
+        """
         call = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_SECONDS)
         try:
             index = await self._call(call)
@@ -105,7 +109,7 @@ class TritonConnection:
     async def infer(
         self, label: str, inputs: Sequence[InferInput], request_id: str, timeout_seconds: float
     ) -> InferResult:
-        """One request's answer."""
+        """The answer to one request."""
         return await self._call(
             self._client.infer(label, inputs, request_id=request_id, client_timeout=timeout_seconds)
         )

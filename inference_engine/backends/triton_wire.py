@@ -1,4 +1,4 @@
-"""How Triton's gRPC answers are read: its errors, its descriptions of models, its tensors."""
+"""How Triton's gRPC messages are read and written: errors, descriptions of models, tensors."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from .tensors import DTYPES, TensorSpec, nbytes, unsupported
 
 #: The largest length that gRPC can express for one message, in bytes.
 MESSAGE_MAX_BYTES = 2**31 - 1
-#: What names, shapes and framing of one request may take of that, in bytes.
+#: How much of that the names, shapes and framing of one request may take, in bytes.
 MESSAGE_OVERHEAD_BYTES = 64 * 1024
 #: The first and the longest wait between two looks at something that will change soon, in seconds.
 POLL_FIRST_SECONDS, POLL_MAX_SECONDS = 0.01, 0.1
 
 #: The Triton name of each numpy type that is sent.
 TRITON_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-#: What Triton says of a model that it does not serve (any more).
+#: What Triton says about a model that it does not serve (any more).
 UNSERVED_PHRASES = ("not at ready state", "unknown model")
-#: What Triton says, under UNAVAILABLE, of a job that its queue policy turned away.
+#: What Triton says, with UNAVAILABLE, about a job that its queue policy rejected.
 TURNED_AWAY_PHRASES = ("maximum queue size", "timeout expired")
-#: What gRPC says, under other statuses than UNAVAILABLE, of a connection that broke in the middle of a call.
+#: What gRPC says, with a status other than UNAVAILABLE, about a connection that broke during a call.
 BROKEN_PHRASES = ("stream removed", "rst_stream", "socket closed", "connection reset")
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What Triton says of a loaded model; a `decoupled` one gives any number of answers to one job."""
+    """Triton's description of a loaded model; a `decoupled` one gives any number of answers to one job."""
 
     platform: str
     inputs: tuple[TensorSpec, ...]
@@ -44,7 +44,7 @@ class Description:
 
 
 def is_lost(error: InferenceServerException) -> bool:
-    """Whether the error came from a connection that is gone, and not from a server that says no."""
+    """Whether the error came from a connection that is gone, and not from a server that refuses."""
     status, reason = str(error.status()), (error.message() or "").lower()
     if status.endswith(".UNAVAILABLE"):
         return not any(phrase in reason for phrase in UNSERVED_PHRASES + TURNED_AWAY_PHRASES)
@@ -58,13 +58,13 @@ def is_unserved(error: InferenceServerException) -> bool:
 
 
 def is_dead_process(reason: str) -> bool:
-    """Whether that is what Triton says of a job after the process of a Python model died."""
+    """Whether Triton gives this reason for a job after the process of a Python model died."""
     lowered = reason.lower()
     return "stub process" in lowered and "not healthy" in lowered
 
 
 def description_of(metadata: Any, config: Any) -> Description:
-    """The description in a ModelMetadataResponse and a ModelConfig. Shapes in the former have the batch dimension."""
+    """The description in a ModelMetadataResponse and a ModelConfig. Shapes in the former include the batch dimension."""
     optional = {tensor.name for tensor in config.input if tensor.optional}
     return Description(
         metadata.platform,
@@ -79,7 +79,7 @@ def _spec(tensor: Any, optional: bool) -> TensorSpec:
 
 
 def unservable(model: Description) -> str | None:
-    """Why jobs could never be served by that model, and the remedy; None if they can."""
+    """Why the model can never serve jobs, and the remedy; None if it can."""
     if model.decoupled:
         return "it is decoupled (any number of answers to one job): turn model_transaction_policy.decoupled off"
     strange = unsupported([spec for spec in model.inputs if not spec.optional]) + unsupported(model.outputs)
@@ -90,7 +90,7 @@ def unservable(model: Description) -> str | None:
 
 
 def infer_inputs(label: str, arrays: Mapping[str, NDArray[Any]]) -> list[InferInput]:
-    """The inputs of a request. Raises ModelInputError when they do not fit into one."""
+    """The inputs of a request. Raises ModelInputError where they do not fit into one."""
     size = nbytes(arrays)
     if size > MESSAGE_MAX_BYTES - MESSAGE_OVERHEAD_BYTES:
         raise ModelInputError(
@@ -124,7 +124,7 @@ def _decoded(array: NDArray[Any]) -> NDArray[Any]:
 
 
 async def until(check: Callable[[], Awaitable[bool]], timeout_seconds: float) -> bool:
-    """Whether `check` came true within `timeout_seconds`; asked at least once, then after short growing waits."""
+    """Whether `check` came true within `timeout_seconds`; called at least once, then after short, growing waits."""
     deadline, wait = time.monotonic() + timeout_seconds, POLL_FIRST_SECONDS
     while not await check():
         left = deadline - time.monotonic()

@@ -1,7 +1,7 @@
-"""The command `inference-engine`: run consumers, post jobs and look after labels from a shell.
+"""The command `inference-engine`: run consumers, post jobs and manage labels from a shell.
 
-Each family of commands is a module with `add(commands)`, which declares arguments and nothing else: what a command needs
-is imported when it runs, so that `--help` is quick and a plain install is enough for all that needs no extra.
+Each family of commands is a module with `add(commands)`, which only declares arguments. A command imports what it needs
+when it runs: `--help` is quick, and a plain install is enough for every command that needs no extra.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import InferenceEngineError
 from . import consume, dead_letters, fleet, gateway, jobs, keys, local, top, webhooks
 from .common import ExtraMissingError, Parser, UsageError, formatter
 
-#: What shells report for a process that SIGINT ended: 128 + 2.
+#: The exit code that shells report for a process that SIGINT ended: 128 + 2.
 INTERRUPTED = 130
 
 _DESCRIPTION = """\
@@ -44,11 +44,11 @@ Every setting is an environment variable INFERENCE_ENGINE_…; region, credentia
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code: 0, 1 for an error, 2 for wrong usage, 130 after ctrl-C."""
+    """Run a command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after ctrl-C."""
     parser = build_parser()
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit as end:  # argparse has printed help or what is wrong
+    except SystemExit as end:  # argparse has printed the help or the error
         return end.code if isinstance(end.code, int) else 2
     try:
         return int(arguments.run(arguments))
@@ -59,12 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has left (`… | head`): nobody to tell, and nothing more may be flushed into the pipe.
+        # The reader of the output is gone (`… | head`): nobody would see an error, and nothing more may be flushed into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (
-        OSError
-    ) as error:  # a port that is taken, a folder that cannot be read: nothing that a traceback explains better
+    except OSError as error:  # a port in use, a folder that cannot be read: a traceback would explain nothing more
         return _complain(error, 1)
 
 
@@ -79,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _complain(error: Exception, code: int) -> int:
-    """Say on standard error what is wrong; one line, except where a log's end belongs to the message."""
+    """Print the error to standard error: one line, except where the message includes the end of a log."""
     text = str(error)
     if type(error).__name__ != "LocalStackError":
         text = " ".join(text.split())

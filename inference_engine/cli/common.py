@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-Commands = Any  # argparse's own type of what add_subparsers returns has no public name
+Commands = Any  # the type that argparse's add_subparsers returns has no public name
 
-#: Options that are settings: what is given here goes before the environment.
+#: Options that are settings; they take precedence over the environment.
 _SETTING_OPTIONS = {
     "prefix": "name that all queues and tables of this deployment begin with (default: inference-engine)",
     "region": "AWS region (default: what the AWS SDK finds)",
@@ -39,14 +39,14 @@ class UsageError(Exception):
 
 
 class ExtraMissingError(Exception):
-    """A part of the library that is not installed."""
+    """A part of the library is not installed."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of an unknown option with the usage of the command that it was given to, and what may have been meant."""
+    """Reports an unknown option with the usage of the command that got it, and with the option that may have been meant."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """The arguments, of which none is unknown."""
+        """The arguments; an unknown one is a usage error, which ends the process."""
         arguments, unknown = super().parse_known_args(args, namespace)
         if unknown:
             near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
@@ -96,7 +96,7 @@ def add_logging(parser: Any) -> None:
 
 
 def start_logging(arguments: argparse.Namespace, *read: type[BaseSettings]) -> None:
-    """Log as the options say, and first of all variables that look like those settings that are read and are none."""
+    """Log as the options say, and warn first about variables that look like one of the settings `read` but are none."""
     from .. import logs
     from ..settings import unknown_variables
 
@@ -107,7 +107,7 @@ def start_logging(arguments: argparse.Namespace, *read: type[BaseSettings]) -> N
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The settings of the environment and of the options. Raises SettingsError."""
+    """The settings from the environment and the options. Raises SettingsError where one is invalid."""
     from ..settings import Settings
 
     given = {name: getattr(arguments, name, None) for name in _SETTING_OPTIONS}
@@ -122,7 +122,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Result]]) -> Result:
-    """What `use` returns, with AWS as a command sees it."""
+    """What `use` returns when it is called with AWS as commands use it."""
     settings = settings_of(arguments)
 
     async def run() -> Result:
@@ -189,7 +189,7 @@ def size(text: str) -> int:
 
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Import inside: a package that is not installed is told with the extra that brings it."""
+    """A block for imports. Raises ExtraMissingError, naming the extra to install, where a package is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -201,12 +201,12 @@ def needs(extra: str) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, a line."""
+    """Print a value as one line of JSON."""
     print(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in columns; numbers to the right. Nothing but the standard library, for the plain install."""
+    """Print rows in columns, numbers to the right; with only the standard library, for the plain install."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(head), *cells]) for column in range(len(head))]
     numeric = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(head))]
@@ -219,7 +219,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def note(text: str) -> None:
-    """Tell something on standard error, where no program reads it as output."""
+    """Print a message to standard error, where no program reads it as output."""
     print(text, file=sys.stderr)
 
 

@@ -110,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """What argparse cannot say. Raises UsageError."""
+    """Checks that argparse cannot express. Raises UsageError."""
     if bool(arguments.model_store) != bool(arguments.model_repository):
         raise UsageError("--model-store and --model-repository go together: where models come from, and where to")
     if arguments.model_store and not arguments.triton:
@@ -122,7 +122,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def find_function(name: str) -> Callable[..., Any]:
     """The function `module:name`, imported with the working directory on the path, as `python -m` does it.
 
-    Raises SettingsError that names what is not there.
+    Raises SettingsError, naming what is missing.
     """
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
@@ -150,7 +150,7 @@ def find_function(name: str) -> Callable[..., Any]:
 
 
 def _delays(text: str) -> tuple[float, float]:
-    """An argument in seconds of a job and of a load: `0.1`, `0.1,2`."""
+    """An argument with the seconds of a job and of a load: `0.1`, `0.1,2`."""
     try:
         seconds = [float(part) for part in text.split(",")]
     except ValueError:
@@ -187,6 +187,6 @@ def _store(arguments: argparse.Namespace, settings: Settings) -> ModelStore | No
     from ..aws.session import ThreadTransport
 
     bucket = place.removeprefix("s3://").partition("/")[0]
-    # Threads of its own: a download of gigabytes must not wait for, or hold up, what the consumer tells AWS.
+    # Its own threads: a download of gigabytes must neither wait for nor delay the consumer's other calls to AWS.
     objects = BucketObjects(ThreadTransport(region=settings.region, threads=4), bucket)
     return S3Store(place, repository, limit, blobs=objects)

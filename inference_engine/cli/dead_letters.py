@@ -1,4 +1,4 @@
-"""dlq: the dead letters of a deployment, and what to do about them."""
+"""dlq: list, redrive and purge the dead letters of a deployment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..aws.queues import Backlog
     from ..aws.redrive import Outcome
 
-#: Of a reason, in a table for people; --json has all of it.
+#: Length of a reason in the table; --json prints all of it.
 REASON_MAX_CHARACTERS = 70
 
 

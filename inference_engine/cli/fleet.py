@@ -1,4 +1,4 @@
-"""labels and consumers: what the registry knows, and what is set for a label."""
+"""labels and consumers: what the registry knows, and the settings of labels."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def label_rows(labels: list[LabelSettings], fleet: Fleet, now: float) -> list[dict[str, Any]]:
-    """Labels with settings and labels that somebody holds, by name."""
+    """Labels that have settings or that a live consumer holds, by name."""
     from ..fleet import LabelSettings
 
     known = {settings.label: settings for settings in labels}
@@ -127,7 +127,7 @@ def _set(arguments: argparse.Namespace) -> int:
 
 
 def changed(settings: LabelSettings, changes: dict[str, Any]) -> LabelSettings:
-    """The settings with some replaced. Raises SettingsError for a value that no reader would accept."""
+    """The settings with `changes` made. Raises SettingsError for an invalid value."""
     from pydantic import ValidationError
 
     from ..errors import SettingsError

@@ -1,4 +1,4 @@
-"""gateway: the HTTP gateway, until SIGTERM or ctrl-C."""
+"""gateway: run the HTTP gateway until SIGTERM or ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gateway tells over HTTP, with nothing but the standard library."""
+"""Reads a gateway's status over HTTP, with only the standard library."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..gateway.stats import StatusData
 
 KEY_VARIABLE = "INFERENCE_ENGINE_API_KEY"
 TIMEOUT_SECONDS = 15.0
-#: Of thousands of labels, with room to spare.
+#: Enough for thousands of labels, with room to spare.
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A key is for the gateway that was named, not for where it sends us."""
+    """Refuses redirects: the key is for the gateway that was named, not for where it points."""
 
     def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
         return None
 
 
 def check_url(text: str) -> str:
-    """The base URL of a gateway, without the slash at its end. Raises SettingsError."""
-    if "@" in text:  # before anything is quoted
+    """The base URL of a gateway, without a slash at its end. Raises SettingsError where `text` is not such a URL."""
+    if "@" in text:  # before an error quotes the URL
         raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
     try:
         parts = urlsplit(text)
@@ -43,9 +43,9 @@ def check_url(text: str) -> str:
 
 
 def read_status(url: str) -> StatusData:
-    """What the status page at `url` shows, asked for with the operator's key of INFERENCE_ENGINE_API_KEY, if that is set.
+    """What the status page at `url` shows, requested with the operator's key in INFERENCE_ENGINE_API_KEY, if that is set.
 
-    Raises TransportError for whatever is not that, as for AWS that does not answer, and SettingsError for what is no key.
+    Raises TransportError for any other answer or none, as where AWS does not answer, and SettingsError for an impossible key.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not (key.isascii() and key.isprintable()):
@@ -60,7 +60,7 @@ def read_status(url: str) -> StatusData:
             raise TransportError(f"{url} answers {error.code}: {_detail(error)}") from error
     except ValidationError as error:
         raise TransportError(f"what answers at {url} is no gateway, or one of another version") from error
-    # UnicodeError: of a host name that cannot be.
+    # UnicodeError: from an impossible host name.
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise TransportError(f"no gateway answers at {url}: {reason}") from error

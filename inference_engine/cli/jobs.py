@@ -181,7 +181,7 @@ def _label_and_text(arguments: argparse.Namespace) -> tuple[str | None, str]:
 
 
 def _body(text: str) -> Any:
-    """The value that the body's text means; arrays and bytes in the codec's own form are understood."""
+    """The value of the body's text; arrays and bytes may be in the codec's own form."""
     from ..codec import decode
 
     try:
@@ -193,11 +193,11 @@ def _body(text: str) -> Any:
 
 
 def _show(response: Response, arguments: argparse.Namespace) -> int:
-    """Print what became of a job; the exit code is 0 for a result."""
+    """Print the outcome of a job; the exit code is 0 for a result."""
     if arguments.json:
         from ..codec import encode
 
-        # The codec's form carries arrays and bytes without loss; it is JSON inside JSON, not a string.
+        # The codec's form keeps arrays and bytes without loss; it is nested JSON, not a string.
         fields = response.model_dump(mode="json", exclude={"result"})
         print_json(fields | {"result": json.loads(encode(response.result))})
     elif response.ok:
@@ -216,5 +216,5 @@ def _hint(response: Response) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What people read for a value that JSON does not know."""
+    """A readable form of a value that JSON does not know."""
     return value.tolist() if hasattr(value, "tolist") else repr(value)

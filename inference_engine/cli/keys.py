@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from ..aws.api_keys import ApiKey
     from ..aws.connect import Aws
 
-#: As the gateway has them (gateway/settings.py), which needs an extra that this command does not.
+#: The same as in gateway/settings.py, which needs an extra that this command does not.
 PRIORITY_MAX = 100
 NAME_MAX_CHARACTERS = 128
 SECONDS_A_DAY = 86_400
-#: A hundred years: who wants more leaves --expires-in out.
+#: A hundred years; for more, leave --expires-in out.
 DAYS_MAX = 36_500
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Where `local up --gateway` listens when no port is given: the gateway's own default.
 GATEWAY_PORT = 8000
-#: Ending takes as long as consumers need for their jobs.
+#: Stopping takes as long as consumers need to finish their jobs.
 DOWN_SECONDS = 60.0
 
 
@@ -125,7 +125,7 @@ def _up(arguments: argparse.Namespace) -> int:
     if arguments.gateway:
         from ..gateway.settings import GatewaySettings
 
-        # Before anything is started: what is wrong with these the gateway would only say in its log.
+        # Checked before anything starts: the gateway would report invalid settings only in its log.
         GatewaySettings(port=arguments.gateway)
     with running.only_one(), _sigterm_as_interrupt():
         models = arguments.models or (demo.model_repository(note) if arguments.consumers else Path())
@@ -192,7 +192,7 @@ def _exports(environment: dict[str, Any]) -> str:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Have SIGTERM unwind as ctrl-C does, so that everything is stopped in order; further ones change nothing."""
+    """Let SIGTERM unwind as ctrl-C does, so that everything is stopped in order; further SIGTERMs are ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""top: what happens in a deployment now, in a terminal."""
+"""top: show in a terminal what a deployment does now."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Reading(NamedTuple):
-    """A deployment at one moment, and the gateway that told it, where it was one."""
+    """A deployment at one moment, and the statistics of the gateway that reported it, if one did."""
 
     overview: Overview
     gateway: GatewayStats | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The overview's fields, and the gateway's own in one of them."""
+        """The overview's fields; the gateway's are nested in one more, `gateway`."""
         told = self.overview.model_dump(mode="json")
         return told if self.gateway is None else {**told, "gateway": self.gateway.model_dump(mode="json")}
 
 
-#: Makes a reading; the overview before it is what rates are made of.
+#: Makes a reading; its rates are computed from the overview before it.
 Read = Callable[["Overview | None"], Awaitable[Reading]]
-#: Shows a reading; the second argument is why there is no newer one, or ''.
+#: Shows a reading; the second argument says why there is no newer one, or is ''.
 Show = Callable[[Reading, str], None]
 
 
@@ -73,7 +73,7 @@ def _top(arguments: argparse.Namespace) -> int:
             else:
                 with_aws(arguments, lambda aws: _watch(_from_aws(aws), show, interval))
         except KeyboardInterrupt:
-            return 0  # how people leave it
+            return 0  # the usual way to quit
     return 0
 
 
@@ -101,7 +101,7 @@ def _from_gateway(text: str) -> Read:
             except BaseException as error:
                 answer.set_exception(error)
 
-        # A daemon, not asyncio's own threads: who leaves with ctrl-C does not wait for a gateway that hangs.
+        # A daemon thread, not one of asyncio's: after ctrl-C nobody should wait for a gateway that hangs.
         threading.Thread(target=ask, name="inference-engine-top", daemon=True).start()
         status = await asyncio.wrap_future(answer)
         return Reading(status.overview, status.gateway)
@@ -110,7 +110,7 @@ def _from_gateway(text: str) -> Read:
 
 
 async def _watch(read: Read, show: Show, interval: float | None) -> None:
-    """Read and show, every `interval` seconds for ever, or once. An error of a later reading is shown with the one before."""
+    """Read and show every `interval` seconds, or once. If a later reading fails, the last good one is shown with the error."""
     from ..errors import TransportError
 
     reading: Reading | None = None
@@ -129,7 +129,7 @@ async def _watch(read: Read, show: Show, interval: float | None) -> None:
 
 @contextmanager
 def _shower(arguments: argparse.Namespace) -> Iterator[Show]:
-    """What shows a reading: JSON, plain text, or tables in the place of those before."""
+    """How to show a reading: as JSON, as plain text, or as tables that replace the previous ones."""
     if arguments.json:
         yield lambda reading, _trouble: print_json(reading.as_json())
     elif not sys.stdout.isatty():
@@ -151,7 +151,7 @@ def _shower(arguments: argparse.Namespace) -> Iterator[Show]:
 
 
 def _print_plain(reading: Reading) -> None:
-    """A reading as text that other programs take apart: a block each for sums, the gateway, labels and consumers."""
+    """A reading as text for other programs to parse: a block each for totals, the gateway, labels and consumers."""
     overview, gateway = reading
     totals = overview.totals.model_dump()
     print_table(("TOTAL", "VALUE"), list(totals.items()))

@@ -1,4 +1,4 @@
-"""An overview as tables in a terminal, as many columns and rows as there is room for."""
+"""An overview as tables in a terminal, with as many columns and rows as fit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rich.text import Text
 from ..gateway.stats import GatewayStats
 from ..overview import ConsumerRow, LabelRow, Overview, Totals
 
-#: Labels that are named as needing attention; the table shows the others.
+#: At most so many labels are listed as needing attention; the table shows the others.
 TROUBLES_MAX = 5
-#: Rows of labels that are shown even where the terminal is too low.
+#: Rows of labels that are shown even where the terminal has too few lines.
 LABELS_MIN = 3
 
 _SIGNS = {
@@ -30,16 +30,16 @@ _SIGNS = {
     "gone": ("✕", "red"),
 }
 _GRAVITY = list(_SIGNS)
-#: Columns of names, one in each table; what they are cut to before a column goes; and the room between two columns.
+#: Columns of names, one in each table; the width they are cut to before a column is dropped; the gap between two columns.
 _NAMES = ("label", "consumer")
 NAME_MIN = 20
 GAP = 2
-#: Consumers that a label's row names; more are counted.
+#: A label's row names up to this many consumers; more are only counted.
 HOLDERS_MAX = 5
 
 
 class Column(NamedTuple):
-    """A column. The one with the highest `spare` goes first where there is no room for all; those with 0 stay."""
+    """A column. Where not all fit, the one with the highest `spare` is dropped first; those with 0 stay."""
 
     title: str
     cell: Callable[[Any], str | Text]
@@ -50,7 +50,7 @@ class Column(NamedTuple):
 def screen(
     overview: Overview, gateway: GatewayStats | None, trouble: str, width: int, height: int | None = None
 ) -> RenderableType:
-    """Sums, the gateway, what needs attention, labels and consumers; within `height` lines, if that is given."""
+    """Totals, the gateway, what needs attention, labels and consumers; within `height` lines, if that is given."""
     numbers = {row.consumer_id: str(number) for number, row in enumerate(overview.consumers, 1)}
     above = [*_head(overview, gateway, trouble), *_troubles(overview)]
     consumers = _table("consumers", _consumer_columns(numbers), overview.consumers, width)
@@ -63,7 +63,7 @@ def screen(
 
 
 def _lines(texts: Sequence[Text], width: int) -> int:
-    """How many lines they take, the ones that are folded with some reserve."""
+    """How many lines the texts take; the estimate for folded ones has some reserve."""
     return sum(1 if text.no_wrap else 1 + text.cell_len // (width - 10) for text in texts)
 
 
@@ -87,7 +87,7 @@ def _line(parts: list[str]) -> Text:
 
 
 def _callers(gateway: GatewayStats) -> list[str]:
-    """Who waits at the gateway, and how long it took of late."""
+    """How many callers wait at the gateway, and its recent latency."""
     latency = gateway.latency_ms
     quantiles = (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99))
     refused = gateway.outcomes.get("queue-full", 0) + gateway.outcomes.get("ttl", 0)
@@ -171,7 +171,7 @@ def _consumer_columns(numbers: dict[str, str]) -> list[Column]:
 
 
 def _held_by(row: LabelRow, consumers: Sequence[ConsumerRow], numbers: dict[str, str]) -> str:
-    """The numbers of the consumers that have the label loaded, and in parentheses of those that load it; or how many."""
+    """The numbers of the consumers that have the label loaded, and in parentheses of those loading it; or how many."""
     loaded = [numbers[one.consumer_id] for one in consumers if row.label in one.loaded]
     loading = [f"({numbers[one.consumer_id]})" for one in consumers if row.label in one.loading]
     holders = loaded + loading
@@ -196,7 +196,7 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Any], width: in
 
 
 def _fitting(columns: Sequence[Column], widths: dict[Column, int], width: int) -> tuple[list[Column], int]:
-    """The columns that there is room for, and the width of the one of names: names give way, numbers do not."""
+    """The columns that fit, and the width of the column of names: names are shortened, numbers are not."""
     shown = list(columns)
     while True:
         others = sum(widths[column] for column in shown if column.title not in _NAMES)

@@ -56,7 +56,7 @@ def _secret(arguments: argparse.Namespace) -> int:
 
 
 async def _ensure(name: str, region: str | None, *, rotate: bool) -> tuple[str, list[str]]:
-    """What was done about the parameter, and its secrets now."""
+    """What was done to the parameter, and the secrets it has now."""
     from ..aws.parameters import write_secret
     from ..aws.session import ThreadTransport
     from ..callbacks import new_secret
@@ -66,7 +66,7 @@ async def _ensure(name: str, region: str | None, *, rotate: bool) -> tuple[str, 
         known = await _known(transport, name)
         if known and not rotate:
             return "is there already", known
-        # One before is enough: what is older has had a whole rotation to go.
+        # One previous secret is enough: receivers had a whole rotation to drop older ones.
         secrets = [new_secret(), *known[:1]]
         await write_secret(transport, name, " ".join(secrets), replace=bool(known))
         return "rotated" if known else "made", secrets

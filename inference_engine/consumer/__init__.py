@@ -1,4 +1,4 @@
-"""Taking jobs, computing them, writing their results. Needs the `consumer` extra."""
+"""Takes jobs, computes them and writes their results. Needs the `consumer` extra."""
 
 from .async_consumer import AsyncConsumer
 from .consumer import Consumer

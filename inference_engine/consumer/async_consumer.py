@@ -1,4 +1,4 @@
-"""AsyncConsumer: takes jobs of the labels that it holds, computes them, writes their results."""
+"""AsyncConsumer: takes jobs for the labels that it holds, computes them and writes their results."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ from .runner import JobRunner
 
 log = logging.getLogger(__name__)
 
-#: Slots of a consumer for which nobody set a capacity.
+#: Slots of a consumer whose capacity is not set.
 DEFAULT_MAX_LABELS = 4
-#: How often the backend is asked whether it is there, and how long a lost one is waited for before it is asked again.
+#: Interval between health checks of the backend, and between attempts to reconnect to a lost one.
 HEALTH_SECONDS = 2.0
-#: A long poll comes back within its wait time and this.
+#: A long poll returns within its wait time plus this.
 POLL_MARGIN_SECONDS = 5.0
 
 
 class AsyncConsumer:
     """A consumer on asyncio: `async with`, or `start()` and `stop()`.
 
-    Compute is `compute_result` (a function, see FunctionBackend) or a `backend`. Capacity is `max_labels`, or
-    `memory_budget_bytes` against the models' measured sizes, or both. Exceptions of the types in `unretryable` fail a job at
-    once; others are retried up to `settings.max_attempts`. With `http_port` (0: any) it serves health and metrics.
+    Jobs are computed by `compute_result` (a function, see FunctionBackend) or by a `backend`. Capacity is `max_labels`, or
+    `memory_budget_bytes` against the models' measured sizes, or both. An exception of a type in `unretryable` fails its job at
+    once; after any other, the job is retried up to `settings.max_attempts`. With `http_port` (0: any free port) the consumer
+    serves health and metrics.
 
-    With `queue_name` it serves that one queue and takes no part in placement.
+    With `queue_name`, the consumer serves that one queue and takes no part in placement.
+
+    Raises SettingsError where an argument or a setting is wrong.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class AsyncConsumer:
 
     @property
     def http_port(self) -> int | None:
-        """The port of health and metrics, once started."""
+        """The port that serves health and metrics, once started; None without `http_port`."""
         return self._http.port if self._http else None
 
     async def __aenter__(self) -> Self:
@@ -110,7 +113,11 @@ class AsyncConsumer:
         await self.stop()
 
     async def start(self) -> None:
-        """Connect, join the fleet and begin to take jobs. Raises BackendLostError, NotProvisionedError, OSError."""
+        """Connect, join the fleet and begin to take jobs.
+
+        Raises BackendLostError, TransportError (NotProvisionedError where a resource is missing), OSError where the port is
+        taken; with `queue_name` also ModelLoadError.
+        """
         self._build()
         try:
             await self._backend.start()
@@ -136,7 +143,7 @@ class AsyncConsumer:
         self._tasks = [self._forever(loop) for loop in loops] + ([self._placement] if self._placement else [])
 
     async def stop(self, drain_seconds: float | None = None) -> None:
-        """Drain and leave: the steps in their order. Jobs that run on past `drain_seconds` go back to their queues."""
+        """Drain, then leave the fleet. Jobs still running after `drain_seconds` go back to their queues."""
         if self._stopped:
             return
         self._stopped = True
@@ -161,7 +168,7 @@ class AsyncConsumer:
         await self._aws.close()
 
     def _build(self) -> None:
-        """The parts, on the running loop."""
+        """Make the parts that need a running loop."""
         self._aws = self._connect(self.settings)
         self._deliveries = Deliveries(
             self._aws.queues, self.settings.visibility_timeout_seconds, self.settings.heartbeat_seconds
@@ -191,24 +198,24 @@ class AsyncConsumer:
         self._hosting.serve(host)
 
     async def _announce(self) -> None:
-        """Tell the registry what is the case now."""
+        """Publish the current state to the registry."""
         if self._queue_name is None:
             await self._membership.publish()
 
     async def _ring_for_held(self) -> None:
-        """Let others take the labels that have work while this consumer finishes what it has begun."""
+        """Let other consumers load the labels that have work while this one finishes its jobs."""
         if self._queue_name is None:
             for host in list(self._hosting.hosts.values()):
                 await self._aws.load_requests.ring_if_work(host.label)
 
     async def _polls_ended(self) -> None:
-        """Wait for polls that are still out: a message that comes to a closed connection is hidden for its whole timeout."""
+        """Wait for open polls: a message sent to a closed connection stays hidden for its whole visibility timeout."""
         if self._placement is not None:
             await asyncio.wait([self._placement], timeout=self.settings.wait_time_seconds + POLL_MARGIN_SECONDS)
         await self._hosting.polls_ended()
 
     async def _hand_over(self) -> None:
-        """Unload, give the labels back, leave the fleet, and ask for hosts for what is left."""
+        """Unload, release the labels, leave the fleet, and ask for hosts for the work that is left."""
         held = list(self._hosting.hosts.values())
         for host in held:
             with contextlib.suppress(Exception):
@@ -221,7 +228,7 @@ class AsyncConsumer:
         await self._ring_for_held()
 
     async def _quietly(self, step: Coroutine[Any, Any, None]) -> None:
-        """A step of the way out: AWS not answering must not keep a consumer from stopping."""
+        """Run a shutdown step: a failing call to AWS must not keep a consumer from stopping."""
         try:
             await step
         except TransportError as error:
@@ -232,7 +239,7 @@ class AsyncConsumer:
         self._lost.set()
 
     async def _watch_backend(self) -> None:
-        """Notice a backend that is gone, give its labels up, wait until it is back; for ever."""
+        """Run forever: detect a lost backend, give its labels up, wait until it is back."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), HEALTH_SECONDS)

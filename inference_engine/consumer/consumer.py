@@ -23,10 +23,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Consumer:
-    """Takes jobs of the models that it has loaded and computes them. Arguments mean what they mean for AsyncConsumer.
+    """Takes jobs for the models that it has loaded and computes them. Arguments are those of AsyncConsumer.
 
-    `run()` is the whole life of a consumer process; `start_consuming()` and `stop_consuming()` are for programs that do
-    something else besides.
+    `run()` is the whole life of a consumer process. `start_consuming()` and `stop_consuming()` are for programs that also
+    do something else.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Consumer:
             **options,
         }
         self._make: Callable[[], AsyncConsumer] = lambda: AsyncConsumer(settings, **arguments)
-        # Made once here, so that wrong arguments are told at once.
+        # Made once here, so that invalid arguments raise at once.
         self._make()
         self._life: _Life | None = None
-        # Held around changes of `_life` alone, and reentrant: a signal handler must not wait for the code that it interrupts.
+        # Held only while `_life` changes, and reentrant: a signal handler must not wait for the code that it interrupts.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -68,15 +68,15 @@ class Consumer:
 
     @property
     def http_port(self) -> int | None:
-        """The port of health and metrics, once started."""
+        """The port that serves health and metrics; None before the start, or without `http_port`."""
         core = self._life.core if self._life else None
         return core.http_port if core else None
 
     def start_consuming(self) -> None:
-        """Begin to take jobs, on a thread that keeps the process alive; returns once it has joined the fleet.
+        """Begin to take jobs on a thread that keeps the process alive. Returns once the consumer has joined the fleet.
 
-        Raises what AsyncConsumer.start raises. A `stop_consuming()` meanwhile, from a signal handler or another thread, ends the
-        start: this then returns too, and no job is taken, as if it had been stopped right after.
+        Raises what AsyncConsumer.start raises. If a signal handler or another thread calls `stop_consuming()` meanwhile, the
+        start ends: this call returns too, and no job is taken, as if the consumer had been stopped right after its start.
         """
         with self._lock:
             life, new = self._life, self._life is None
@@ -87,7 +87,7 @@ class Consumer:
                 life.begin()
             life.started.result()
         except BaseException:
-            # It did not start, or whoever waits for it is interrupted (ctrl-C): it is not to go on unseen.
+            # The start failed, or the waiting caller was interrupted (ctrl-C): the consumer must not go on unseen.
             with self._lock:
                 if self._life is life:
                     self._life = None
@@ -95,10 +95,10 @@ class Consumer:
             raise
 
     def stop_consuming(self, drain_seconds: float | None = None) -> None:
-        """Drain and leave; returns when no job is here any more. A start that is under way is ended.
+        """Drain for at most `drain_seconds`, leave the fleet, and return when no job is left here. Ends a start in progress.
 
-        May be called in a signal handler. No error when it was not started, or is being stopped already. During `run()` it does
-        not wait: `run()` returns instead.
+        May be called in a signal handler. It is not an error if the consumer was never started or is already stopping. During
+        `run()` this does not wait: `run()` returns instead.
         """
         with self._lock:
             life, self._life = self._life, None
@@ -106,9 +106,10 @@ class Consumer:
             life.end(drain_seconds)
 
     def run(self) -> None:
-        """Take jobs until SIGTERM or SIGINT, then drain and leave. For the main thread only.
+        """Take jobs until SIGTERM or SIGINT, then drain and leave the fleet. For the main thread only.
 
-        A second signal ends the process at once, by that signal: jobs come back after their visibility timeout.
+        A second signal ends the process at once, with that signal; its jobs come back after their visibility timeout. Raises
+        what AsyncConsumer.start raises.
         """
         asyncio.run(self._run())
 
@@ -120,7 +121,7 @@ class Consumer:
             log.info("%s: draining; a second signal ends the process at once", number.name)
             for ours in _SIGNALS:
                 loop.remove_signal_handler(ours)
-                # A loop or a thread that is stuck in somebody's function could not end the process itself.
+                # A loop or thread that is stuck in a user's function could not end the process itself.
                 signal.signal(ours, signal.SIG_DFL)
             life.ask()
 
@@ -137,14 +138,14 @@ class Consumer:
 
 
 class _Life:
-    """A consumer from its start to its stop, once: on the running loop (`live`), or on a thread of its own (`begin`, `end`).
+    """One run of a consumer from start to stop: on the running loop (`live`), or on a thread of its own (`begin`, `end`).
 
-    Nothing here waits for the thread that began it: a signal handler there may end it at any moment.
+    Nothing here waits for the thread that called `begin`: a signal handler on that thread may call `end` at any moment.
     """
 
     def __init__(self, make: Callable[[], AsyncConsumer]) -> None:
         self.core: AsyncConsumer | None = None
-        #: Done when it has started, or was ended before; or what the start raised.
+        #: Done when the consumer has started or was stopped before that; holds the exception if the start failed.
         self.started: Future[None] = Future()
         self._make = make
         self._asked: Future[float | None] = Future()
@@ -153,18 +154,18 @@ class _Life:
         self._thread = threading.Thread(target=self._run, name="inference-engine-consumer", daemon=False)
 
     def ask(self, drain_seconds: float | None = None) -> None:
-        """Have it stop, and let only the first who asks say how."""
+        """Request a stop. Only the first request sets `drain_seconds`."""
         with contextlib.suppress(InvalidStateError):
             self._asked.set_result(drain_seconds)
 
     async def live(self) -> None:
-        """Start, wait until it is asked to stop, drain and leave. Raises what the start and the stop raise."""
+        """Start, wait for the request to stop, drain and leave. Raises what the start and the stop raise."""
         core = self.core = self._make()
         starting, asking = asyncio.create_task(core.start()), asyncio.wrap_future(self._asked)
         either: list[asyncio.Future[Any]] = [starting, asking]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            # Nothing happens to a start that has ended.
+            # No effect on a start that has ended.
             starting.cancel()
             await asyncio.wait([starting])
             if not starting.cancelled():
@@ -172,18 +173,18 @@ class _Life:
                 self.started.set_result(None)
                 await core.stop(await asking)
         finally:
-            # Whoever asks from now on asks nobody.
+            # Later requests to stop have no effect.
             asking.cancel()
 
     def begin(self) -> None:
-        """Live on a thread; `started` tells what becomes of it."""
+        """Run `live` on the thread; `started` reports the outcome of the start."""
         self._thread.start()
 
     def end(self, drain_seconds: float | None = None) -> None:
-        """Ask the thread to stop and wait until it has; an interrupted wait (ctrl-C) leaves what is not drained."""
+        """Ask the thread to stop and wait until it has. An interrupted wait (ctrl-C) abandons the drain."""
         self.ask(drain_seconds)
         if self._thread.ident is None:
-            # Not begun: then it ends as it begins.
+            # Not begun yet: the thread will stop as soon as it begins.
             return
         try:
             self._ended.result()

@@ -1,4 +1,4 @@
-"""Receipt handles in flight, and the one heartbeat that keeps them invisible."""
+"""Receipt handles in flight, and the one heartbeat that extends their visibility timeout."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..errors import TransportError
 
 log = logging.getLogger(__name__)
 
-#: The message of a job that is over is deleted after so long, though others of its batch run on.
+#: The message of a finished job is deleted after this at the latest, even if others of its batch are still running.
 DELETE_AFTER_SECONDS = 1.0
 
 
 @dataclass(eq=False, slots=True)
 class Batch:
-    """Messages of one receive; `open` of them are neither computed nor given back."""
+    """Messages of one receive; `open` counts those that are neither computed nor given back."""
 
     open: int
 
 
 @dataclass(eq=False, slots=True)
 class Delivery:
-    """A message that this consumer answers for, from its receive until it is deleted or given back.
+    """A message that this consumer is responsible for, from its receive until it is deleted or given back.
 
-    `lost` is set when SQS would not extend its visibility any more: another consumer may have it.
+    `lost` is set when SQS refuses to extend its visibility timeout: another consumer may have it.
     """
 
     url: str
@@ -36,11 +36,11 @@ class Delivery:
     batch: Batch
     lost: bool = False
     computed: bool = False
-    #: The id under which the job's result is kept: another than the message's for a job that was redriven.
+    #: The id under which the job's result is kept. For a redriven job it differs from the message's id.
     job_id: str = ""
 
     def settle(self) -> bool:
-        """Its job is computed, or given back; whether others of its batch are still to come."""
+        """Mark the job as computed or given back. Returns whether others of its batch are still open."""
         if not self.computed:
             self.computed = True
             self.batch.open -= 1
@@ -48,15 +48,15 @@ class Delivery:
 
     @property
     def log_extra(self) -> dict[str, str]:
-        """What every log record of this job carries."""
+        """Fields for every log record of this job."""
         return {"message_id": self.job_id or self.message.message_id, "label": self.label}
 
 
 class Deliveries:
     """All deliveries of a consumer.
 
-    Visibility is extended by a constant, short step: however long a job has run, a crash hides it for no longer than
-    one visibility timeout.
+    Visibility is extended by a constant, short step: however long a job has run, a crash hides it for at most one
+    visibility timeout.
     """
 
     def __init__(self, queues: Queues, visibility_seconds: int, heartbeat_seconds: float) -> None:
@@ -71,17 +71,17 @@ class Deliveries:
         return len(self._open)
 
     def add(self, url: str, label: str, messages: list[ReceivedMessage]) -> list[Delivery]:
-        """Answer for messages from now on."""
+        """Take responsibility for messages from now on."""
         batch = Batch(len(messages))
         deliveries = [Delivery(url, label, message, batch) for message in messages]
         self._open.update(deliveries)
         return deliveries
 
     def done(self, delivery: Delivery) -> None:
-        """The job is over; its message is deleted by the next `flush` of its queue, at the latest after a while.
+        """Mark the job as finished. The next `flush` of its queue deletes the message, after DELETE_AFTER_SECONDS at the latest.
 
-        A message group gives nothing until all that was received of it is deleted: to delete one by one would gain nothing
-        and cost a request each.
+        A message group delivers nothing until all its received messages are deleted: deleting them one by one would gain
+        nothing and cost a request each.
         """
         done = self._done.setdefault(delivery.url, [])
         done.append(delivery)
@@ -89,12 +89,12 @@ class Deliveries:
             asyncio.get_running_loop().call_later(DELETE_AFTER_SECONDS, self._flush_later, delivery)
 
     async def flush(self, url: str) -> None:
-        """Take the messages of jobs that are over off their queue."""
+        """Delete the messages of finished jobs from their queue."""
         done = self._done.pop(url, [])
         try:
             await self._queues.delete(url, [delivery.message.receipt_handle for delivery in done])
         except TransportError as error:
-            # Their records are finished, so the messages are deleted by whoever receives them next.
+            # Their records are finished, so the next consumer that receives the messages deletes them.
             log.warning("%d messages not deleted: %s", len(done), error)
         finally:
             self._open.difference_update(done)
@@ -106,7 +106,7 @@ class Deliveries:
             task.add_done_callback(self._flushes.discard)
 
     async def give_back(self, deliveries: list[Delivery], seconds: int = 0) -> None:
-        """Let other consumers have the messages, after `seconds`."""
+        """Make the messages visible to other consumers after `seconds`."""
         by_url: dict[str, list[str]] = defaultdict(list)
         for delivery in deliveries:
             delivery.settle()
@@ -119,7 +119,7 @@ class Deliveries:
                 log.warning("%d messages come back only after their visibility timeout: %s", len(handles), error)
 
     async def beat(self) -> None:
-        """Extend visibility, for ever; one task for the whole consumer."""
+        """Extend visibility timeouts forever; one task for the whole consumer."""
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
             by_url: dict[str, dict[str, Delivery]] = defaultdict(dict)

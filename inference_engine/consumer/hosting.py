@@ -17,11 +17,11 @@ from .runner import JobRunner
 
 log = logging.getLogger(__name__)
 
-#: A poll that has been out for so long found the queue empty when it came: SQS answers at once when there is something.
+#: A poll that has been open this long found the queue empty: SQS answers at once if it has messages.
 IDLE_AFTER_SECONDS = 0.5
-#: A poll that AWS refused is repeated after this.
+#: A failed poll is repeated after this.
 POLL_ERROR_SECONDS = 2.0
-#: More polls than this of one label bring nothing: each brings ten jobs.
+#: More concurrent polls of one label than this gain nothing: each brings up to ten jobs.
 POLLS_MAX = 16
 
 
@@ -49,7 +49,7 @@ class Host:
     limit: asyncio.Semaphore | None = None
 
     def allow(self, settings: LabelSettings) -> None:
-        """Apply what is set for the label; to what comes from now on."""
+        """Apply the label's settings to jobs received from now on."""
         self.lanes = settings.lanes
         if settings.max_in_flight == self.max_in_flight:
             # A new semaphore would forget the jobs that the old one counts.
@@ -58,17 +58,17 @@ class Host:
         self.limit = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
 
     def held(self, now: float) -> Held:
-        """What the placement rules want to know."""
+        """The label as the placement rules need it."""
         waiting = self.polls > 0 and now - self.polling_since >= IDLE_AFTER_SECONDS
         idle = self.ready and self.in_flight == 0 and waiting and not self.held_back
         return Held(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
 
 
 class Hosting:
-    """Polls every label that is ready, and runs what comes.
+    """Polls every label that is ready and runs the jobs that it receives.
 
-    At most one receive or batch per lane is out at a time: SQS gives nothing of a message group whose messages are in flight,
-    so more could only wait. `on_lost(label)` is told when the backend was lost over a job.
+    At most one receive or batch per lane is in progress at a time: SQS delivers nothing from a message group whose messages
+    are in flight, so more polls could only wait. `on_lost(label)` is called when the backend was lost during a job.
     """
 
     def __init__(self, aws: Aws, deliveries: Deliveries, runner: JobRunner, on_lost: Callable[[str], None]) -> None:
@@ -85,12 +85,12 @@ class Hosting:
         self.on_edge: Callable[[bool], None] = lambda busy: None
 
     def held(self) -> list[Held]:
-        """All labels that have a slot: loading ones included (those are never idle), leaving ones not."""
+        """All labels that have a slot, including those that are loading (never idle) but not those that are leaving."""
         now = time.time()
         return [host.held(now) for host in self.hosts.values() if not host.gone]
 
     def reserve(self, host: Host, victims: list[str]) -> list[Host]:
-        """Give the victims' slots to `host`, in one step that nothing can come between; the hosts that leave."""
+        """Give the victims' slots to `host` in one atomic step. Returns the hosts that leave."""
         leaving = [self.hosts[victim] for victim in victims]
         for victim in leaving:
             victim.ready, victim.gone = False, True
@@ -98,16 +98,16 @@ class Hosting:
         return leaving
 
     async def room(self) -> None:
-        """Wait until the labels that are leaving have given their memory back."""
+        """Wait until the leaving labels have freed their memory."""
         await asyncio.gather(*(host.left.wait() for host in list(self.hosts.values()) if host.gone))
 
     @property
     def in_flight(self) -> int:
-        """Jobs that are here now."""
+        """Jobs that this consumer has received and not finished."""
         return sum(host.in_flight for host in self.hosts.values())
 
     def oldest_sent_at(self) -> dict[str, float]:
-        """When the oldest job in hand of each label was sent (Unix seconds), or of its last batch while more may wait."""
+        """For each label, when its oldest job in hand, or of its last batch while more may wait, was sent (Unix seconds)."""
         now = time.time()
         oldest = {
             host.label: host.batch_sent_at
@@ -126,13 +126,13 @@ class Hosting:
         self._poll(host)
 
     async def emptied(self, host: Host) -> None:
-        """Wait until no job of a label that takes no more is in flight."""
+        """Wait until no job is in flight for a label that takes no more jobs."""
         while host.in_flight:
             host.emptied.clear()
             await host.emptied.wait()
 
     async def drain(self, seconds: float) -> None:
-        """Take no more jobs; let those that are here end for `seconds`, then send the rest back to their queues."""
+        """Take no more jobs, give the current ones `seconds` to end, then return the rest to their queues."""
         self.stopping = True
         for host in self.hosts.values():
             host.ready, host.gone = False, True
@@ -144,7 +144,7 @@ class Hosting:
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
     async def polls_ended(self) -> None:
-        """Wait for polls that are still out (up to a wait time): what they bring must be given back."""
+        """Wait for open polls (up to one wait time): the jobs that they bring must be given back."""
         await asyncio.gather(*self._pollers, return_exceptions=True)
 
     def _poll(self, host: Host) -> None:
@@ -164,7 +164,7 @@ class Hosting:
             host.polling_since = time.time()
             while host.ready and not self.stopping:
                 if self.in_flight >= self._settings.max_in_flight:
-                    # What came now would wait here while another consumer may be idle.
+                    # A job received now would wait here while another consumer may be idle.
                     await self._room_for_jobs(host)
                     continue
                 deliveries = await self._receive(host)
@@ -182,13 +182,13 @@ class Hosting:
                 if room > 0 and current.polls < min(current.lanes, POLLS_MAX):
                     self._poll(current)
                 await self._run(current, deliveries)
-                # Not when a poll comes back empty: that is the best proof of idleness there is.
+                # Not reset when a poll comes back empty: that is the best proof of idleness.
                 host.polling_since = time.time()
         finally:
             host.polls -= 1
 
     async def _room_for_jobs(self, host: Host) -> None:
-        """Wait until a batch has ended; nobody knows meanwhile whether the label has work."""
+        """Wait until a batch has ended. Until then it is unknown whether the label has work."""
         host.held_back += 1
         self._batch_ended.clear()
         await self._batch_ended.wait()
@@ -233,7 +233,7 @@ class Hosting:
             self._on_lost(host.label)
 
     async def _too_late(self, host: Host, deliveries: list[Delivery]) -> None:
-        """A poll came back with jobs of a label that was given up meanwhile: another consumer must load it."""
+        """Give back jobs from a poll whose label was given up meanwhile: another consumer must load it."""
         await self._deliveries.give_back(deliveries)
         try:
             await self._aws.load_requests.ring(host.label, always=True)

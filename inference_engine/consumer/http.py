@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the port tells: `ready` once jobs can be taken, `busy` while some are here."""
+    """What the port reports: `ready` once the consumer can take jobs, `busy` while it has some."""
 
     ready: bool
     busy: bool
@@ -20,7 +20,7 @@ class State:
 
 
 class StatusServer:
-    """Serves /healthz, /readyz, /busy, /stats and /metrics; on loopback unless told otherwise."""
+    """Serves /healthz, /readyz, /busy, /stats and /metrics on `host` and `port` (0: any free port)."""
 
     def __init__(self, host: str, port: int, state: Callable[[], State], registry: CollectorRegistry) -> None:
         self._host = host
@@ -31,12 +31,12 @@ class StatusServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on (the one chosen, when 0 was asked for)."""
+        """The port that the server listens on (the chosen one if 0 was requested)."""
         assert self._runner is not None
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Start to listen. Raises OSError when the port is taken."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)

@@ -1,4 +1,4 @@
-"""Brings a label into a slot and takes one out: claim, evict, load, serve; and the way back."""
+"""Loads a label into a slot (claim, evict, load, serve) and removes it again."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .runner import JobRunner
 
 log = logging.getLogger(__name__)
 
-#: After a label was given up its queue is looked at again so often, while somebody's messages are still in flight.
+#: Maximum number of checks of the queue of a label that was given up, while messages are still in flight somewhere.
 RECHECKS = 5
-#: Another consumer may have told of another version since; so long what it told may stand in the place of what is loaded here.
+#: Another consumer may since have published another version's signature, which may stand in the registry this long.
 TELL_AGAIN_SECONDS = 3600.0
 
 
 class Loader:
-    """Loads and unloads labels. `changed` is awaited when what is held has changed, so that the registry tells the truth."""
+    """Loads and unloads labels. `changed` is awaited when a load begins, so that the registry stays correct."""
 
     def __init__(
         self,
@@ -51,19 +51,18 @@ class Loader:
         self._consumer_id = consumer_id
         self._changed = changed
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Sizes of labels that were here before, in bytes: the best guess for the next load.
+        #: Sizes of labels that this consumer has loaded before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
-        #: What the registry was told of the models that were here.
+        #: The signatures published by this consumer, and when.
         self._told: dict[str, tuple[ModelSignature, float]] = {}
 
     async def load(
         self, settings: LabelSettings, hosts: int, fleet: Fleet, choose: Callable[[], list[str] | None]
     ) -> bool:
-        """Claim a label as one of its `hosts` and load it; False when others have all places, or no slot can be had.
+        """Claim a label as one of its `hosts` and load it; False if other consumers hold all places or no slot is available.
 
-        `choose` names the labels to evict (None: there is no room). It is asked at the last moment, because other loads
-        may have taken what was free a moment ago. Raises ModelLoadError and BackendLostError, after the label was given
-        back.
+        `choose` returns the labels to evict (None: there is no room). It is called at the last moment, because other loads
+        may have taken a slot that was free a moment ago. Raises ModelLoadError and BackendLostError after releasing the claim.
         """
         label = settings.label
         host = Host(label, await self._aws.queues.of_label(label, create=True))
@@ -77,7 +76,7 @@ class Loader:
             return False
         leaving = self._hosting.reserve(host, victims)
         try:
-            # In the registry before the load, so that nobody else answers the request that is still on its queue.
+            # Published before the load, so that no other consumer answers the request that is still on its queue.
             await asyncio.gather(self._changed(), *(self._leave(victim) for victim in leaving))
             await self._hosting.room()
             started = time.monotonic()
@@ -85,7 +84,7 @@ class Loader:
         except BaseException as error:
             self._hosting.hosts.pop(label, None)
             if isinstance(error, ModelLoadError):
-                # Before the place is free for the next one to try.
+                # Recorded before the claim is released and the next consumer tries.
                 log.error("load failed: %s", error, extra={"label": label})
                 await self._aws.registry.failed(label, str(error), self._settings.load_cooling_seconds)
             await self._aws.registry.unclaim(label, self._consumer_id, hosts)
@@ -95,7 +94,7 @@ class Loader:
         self._metrics.loaded(label, host.load_seconds)
         log.info("loaded in %.2f s", host.load_seconds, extra={"label": label})
         if host.gone:
-            # Given up while it was loading: nobody else takes it out of memory.
+            # Given up while it was loading: nothing else would unload it.
             await self._backend.unload(label)
             return False
         self._hosting.serve(host)
@@ -103,14 +102,14 @@ class Loader:
         return True
 
     async def give_up(self, label: str) -> None:
-        """Stop serving a label, unload it, and see to it that its remaining work finds another host."""
+        """Stop serving a label, unload it, and ensure that its remaining work finds another host."""
         host = self._hosting.hosts.get(label)
         if host is not None and not host.gone:
             host.ready, host.gone = False, True
             await self._leave(host)
 
     async def _leave(self, host: Host) -> None:
-        """The way out of a host that is marked as gone."""
+        """Unload and release a host that is marked as gone."""
         try:
             await self._hosting.emptied(host)
             await self._backend.unload(host.label)
@@ -126,7 +125,7 @@ class Loader:
             self.follow(host.label)
 
     def drop_all(self) -> list[Host]:
-        """Forget all labels at once: the backend that held them is gone."""
+        """Forget all labels at once and return their hosts: the backend that held them is gone."""
         hosts = list(self._hosting.hosts.values())
         for host in hosts:
             host.ready, host.gone = False, True
@@ -135,11 +134,11 @@ class Loader:
         return hosts
 
     def follow(self, label: str) -> None:
-        """Look after the queue of a label that was given up, in the background."""
+        """Watch the queue of a label that was given up, in the background."""
         self._in_background(self._ring_if_needed(label))
 
     async def close(self) -> None:
-        """Stop what goes on in the background."""
+        """Stop the background work."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,7 +149,7 @@ class Loader:
         task.add_done_callback(self._tasks.discard)
 
     async def _describe(self, signature: ModelSignature) -> None:
-        """Tell the registry what a model takes and gives, unless this process has done so; the next load tries again."""
+        """Publish a model's signature unless this consumer did so recently. If that fails, the next load tries again."""
         if known := self._told.get(signature.label):
             told, at = known
             if told == signature and time.monotonic() - at < TELL_AGAIN_SECONDS:
@@ -163,7 +162,7 @@ class Loader:
             self._told[signature.label] = (signature, time.monotonic())
 
     async def _ring_if_needed(self, label: str) -> None:
-        """Now, once more when producers no longer believe in the old host, and while messages are in flight somewhere."""
+        """Ring now, again once producers no longer cache the old host, and while messages are in flight somewhere."""
         for turn in range(RECHECKS):
             backlog = await self._aws.load_requests.ring_if_work(label)
             if label in self._hosting.hosts or (backlog and backlog.visible):
@@ -174,7 +173,7 @@ class Loader:
             await asyncio.sleep(wait)
 
     async def fail_jobs(self, label: str, failure: LoadFailure) -> None:
-        """End the jobs that wait for a label whose model cannot be loaded, with the reason."""
+        """Fail the jobs that wait for a label whose model cannot be loaded, with the reason."""
         url = await self._aws.queues.of_label(label, create=True)
         reason = JobFailure(type=ModelLoadError.__name__, message=failure.reason)
         while messages := await self._aws.polls.receive(

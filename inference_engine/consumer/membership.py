@@ -1,4 +1,4 @@
-"""One consumer's place in the fleet: its registry row, the lease on it, and what it knows of the others."""
+"""One consumer's place in the fleet: its registry row, the row's lease, and what it knows of the others."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .placement import Capacity
 
 log = logging.getLogger(__name__)
 
-#: A view of the fleet younger than this is fresh enough to decide by.
+#: A view of the fleet younger than this is fresh enough for decisions.
 FRESH_SECONDS = 0.2
-#: While many jobs end, people see how many within so long; a write for a few of them would cost as much as they do.
+#: The counts of many jobs are published within this time. A write for only a few jobs would cost as much as the jobs do.
 COUNTS_SECONDS = 5.0
 COUNTS_JOBS = 50
 
 
 class Membership:
-    """Keeps the row true and the lease running; sees to what dead consumers held.
+    """Keeps the row correct and the lease renewed, and finds new hosts for the labels of dead consumers.
 
-    Others give this consumer no more labels while it is not `available` (its backend is lost) or `draining`.
+    This consumer takes no more labels while it is not `available` (its backend is lost) or while it is `draining`.
     """
 
     def __init__(self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, consumer_id: str) -> None:
@@ -71,7 +71,7 @@ class Membership:
         await self._aws.registry.publish(view)
 
     async def keep_lease(self) -> None:
-        """Renew the lease in the middle of its term, and tell sooner what changes the order or was counted; for ever."""
+        """Run forever: renew the lease at half its term, and publish sooner what changes the order or the job counts."""
         while True:
             await asyncio.sleep(self._settings.placement_interval_seconds)
             if self._row_is_old():
@@ -89,14 +89,14 @@ class Membership:
         return _order_of(known) != _order_of(now)
 
     async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
-        """The fleet as the registry has it (at most `fresh_seconds` old), with this consumer as it is now."""
+        """The fleet as read from the registry at most `fresh_seconds` ago, with this consumer as it is now."""
         if time.time() - self._fleet.read_at > fresh_seconds:
             self._fleet = await self._aws.registry.fleet()
             await self._bury(self._fleet)
         return self._fleet.with_view(self.view())
 
     async def _bury(self, fleet: Fleet) -> None:
-        """Ask for new hosts for what dead consumers held, and delete their rows."""
+        """Ask for new hosts for the labels of dead consumers, and delete their rows."""
         now = time.time()
         for view in fleet.consumers:
             if view.lease_until > now or view.consumer_id == self.consumer_id:
@@ -109,6 +109,6 @@ class Membership:
 
 
 def _order_of(view: ConsumerView) -> tuple[object, ...]:
-    """What others go by when they rank: the coldest label of a consumer only when it has no free slot."""
+    """The fields by which others rank a consumer; its coldest label counts only when it has no free slot."""
     coldest_at = None if view.free_slots else view.coldest_at
     return view.free_slots, coldest_at, view.loading, tuple(view.loaded), view.draining

@@ -1,4 +1,4 @@
-"""What a consumer counts: Prometheus metrics, and the same by label for people."""
+"""A consumer's metrics: in Prometheus's format, and by label for people."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from ..fleet import LabelStatistics
 from .occupancy import Occupancy, Recent, Spell
 
-#: Durations that are kept per label for percentiles.
+#: Durations kept per label for percentiles.
 DURATIONS_KEPT = 1000
 #: Weight of the newest job in a label's mean service time.
 SERVICE_WEIGHT = 0.1
-#: The same for its mean share of the consumer's time: the number of consumers follows it, and that is to be calm.
+#: The same for its mean share of the consumer's time: autoscaling follows this value, so it must change slowly.
 SHARE_WEIGHT = 0.02
 
 
@@ -35,7 +35,7 @@ class LabelCounts:
 
 
 class Metrics:
-    """Counts of one consumer, in a collector registry of its own, so that several can live in one process."""
+    """Counts of one consumer, in their own collector registry, so that one process can run several consumers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -64,7 +64,7 @@ class Metrics:
         return counts
 
     def job_ended(self, label: str, status: str, spell: Spell | None = None) -> None:
-        """Count a job and what its computation took, if it was computed."""
+        """Count a finished job and, if it was computed, its computation time."""
         self._jobs.labels(label, status).inc()
         self.jobs += 1
         counts = self.of(label)
@@ -80,7 +80,7 @@ class Metrics:
         self._seconds.labels(label).observe(seconds)
 
     def charge(self, label: str, spell: Spell) -> None:
-        """Charge a computation, whatever came of it, to the label's part of the consumer's time of late."""
+        """Charge a computation, whatever its outcome, to the label's share of the consumer's recent time."""
         self.of(label).recent.add(spell.share)
 
     def loaded(self, label: str, seconds: float) -> None:
@@ -94,7 +94,7 @@ class Metrics:
         self._loads.labels(label).observe(seconds)
 
     def now(self, *, in_flight: int, loaded: int) -> None:
-        """What is the case at this moment."""
+        """Set the gauges."""
         self._in_flight.set(in_flight)
         self._loaded.set(loaded)
 

@@ -1,4 +1,4 @@
-"""Asks for further hosts for labels whose backlog is worth it and whose lanes allow it."""
+"""Requests more hosts for labels whose backlog is worth them and whose lanes allow them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from . import placement
 from .hosting import Host, Hosting
 from .metrics import Metrics
 
-#: Labels with more than one lane are looked at so often.
+#: Interval between checks of labels with more than one lane.
 CHECK_SECONDS = 5.0
-#: Settings of the labels that are held are read again so often.
+#: Interval between reads of the held labels' settings.
 SETTINGS_SECONDS = 120.0
-#: A backlog that the label's hosts work off within this time needs no other host.
+#: A backlog that the label's hosts work off within this time needs no more hosts.
 TARGET_SECONDS = 10.0
 
 
 class MoreHosts:
-    """One consumer's care for the labels that it holds."""
+    """Requests more hosts for the labels that one consumer holds."""
 
     def __init__(self, aws: Aws, hosting: Hosting, metrics: Metrics) -> None:
         self._aws = aws
@@ -29,7 +29,7 @@ class MoreHosts:
         self._settings_read_at = time.time()
 
     async def ask(self, fleet: Fleet) -> None:
-        """Ring for the labels that need another host; now and then, however often it is called."""
+        """Ring for the labels that need another host. However often this is called, it checks only now and then."""
         now = time.time()
         if now - self._checked_at < CHECK_SECONDS:
             return

@@ -1,7 +1,7 @@
-"""Divides a consumer's time among the jobs that it computes at the same time.
+"""Divides a consumer's time among the jobs that it computes concurrently.
 
 Twenty jobs that Triton computes together in a second take a second each, and a twentieth of a second of the consumer. Only the
-second number says how much work a backlog is. It is the job's share of time: while n jobs are computed, each is charged 1/n.
+latter says how much work a backlog is. It is the job's share of time: while n jobs are computed, each is charged 1/n.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-#: "Of late" is the last one to two of so many seconds: long enough to be calm, and nothing is left of what is older.
+#: "Recent" covers the last one to two of these windows (seconds): long enough to change slowly; older work no longer counts.
 RECENT_SECONDS = 200.0
 
 
@@ -24,18 +24,18 @@ class Spell:
 
 
 class Occupancy:
-    """All computations of one consumer, by a clock of seconds."""
+    """All computations of one consumer; `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
         self._clock = clock
         self._computing = 0
         self._at = 0.0
-        # What a job would have been charged that had been computed all along, with whatever others there were.
+        # The total charge to a hypothetical job computed all along beside the others. A job's share is a difference of this.
         self._charged = 0.0
 
     @contextmanager
     def spell(self) -> Iterator[Spell]:
-        """A job that is computed inside the block."""
+        """Measure a job that is computed inside the block."""
         spell = Spell()
         began = self._advance(+1)
         charged = self._charged
@@ -55,7 +55,7 @@ class Occupancy:
 
 
 class Recent:
-    """How much of the consumer's time some jobs took of late."""
+    """How much of the consumer's recent time some jobs took."""
 
     def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
         self._clock = clock
@@ -68,9 +68,9 @@ class Recent:
         self._now += seconds
 
     def rate(self) -> float:
-        """Seconds of the consumer's time per second, at most 1; 0 exactly, after a while without work."""
+        """Seconds of the consumer's time per second, at most 1; exactly 0 after a while without work."""
         self._move()
-        # A job is charged when it ends: a long one in a moment for all its time.
+        # A job is charged when it ends: all of a long job's time is charged at once.
         return min(1.0, (self._before + self._now) / (RECENT_SECONDS + self._clock() - self._since))
 
     def _move(self) -> None:

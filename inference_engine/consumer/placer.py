@@ -1,4 +1,4 @@
-"""One consumer's part in placement: the load requests that it takes, and what becomes of them."""
+"""One consumer's part in placement: which load requests it takes, and how it answers them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from .relief import Relief
 
 log = logging.getLogger(__name__)
 
-#: A request that cannot be served now comes back after so long.
+#: A request that cannot be served now is retried after this.
 LATER_SECONDS = 1
-#: A request that waited for so long is checked against the label's queue before a model is loaded for it …
+#: A request older than this is checked against the label's queue before a model is loaded for it …
 DOUBT_AFTER_SECONDS = 1.5
-#: … and dropped when there is no work. A younger one comes again: SQS's counts lag behind what was just sent.
+#: … and from this age dropped if there is no work. A younger one is retried: SQS's counts lag behind recent sends.
 VOID_AFTER_SECONDS = 10.0
-#: A consumer that does not wait on the placement queue looks at the fleet so often at least.
+#: A consumer that does not wait on the placement queue reads the fleet at least this often.
 LOOK_MAX_SECONDS = 8.0
-#: After a request that nobody better placed took in time, this consumer waits on the queue for so long whatever its place.
+#: After a request that no better-placed consumer took in time, this one waits on the queue for this long whatever its rank.
 PRESSED_SECONDS = 10.0
 
 
 class Answer(Enum):
-    """What becomes of a load request that this consumer took."""
+    """How this consumer answers a load request that it took."""
 
     SETTLED = "off the queue"
     LATER = "comes again after a while"
@@ -46,7 +46,7 @@ class Answer(Enum):
 
 
 class Placer:
-    """Takes load requests when it is this consumer's turn, makes room, loads."""
+    """Takes load requests when it is this consumer's turn, makes room and loads."""
 
     def __init__(
         self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, membership: Membership, loader: Loader
@@ -67,7 +67,7 @@ class Placer:
         self._relief = Relief(aws, hosting, metrics, membership, loader)
 
     async def run(self) -> None:
-        """Take part in placement until this consumer drains, and what it has begun is ended."""
+        """Take part in placement until this consumer drains and has answered the requests that it took."""
         try:
             while not self._membership.draining:
                 try:
@@ -104,7 +104,7 @@ class Placer:
         return now < self._pressed_until or placement.waits_for_requests(fleet, self._consumer_id, now)
 
     def _until_next_look(self, fleet: Fleet) -> float:
-        """A moment after anything has changed in the fleet, longer and longer while nothing does (seconds)."""
+        """Seconds until the next look: short after a change in the fleet, longer and longer while nothing changes."""
         seen = tuple((view.consumer_id, view.loading, tuple(view.loaded)) for view in fleet.consumers)
         changed, self._looked_at = seen != self._looked_at, seen
         interval = self._settings.placement_interval_seconds
@@ -112,7 +112,7 @@ class Placer:
         return self._look_seconds
 
     async def _take(self, fleet: Fleet) -> None:
-        """Wait for load requests and decide on them. What they bring is loaded while this consumer takes more."""
+        """Wait for load requests and decide on them. Their labels load while this consumer takes more requests."""
         requests = await self._aws.load_polls.take(self._settings.wait_time_seconds, self._appetite(fleet))
         by_label: dict[str, list[LoadRequest]] = {}
         for request in requests:
@@ -120,12 +120,12 @@ class Placer:
         begun = [self._begin(same) for same in by_label.values()]
         await asyncio.gather(*(decided.wait() for _, decided in begun))
         if any(answer.done() and Answer.OUT_OF_TURN in answer.result() for answer, _ in begun):
-            # Who is better placed takes it now; at once, this consumer would only get it again.
+            # A better-placed consumer can take the request now. Without the wait, this one would only receive it again.
             interval = self._settings.placement_interval_seconds
             await asyncio.sleep(min(self._patience(await self._membership.fleet(interval)) or interval, interval))
 
     def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[Answer]], asyncio.Event]:
-        """Answer requests of one label; the event tells that it is decided whether a slot goes to them."""
+        """Answer requests for one label; the event is set once it is decided whether they get a slot."""
         decided = asyncio.Event()
         answer = asyncio.get_running_loop().create_task(self._answer_in_order(requests, decided.set))
         self._answers.add(answer)
@@ -136,7 +136,7 @@ class Placer:
     def _appetite(self, fleet: Fleet) -> int:
         """How many requests to take at once: as many as this consumer would be the best place for.
 
-        Requests that nobody better placed has taken in time are all its own, as far as it has labels to give up.
+        If no better-placed consumer took a request in time, all are its own, up to the number of its idle labels.
         """
         now = time.time()
         others = [view for view in fleet.live(now) if view.consumer_id != self._consumer_id]
@@ -150,7 +150,7 @@ class Placer:
         return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
 
     async def _answer_in_order(self, requests: list[LoadRequest], reserved: Callable[[], None]) -> list[Answer]:
-        """Requests of one label, one after the other: what the first one brings about settles the next."""
+        """Answer the requests for one label one by one: the outcome of the first settles the next."""
         return [await self._answer_safely(request, reserved) for request in requests]
 
     async def _answer_safely(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
@@ -160,7 +160,7 @@ class Placer:
             log.warning("load request not served: %s", error, extra={"label": request.label})
             answer = Answer.LATER
         except Exception:
-            # A backend's surprise with one label must not end this consumer's part in placing all others.
+            # An unexpected error in the backend with one label must not stop this consumer from placing the others.
             log.exception("load request not served", extra={"label": request.label})
             answer = Answer.LATER
         with contextlib.suppress(TransportError):
@@ -192,7 +192,7 @@ class Placer:
 
         def choose() -> list[str] | None:
             victims = self._choose(fleet, request)
-            # What is chosen is reserved in the same step.
+            # The chosen labels are reserved in the same step.
             asyncio.get_running_loop().call_soon(reserved)
             return victims
 
@@ -207,7 +207,7 @@ class Placer:
         return Answer.SETTLED if loaded else Answer.LATER
 
     async def _not_loaded(self, label: str) -> Answer:
-        """After some tries on different consumers, the label's jobs fail with the reason."""
+        """After `max_load_tries` failed loads, on whichever consumers, fail the label's jobs with the reason."""
         failure = await self._aws.registry.failure(label)
         if failure is None or failure.tries < self._settings.max_load_tries:
             return Answer.LATER
@@ -215,7 +215,7 @@ class Placer:
         return Answer.SETTLED
 
     def _choose(self, fleet: Fleet, request: LoadRequest) -> list[str] | None:
-        """The labels to give up, if it is still this consumer's turn: another request may just have had its coldest one."""
+        """The labels to evict if it is still this consumer's turn: another request may just have taken its coldest one."""
         if not self._my_turn(fleet.with_view(self._membership.view()), request):
             return None
         size = self._loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
@@ -232,13 +232,13 @@ class Placer:
         )
 
     def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
-        """Whether to take a request that came although another consumer may be better placed: not before it is old."""
+        """Whether the request is old enough to take although another consumer may be better placed."""
         return time.time() - request.rung_at >= self._patience(fleet)
 
     async def _is_void(self, request: LoadRequest) -> Answer | None:
-        """What becomes of a request whose label's work was done while it waited: loading it would serve nobody.
+        """The answer to a request whose label's work was done while it waited: loading the label would serve nobody.
 
-        None for one that is to be served.
+        None for a request that must be served.
         """
         age = time.time() - request.rung_at
         if request.hosts > 1 or age < DOUBT_AFTER_SECONDS:
@@ -254,9 +254,9 @@ class Placer:
         return max(sizes, default=0)
 
     async def _make_room(self) -> None:
-        """Every slot is busy: when somebody waits whom nobody can take, the label that has had its turn goes.
+        """Every slot is busy: if a request waits that no consumer can take, evict the label that has had its turn.
 
-        Somebody waits who is there at two looks in a row: a request that came this moment may find a place.
+        A request must be there at two looks in a row: one that has only now arrived may still find a place.
         """
         turned = placement.turn_over(self._hosting.held(), time.time(), self._settings.turn_min_seconds)
         if turned is None:

@@ -1,4 +1,4 @@
-"""Keeps ECS from stopping a task that computes: task scale-in protection, on the edges between idle and busy only.
+"""Keeps ECS from stopping a busy task: sets task scale-in protection, only on the edges between idle and busy.
 
 Amazon ECS Developer Guide, "Amazon ECS task scale-in protection endpoint": PUT $ECS_AGENT_URI/task-protection/v1/state.
 """
@@ -13,7 +13,7 @@ import aiohttp
 
 log = logging.getLogger(__name__)
 
-#: Protection that nobody ends ends itself (1 to 2,880 minutes); renewed while jobs run on.
+#: Protection expires after this unless it is renewed, as it is while jobs run (ECS allows 1 to 2,880 minutes).
 PROTECTION_MINUTES = 60
 #: The agent is on the same host: if it does not answer quickly, it will not.
 AGENT_TIMEOUT_SECONDS = 3
@@ -28,19 +28,19 @@ class TaskProtection:
         self._changed = asyncio.Event()
 
     def edge(self, busy: bool) -> None:
-        """Tell of an edge; returns at once."""
+        """Report an edge; returns at once."""
         self._busy = busy
         self._changed.set()
 
     async def run(self) -> None:
-        """Follow the edges, for ever."""
+        """Follow the edges forever; returns at once outside ECS."""
         if not self._agent_uri:
             return
         timeout = aiohttp.ClientTimeout(total=AGENT_TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             protected = False
             while True:
-                # Half the term: a task that is busy for longer than that renews it.
+                # Half the term: a task that stays busy longer renews its protection.
                 try:
                     await asyncio.wait_for(self._changed.wait(), PROTECTION_MINUTES * 30)
                 except TimeoutError:
@@ -55,7 +55,7 @@ class TaskProtection:
             body["ExpiresInMinutes"] = PROTECTION_MINUTES
         try:
             async with session.put(f"{self._agent_uri}/task-protection/v1/state", json=body) as answer:
-                # DEPLOYMENT_BLOCKED and the like come with status 200 and a `failure`: normal during deployments.
+                # DEPLOYMENT_BLOCKED and similar answers have status 200 and a `failure`: normal during deployments.
                 if answer.status < 300 and "failure" not in await answer.json(content_type=None):
                     return enabled
                 log.info("task protection not changed: %s", await answer.text())

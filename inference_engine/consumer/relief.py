@@ -1,7 +1,7 @@
-"""Leaves a label to a consumer that has nothing to do, when this one has too much.
+"""Leaves a label to an idle consumer when this one is overloaded.
 
-A label stays where it is loaded. Without this, a consumer whose labels got busy together would keep them all, and a task that
-autoscaling started for their backlog would find nothing to take.
+A label stays where it is loaded. Without this module, a consumer whose labels all became busy would keep them all, and a task
+that autoscaling started for their backlog would find nothing to take.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: A consumer looks at its load so often; and only while another one rests.
+#: A consumer checks its load at this interval on average, and only while another one is idle.
 CHECK_SECONDS = 15.0
-#: More work than this, waiting for one consumer, is worth a load by another (seconds of the consumer's time).
+#: More work than this waiting for one consumer is worth a load by another (seconds of the consumer's time).
 OVERLOADED_SECONDS = 60.0
-#: For so long after it was given up the label is left to others, by a consumer that has a free slot since.
+#: After giving a label up, a consumer leaves it to others for this long, although it now has a free slot.
 LEFT_SECONDS = 30.0
 
 
 class Relief:
-    """One consumer's wish to give work away."""
+    """Gives labels of one overloaded consumer away."""
 
     def __init__(self, aws: Aws, hosting: Hosting, metrics: Metrics, membership: Membership, loader: Loader) -> None:
         self._aws = aws
@@ -43,18 +43,18 @@ class Relief:
         self._left: dict[str, float] = {}
 
     def leaves(self, label: str, fleet: Fleet) -> bool:
-        """Whether the label was given away a moment ago, and there still is someone to take it."""
+        """Whether the label was given away a moment ago and another consumer is still there to take it."""
         now = time.time()
         return now < self._left.get(label, 0.0) and placement.others_rest(fleet, self._membership.consumer_id, now)
 
     async def seek(self, fleet: Fleet) -> None:
-        """Give a label away if that helps; now and then, however often it is called."""
+        """Give a label away if that helps. However often this is called, it checks only now and then."""
         now = time.time()
         if now < self._next_check or not self._may_help(fleet, now):
             return
-        # Not all that have too much at once: one consumer that rests is not rest enough for all.
+        # Random, so that not all overloaded consumers act at once: one idle consumer cannot relieve them all.
         self._next_check = now + CHECK_SECONDS * random.uniform(0.5, 1.5)
-        # Somebody rests in a view that may be old, and until a label that waits for a host is found one.
+        # The view may be old, and an idle consumer serves labels that wait for a host first.
         fleet = await self._membership.fleet()
         if not self._may_help(fleet, now) or await self._aws.load_requests.waiting():
             return
@@ -72,7 +72,7 @@ class Relief:
             await self._loader.give_up(label)
             await self._membership.publish()
             if counts[label] > 1:
-                # The request of a label that was given up asks for one host, which it still has.
+                # The request that follows a give-up asks for one host, which this label still has.
                 await self._aws.load_requests.ring(label, hosts=counts[label])
         finally:
             self._left = {label: time.time() + LEFT_SECONDS}
@@ -82,6 +82,6 @@ class Relief:
         return len(busy) > 1 and placement.others_rest(fleet, self._membership.consumer_id, now)
 
     async def _seconds(self, host: Host, hosts: int) -> float:
-        """This consumer's part of the work that waits for a label."""
+        """This consumer's part of the work that waits for a label, in seconds of its time."""
         backlog = await self._aws.queues.backlog(host.url)
         return backlog.visible * self._metrics.of(host.label).share_mean / max(1, hosts)

@@ -1,4 +1,4 @@
-"""Runs the jobs of a received batch: start, compute, write the result, delete the message. In that order."""
+"""Runs the jobs of a received batch, in this order: start, compute, write the result, delete the message."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .occupancy import Spell
 
 log = logging.getLogger(__name__)
 
-#: What a record's result and body may have together, so that the rest fits DynamoDB's 400 KB too.
+#: Limit for a record's result and body together, so that the rest also fits in DynamoDB's 400 KB.
 PAYLOADS_MAX_BYTES = 390_000
-#: A retried job waits twice as long each time, but never longer than this.
+#: The wait before a retry doubles each time, up to this.
 RETRY_MAX_SECONDS = 900
-#: A job that is over sooner is never noted as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
+#: A job that ends sooner is never noted as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
 NOTE_AFTER_SECONDS = 0.1
 
 _ALWAYS_UNRETRYABLE = (UnretryableError, DecodeError, EncodeError, PayloadTooLargeError)
 
 
 class JobRunner:
-    """Does with one delivery what must be done, whatever happens."""
+    """Takes each delivery to a result, or back to its queue, whatever happens."""
 
     def __init__(
         self,
@@ -53,17 +53,17 @@ class JobRunner:
         self._notes: dict[Delivery, asyncio.Task[None]] = {}
 
     async def run(self, delivery: Delivery, limit: asyncio.Semaphore | None = None) -> bool:
-        """One job to its end, or back to the queue. False when the backend was lost over it.
+        """Run one job to its end or give it back to the queue. Returns False if the backend was lost during the job.
 
-        `limit` bounds the jobs of its label that are computed at once, beside the consumer's own bound.
+        `limit` bounds how many of its label's jobs are computed at once, besides the consumer's own limit.
 
-        Cancelled (a drain whose time is over), the job goes back to the queue before the cancellation goes on. One that is
-        computed must not be cancelled: its result is being written.
+        If this is cancelled (the drain's time is over), the job goes back to the queue before the cancellation continues. A
+        job that is already computed must not be cancelled: its result is being written.
         """
         try:
             ticket = self._ticket(delivery)
         except DecodeError as error:
-            # Not one of ours: there is no record to write to, and the dead-letter queue is where people look for it.
+            # Not a job of this library: it has no record to write to, and people look for it in the dead-letter queue.
             log.error("left for the dead-letter queue: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return True
@@ -81,7 +81,7 @@ class JobRunner:
             raise
 
     async def fail(self, delivery: Delivery, reason: JobFailure) -> None:
-        """End a job without computing it: its model cannot be had."""
+        """Fail a job without computing it, because its model cannot be loaded."""
         try:
             ticket = self._ticket(delivery)
             if await self._start(delivery, ticket, note=False):
@@ -99,8 +99,8 @@ class JobRunner:
     def _is_noted_at_once(self, delivery: Delivery, ticket: Ticket) -> bool:
         """Whether the start is written before the computation.
 
-        Left out only where it would be overtaken at once. A job that came before, or was dead-lettered, may have killed its
-        consumer: its starts are counted.
+        It is left out only where the result would overwrite it at once. A job that was received before or was dead-lettered
+        may have killed its consumer, so its starts are counted.
         """
         usual = self._metrics.of(delivery.label).service_mean
         return (
@@ -108,7 +108,7 @@ class JobRunner:
         )
 
     async def _start(self, delivery: Delivery, ticket: Ticket, *, note: bool) -> bool:
-        """Whether the job may be computed; when not, its delivery is dealt with."""
+        """Whether the job may be computed. If not, this has already settled its delivery."""
         if note:
             start = await self._aws.jobs.start(ticket, self._settings.max_attempts)
         else:
@@ -150,7 +150,7 @@ class JobRunner:
         return True
 
     def _note(self, delivery: Delivery, ticket: Ticket) -> None:
-        """The job takes longer than a moment: let its record tell so."""
+        """Note in the record that the job has started: it takes longer than NOTE_AFTER_SECONDS."""
         if not ticket.noted:
             task = asyncio.get_running_loop().create_task(self._noted(delivery, ticket))
             self._notes[delivery] = task
@@ -160,7 +160,7 @@ class JobRunner:
         try:
             await self._aws.jobs.start(ticket, self._settings.max_attempts)
         except TransportError as error:
-            # The result's own write finds out who may write it.
+            # The write of the result checks again whether this attempt may write.
             log.warning("start not noted: %s", error, extra=delivery.log_extra)
 
     async def _compute(self, ticket: Ticket) -> tuple[str | None, str | None]:
@@ -173,7 +173,7 @@ class JobRunner:
     async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, spell: Spell) -> None:
         final = isinstance(error, self._unretryable)
         if not final:
-            # Only noted starts are counted, and this one counts.
+            # Only noted starts are counted, and this one must count.
             if not await self._start(delivery, ticket, note=True):
                 return
             final = ticket.starts >= self._settings.max_attempts
@@ -196,9 +196,9 @@ class JobRunner:
     async def _finish(
         self, delivery: Delivery, ticket: Ticket, status: ResultStatus, spell: Spell | None = None, **outcome: Any
     ) -> None:
-        """The result first, the message second: a crash in between leaves a finished job that is only deleted later.
+        """Write the result first, then delete the message: a crash in between leaves a finished job that is deleted later.
 
-        `spell` is what the computation took, None where there was none.
+        `spell` is the time that the computation took, None where there was none.
         """
         try:
             ours = await self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)

@@ -1,9 +1,10 @@
 """Jobs that were accepted without a waiting caller: how many a label's queue may hold, and which of them have not ended.
 
-The bound of a queue goes by SQS's count and by what this process has put there since. SQS counts late ("approximate", SQS API
-Reference, GetQueueAttributes): what was put there in the seconds before counts beside what SQS said. So one gateway does not
-overrun the bound, however many callers post at once; several may together, by what the others post while one believes its last
-reading. What ended in those seconds is counted as well: a queue that was full takes jobs again a few seconds after it has room.
+The bound of a queue is checked against SQS's count plus what this process has put there since. SQS counts late ("approximate",
+SQS API Reference, GetQueueAttributes), so jobs put there in the seconds before SQS was asked are added to its count. One gateway
+therefore does not exceed the bound, however many callers post at once. Several gateways together may, by what the others post
+while one relies on its last reading. Jobs that ended in those seconds are counted as well: a queue that was full accepts jobs
+again a few seconds after it has room.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from ..errors import TransportError, UnknownLabelError
 from ..shared_read import SharedRead
 from .problems import later
 
-#: What SQS said of a queue is believed so long, and once such a share of what it may hold may be there, only so long.
+#: How long SQS's count of a queue is used, and how long once the queue may hold this share of its bound.
 BELIEVED_SECONDS = 30.0
 BELIEVED_FULL_SECONDS = 1.0
 FULL_SHARE = 0.5
-#: So late SQS may count what was sent to a queue.
+#: SQS may count a sent message this late.
 COUNTED_LATE_SECONDS = 3
-#: A full queue is worth another try after about so long.
+#: Retry-After for a full queue.
 RETRY_SECONDS = 5.0
-#: Jobs that are remembered as unfinished; beyond, the one that was looked at longest ago is forgotten.
+#: How many jobs are remembered as unfinished; beyond that, the one that was checked longest ago is forgotten.
 REMEMBERED = 50_000
-#: Of those, so many are looked at for one caller who asks.
+#: How many of those are checked for one request.
 LOOKED_AT = 1000
-#: Labels whose queues' lengths are remembered.
+#: How many labels' queue lengths are remembered.
 LABELS = 10_000
 
 
 @dataclass(slots=True)
 class _Queue:
-    """What SQS said of a label's queue, and what was put on it here within each second that this may not include yet."""
+    """SQS's count of a label's queue, and what was put on it here in each second that the count may not include yet."""
 
     told: int = 0
     read_at: float | None = None
@@ -62,7 +63,7 @@ class _Queue:
 
 @dataclass(slots=True)
 class _Job:
-    """A job that has not ended, as far as is known, and when it was looked at."""
+    """A job that has not ended, as far as is known, and when it was last checked."""
 
     label: str
     looked_at: float
@@ -80,7 +81,7 @@ class Accepted:
 
     @contextlib.asynccontextmanager
     async def place(self, label: str) -> AsyncIterator[None]:
-        """A place on the label's queue, for the one job that is posted inside; given back when it was not sent.
+        """A place on the label's queue for the one job that is posted inside; given back where the job was not sent.
 
         Raises Problem 429 where the queue holds as many jobs as it may.
         """
@@ -90,7 +91,7 @@ class Accepted:
         try:
             yield
         except TransportError:
-            # It may have been sent all the same: SQS's next count tells.
+            # The job may have been sent all the same; SQS's next count will show it.
             raise
         except Exception:
             if second in queue.put:
@@ -102,9 +103,9 @@ class Accepted:
         await asyncio.gather(*(queue.reading.close() for queue in self._queues.values()))
 
     async def backlog(self, label: str) -> int:
-        """Jobs on the queue of a label, waiting or with a consumer, by SQS's count.
+        """The number of jobs on a label's queue, waiting or with a consumer, by SQS's count.
 
-        A queue that is yet to be made by the first job has none. Raises UnknownLabelError where queues are not made so.
+        0 where the label's first job has yet to create the queue. Raises UnknownLabelError where queues are not created that way.
         """
         try:
             url = await self._aws.queues.of_label(label, create=False)
@@ -115,15 +116,16 @@ class Accepted:
         return (await self._aws.queues.backlog(url)).total
 
     def add(self, message_id: str, label: str) -> None:
-        """A job was posted."""
+        """Remember a job that was posted."""
         self._jobs[message_id] = _Job(label, time.monotonic())
         if len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
 
     async def unfinished(self, allowed: Callable[[str], bool]) -> list[str]:
-        """Message ids of jobs of allowed labels that have not ended, as far as is known; the one looked at longest ago first.
+        """Message ids of unfinished jobs of allowed labels, as far as is known; the one checked longest ago comes first.
 
-        LOOKED_AT of them are looked at now. One caller's are looked at after the other's, and not again for who asked meanwhile.
+        Up to LOOKED_AT of them are checked now. Callers' checks run one after another; a job that was checked since a caller
+        asked is not checked again for that caller.
         """
         asked_at = time.monotonic()
         async with self._looking:
@@ -135,7 +137,7 @@ class Accepted:
         return [message_id for message_id, job in self._jobs.items() if job.label in labels]
 
     async def _queue_with_room(self, label: str) -> _Queue:
-        """Nothing is awaited between what is found here and what the caller writes."""
+        """The label's queue, where it has room. The caller takes a place with no `await` in between."""
         queue = self._queues.get(label)
         if queue is None:
             queue = self._queues[label] = self._new_queue(label)

@@ -1,7 +1,7 @@
-"""Who may call: API keys, how they are presented, and how often each may be used.
+"""Who may call: API keys, how callers present them, and how often each may be used.
 
-Keys are read from AWS by id and kept for a while, so that a request costs no call to AWS, a revoked key works for half a minute
-at most, and callers with good keys are served on while AWS does not answer.
+Keys are read from AWS by id and cached for a while: a request costs no call to AWS, a revoked key works for half a minute at
+most, and callers with good keys are still served while AWS does not answer.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
-#: A key is read again when it was read so long ago: so long a revoked one may work on.
+#: A key is read again once its last reading is this old, which is also how long a revoked key may keep working.
 FRESH_SECONDS = 30.0
-#: While AWS does not answer, a key that was good is believed for so long on top.
+#: While AWS does not answer, a key that was good is used for this much longer.
 STALE_SECONDS = 300.0
-#: An id that nobody has is not asked for again so soon; short, because the key may be made the next moment.
+#: An unknown id is not looked up again for this long; short, because the key may be created the next moment.
 MISSING_SECONDS = 5.0
-#: While AWS does not answer, it is asked again so often.
+#: While AWS does not answer, a key is looked up again this often.
 AGAIN_SECONDS = 5.0
-#: A request waits so long for AWS when an old answer is at hand, and when none is.
+#: How long a request waits for AWS when an old answer is at hand, and when none is.
 PATIENCE_WITH_KNOWN_SECONDS = 2.0
 PATIENCE_SECONDS = 10.0
-#: Ids that are remembered, of keys and of no keys: whoever guesses ids fills only the second lot.
+#: How many ids are remembered, of keys and, separately, of unknown keys: guessed ids fill only the second set.
 REMEMBERED = 10_000
-#: Reads of ids not seen before that are under way at once: guessed ids must not take all connections to AWS.
+#: How many reads of new ids may be under way at once: guessed ids must not take all connections to AWS.
 STRANGERS_AT_ONCE = 8
-#: Such reads that are under way or wait; whoever comes then is told to come again, before guessed ids fill memory and time.
+#: How many such reads may be under way or waiting; further callers are told to retry, before guessed ids fill memory and time.
 STRANGERS_MAX = 64
 
-#: What needs no key: whether the gateway lives, how it is spoken to, and the files of the pages that ask for a key themselves.
-#: One by one, so that nothing is public because of where it lies.
+#: What needs no key: health, the API description, and the files of the pages that ask for a key themselves.
+#: Listed one by one, so that no path is public because of its directory.
 PUBLIC_PATHS = frozenset(
     {
         *HEALTH_PATHS,
@@ -59,7 +59,7 @@ PUBLIC_PATHS = frozenset(
 
 
 class TokenBucket:
-    """Lets through `rate` a second, and `burst` at once after a rest: in any t seconds at most rate · t + burst."""
+    """Lets through `rate` requests a second, and `burst` at once after a rest: in any t seconds at most rate · t + burst."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
@@ -69,7 +69,7 @@ class TokenBucket:
         self._filled_at = clock()
 
     def take(self) -> float:
-        """Take one: 0.0 where there was one, else the seconds until there will be."""
+        """Take one token: 0.0 where there was one, else the seconds until there will be."""
         now = self._clock()
         self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.rate)
         self._filled_at = now
@@ -91,7 +91,7 @@ class _Known:
 
 @dataclass(slots=True)
 class _Read:
-    """A read of an id that is under way, of one not seen before (`stranger`) or not, and how many requests wait for it."""
+    """A read of an id under way, of a new id (`stranger`) or a known one, and how many requests wait for it."""
 
     task: asyncio.Task[ApiKey | None]
     stranger: bool
@@ -99,7 +99,7 @@ class _Read:
 
 
 class Access:
-    """Callers by their API keys; without `keys`, everyone is the one caller who may do everything."""
+    """Callers by their API keys; without `keys`, everyone is the same caller, who may do everything."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Access:
         return self._keys is not None
 
     async def caller(self, headers: Headers) -> Caller:
-        """Who sends these headers.
+        """The caller that sends these headers.
 
         Raises Problem: 401 without a good key, 429 beyond the key's rate, 503 where AWS does not tell whether the key is good.
         """
@@ -155,7 +155,7 @@ class Access:
         return known
 
     async def _refresh(self, keys: ApiKeys, key_id: str, known: _Known | None, now: float) -> None:
-        """Read a key again; a known one may stay as it is for a while. Raises Problem 503."""
+        """Read a key again; a known one may remain in use unchanged for a while. Raises Problem 503."""
         usable_until = known.read_at + FRESH_SECONDS + STALE_SECONDS if known else now
         patience = PATIENCE_WITH_KNOWN_SECONDS if now < usable_until else PATIENCE_SECONDS
         try:
@@ -169,16 +169,16 @@ class Access:
             known.again_at = min(now + AGAIN_SECONDS, usable_until)
 
     async def _read(self, keys: ApiKeys, key_id: str, stranger: bool) -> None:
-        """Wait for the read of an id that is under way, or for a new one. Raises Problem 503 for one stranger too many."""
+        """Wait for the read of an id that is under way, or start one. Raises Problem 503 where too many strangers are read."""
         read = self._reads.get(key_id) or self._begin(keys, key_id, stranger)
         read.waiting += 1
         try:
-            # Shielded: others wait for the same read, and a known key's answer is good for later requests.
+            # Shielded: other requests wait for the same read, and the answer for a known key serves later requests.
             await asyncio.shield(read.task)
         finally:
             read.waiting -= 1
             if read.stranger and not read.waiting and not read.task.done():
-                # Nobody joins it any more.
+                # No other request may join it any more.
                 del self._reads[key_id]
                 read.task.cancel()
 
@@ -217,7 +217,7 @@ def _unavailable() -> Problem:
 
 
 class KeyGuard:
-    """Lets only callers with good keys on, before anything of a body is read; who it is, is `request.state.caller` then."""
+    """Admits only callers with good keys, before any of the body is read, and stores the caller as `request.state.caller`."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -250,12 +250,12 @@ def _presented(headers: Headers) -> tuple[str, str]:
     return parts
 
 
-#: What an unknown key is compared with, so that it takes as long as a known one.
+#: An unknown key is compared with this, so that checking it takes as long as checking a known one.
 _NO_DIGEST = digest_of("")
 
 
 def _check(key: ApiKey | None, secret: str, now: float) -> None:
-    """Raises Problem 401 unless the secret is the key's own and its time is not over."""
+    """Raises Problem 401 where the secret is not the key's, or the key has expired."""
     right = hmac.compare_digest(digest_of(secret), key.digest if key else _NO_DIGEST)
     if key is None or not right:
         raise _unauthorized("no such API key; it may have been revoked")
@@ -271,7 +271,7 @@ def _unauthorized(detail: str, reason: str = ', error="invalid_token"') -> Probl
 
 
 def _bucket(key: ApiKey, before: TokenBucket | None, clock: Callable[[], float]) -> TokenBucket | None:
-    """The bucket of a key; the one before, with what is left in it, where the key has the same rate still."""
+    """The bucket of a key; the previous one, with the tokens left in it, where the key's rate has not changed."""
     if key.rate is None:
         return None
     if before is not None and (before.rate, before.burst) == (key.rate, key.burst):
@@ -280,7 +280,7 @@ def _bucket(key: ApiKey, before: TokenBucket | None, clock: Callable[[], float])
 
 
 def _remember(memory: OrderedDict[str, Value], key_id: str, value: Value) -> None:
-    """Put it at the end, and forget what was not used for longest."""
+    """Put it at the end, and forget the least recently used entries."""
     memory[key_id] = value
     memory.move_to_end(key_id)
     while len(memory) > REMEMBERED:

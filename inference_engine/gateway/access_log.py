@@ -1,4 +1,4 @@
-"""What every request gets and leaves: an id, the headers that all responses have, one record in the log."""
+"""For every request: an id, the headers that all responses have, one record in the log."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .probes import HEALTH_PATHS
 
 log = logging.getLogger(__name__)
 
-#: What nginx writes for a caller who left before there was an answer; no code of HTTP.
+#: The status that nginx logs for a caller that left before there was an answer; not an HTTP status code.
 CLIENT_LEFT = 499
-#: Asked for every few seconds by whoever watches the gateway.
+#: Requested every few seconds by monitoring.
 WATCHED_PATHS = frozenset({*HEALTH_PATHS, "/metrics"})
 #: A caller's own request id goes into logs and headers: short, printable, without spaces.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-#: Of a path that no route took, in the log.
+#: How much of a path that matched no route is logged.
 PATH_MAX_CHARACTERS = 200
 
 
 class ApiHeaders:
-    """Gives each request an id, the caller's own if it is fit for logs, and each response the headers that all have."""
+    """Gives each request an id, the caller's own if it is fit for logs, and each response the common headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,7 +55,7 @@ class ApiHeaders:
 class AccessLog:
     """Logs each request when it is over: who, what, how it ended, how long it took. No header, no query, no body.
 
-    Routes tell more by `request.state`: `key_id`, `label`.
+    Routes add to the record by `request.state`: `key_id`, `label`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -79,7 +79,7 @@ class AccessLog:
 
 
 class _Exchange:
-    """What is seen of one request from outside the app."""
+    """One request as seen from outside the app."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -89,7 +89,7 @@ class _Exchange:
         self._bytes_in = 0
         self._bytes_out = 0
         self.status = 0
-        #: Whether the caller was gone before there was an answer.
+        #: Whether the caller left before there was an answer.
         self.left = False
 
     async def receive(self) -> Message:
@@ -128,12 +128,12 @@ class _Exchange:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of a request's route, which no caller chose; empty where no route took it."""
+    """The template of a request's route, which no caller chooses; empty where no route matched."""
     return str(getattr(scope.get("route"), "path", ""))
 
 
 def _beginning(scope: Scope) -> str:
-    """The beginning of a path, as it came, without keys."""
+    """The beginning of a path, as it was sent, without keys."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
     text = KEY_PATTERN.sub(r"ie_\1_…", raw.decode("ascii", "backslashreplace"))
     return text if len(text) <= PATH_MAX_CHARACTERS else text[: PATH_MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""Puts the routes of all APIs over one Service."""
+"""Combines the routes of all APIs over one Service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Every error is a problem (RFC 9457)."""
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application; it starts the service and ends it. `guards.guarded` puts keys, limits and numbers around it."""
+    """The ASGI application; it starts and stops the service. `guards.guarded` adds keys, limits and metrics around it."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -38,10 +38,10 @@ def create_app(service: Service) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # The pages of the framework load scripts from elsewhere, into a page where keys are typed.
+        # The framework's pages load scripts from other sites into a page where keys are typed.
         docs_url=None,
         redoc_url=None,
-        # It redirects to whatever Host the caller names.
+        # The redirect would go to whatever Host the caller names.
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )

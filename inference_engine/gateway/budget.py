@@ -1,4 +1,4 @@
-"""How many bytes of requests' bodies a process holds at once: read, and unpacked, until nobody holds them any more."""
+"""How many bytes of request bodies a process holds at once, read and unpacked, until they are released."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from .problems import Problem, later
 
-#: Bodies of callers who do not wait go within a second or so.
+#: Bodies of callers that do not wait are released within a second or so.
 BUSY_RETRY_SECONDS = 2.0
 
 
@@ -20,14 +20,14 @@ class Budget:
         self.held_bytes = 0
 
     def room_for(self, size_bytes: int) -> bool:
-        """Whether so many bytes more may be held."""
+        """Whether this many bytes more may be held."""
         return self.held_bytes + size_bytes <= self.max_bytes
 
 
 class Share:
-    """What the body of one request holds of the budget: until its request is over, and the job made of it has been posted.
+    """One request body's share of the budget, held until its request is over and its job has been posted.
 
-    A job is posted on also where its caller has left meanwhile.
+    A job is still posted when its caller has left meanwhile.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -37,28 +37,28 @@ class Share:
         self._over = False
 
     def check(self, size_bytes: int) -> None:
-        """Raises Problem 503 where there is no room for so many bytes in all."""
+        """Raises Problem 503 where there is no room for a total of `size_bytes`."""
         if not self._budget.room_for(size_bytes - self.held_bytes):
             raise busy(self._budget.max_bytes)
 
     def grow(self, size_bytes: int) -> None:
-        """Hold so many bytes in all, unless it is more already. Raises Problem 503, and holds what it held."""
+        """Hold a total of `size_bytes`, unless it is more already. Raises Problem 503, and then holds what it held."""
         self.check(size_bytes)
         more = max(0, size_bytes - self.held_bytes)
         self.held_bytes += more
         self._budget.held_bytes += more
 
     def posting(self) -> None:
-        """A job with this body is about to be posted."""
+        """Mark that a job with this body is about to be posted."""
         self._posting = True
 
     def posted(self) -> None:
-        """Whoever posted it does not hold the body any more; twice is no error."""
+        """Mark that the body is no longer held for posting; a second call does nothing."""
         self._posting = False
         self._give_back()
 
     def release(self) -> None:
-        """The request is over."""
+        """Mark that the request is over."""
         self._over = True
         self._give_back()
 
@@ -75,16 +75,16 @@ def busy(max_bytes: int) -> Problem:
 
 
 def unbounded() -> Share:
-    """A share of a budget that has room for everything: of a request that no BodyLimit has seen."""
+    """A share of a budget with room for everything, for requests that no BodyLimit has seen."""
     return Share(Budget(sys.maxsize))
 
 
 def share_of(request: HTTPConnection) -> Share:
-    """What a request's body holds of the budget."""
+    """A request body's share of the budget."""
     share: Share | None = getattr(request.state, "body_share", None)
     return unbounded() if share is None else share
 
 
 def hold(request: HTTPConnection, size_bytes: int) -> None:
-    """Count a request's body with its unpacked size. Raises Problem 503."""
+    """Count a request's body at its unpacked size. Raises Problem 503."""
     share_of(request).grow(size_bytes)

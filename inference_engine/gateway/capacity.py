@@ -1,4 +1,4 @@
-"""How much the fleet can take of each label: what flow control goes by. Reads the registry, answers from memory."""
+"""How much the fleet can take of each label, as flow control needs it. Reads the registry, answers from memory."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-#: Label settings change by an operator's hand.
+#: Label settings change only when an operator changes them.
 LABELS_SECONDS = 60.0
-#: While nobody waits the registry is read this often, to tell whether AWS answers.
+#: While no caller waits the registry is read this often, to tell whether AWS answers.
 IDLE_READ_SECONDS = 30.0
-#: A reading that is so late is not coming: AWS hangs.
+#: A reading that is this late will not come: AWS hangs.
 LATE_SECONDS = 15.0
-#: A consumer that computes n jobs of a label at once should have as many again in hand when those end.
+#: A consumer that computes n jobs of a label at once should have another n in hand when those end.
 HANDS = 2
 
 
 class Capacity:
     """The fleet as it was a few seconds ago.
 
-    `fleet` has nobody in it before the first reading.
+    `fleet` is empty before the first reading.
     """
 
     def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
@@ -48,26 +48,26 @@ class Capacity:
 
     @property
     def answering(self) -> bool:
-        """Whether the last reading succeeded, and was not long ago: one may be under way that never ends."""
+        """Whether the last reading succeeded and is recent: a later one may be under way and never end."""
         late = IDLE_READ_SECONDS + self._aws.settings.host_cache_seconds + LATE_SECONDS
         return self._read_at is not None and not self._failed and time.monotonic() - self._read_at < late
 
     def room(self, label: str) -> Room:
-        """What flow control may let go.
+        """How many requests flow control may have on their way.
 
-        While no consumer lives one request goes all the same: its message is what a fleet at zero is woken by.
+        While no consumer lives one request goes all the same: its message wakes a fleet that is scaled to zero.
         """
         now = time.time()
         if not any(True for _ in self.fleet.live(now)):
             return Room(1, served=False)
-        # A label that nobody holds is about to be loaded by somebody.
+        # If no consumer holds the label, one is about to load it.
         hosts = max(1, len(self.fleet.hosts(label, now)))
         return Room(hosts * self._per_host(label))
 
     async def fresh(self, seconds: float, *, patience_seconds: float = 0.0) -> None:
-        """Read again if the last reading is older, and wait so long for it; for the first one, as long as it takes.
+        """Read again if the last reading is older than `seconds`, and wait up to `patience_seconds` for it.
 
-        Raises TransportError when there is none at all.
+        Waits for the first reading as long as it takes. Raises TransportError where there is no reading at all.
         """
         if self._read_at is not None and time.monotonic() - self._read_at < seconds:
             return
@@ -103,7 +103,7 @@ class Capacity:
             await self._read_labels()
 
     async def _read_labels(self) -> None:
-        """Without them the fleet is known all the same: a failure is told, and the next reading tries again."""
+        """Read label settings; a failure is logged, since the fleet is known without them, and the next reading tries again."""
         try:
             self._labels = {one.label: one for one in await self._aws.registry.labels()}
         except Exception as error:

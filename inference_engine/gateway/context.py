@@ -1,4 +1,4 @@
-"""Who asks, how urgently, and for how long: what every route knows of its request."""
+"""Who calls, how urgently, and for how long: what every route knows of its request."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. Without keys there is one caller, who may do everything.
+    """The caller of a request. Without keys there is one caller, who may do everything.
 
-    `labels` are patterns as a shell has them, None for every label; `priority` is the highest that the caller may ask for and
-    what it has by default; an `operator` may pause the gateway, upload models and see the whole fleet.
+    `labels` are shell-style patterns, None for every label. `priority` is the caller's default, and the highest that it may
+    request. An `operator` may pause the gateway, upload models and see the whole fleet.
     """
 
     key_id: str = ""
@@ -33,22 +33,22 @@ class Caller:
             raise Problem(403, "label-not-allowed", f"this API key may not use label {label!r}")
 
     def check_operator(self) -> None:
-        """Raises Problem 403 for callers that are no operators."""
+        """Raises Problem 403 where the caller is not an operator."""
         if not self.operator:
             raise Problem(
                 403, "not-an-operator", "this needs an operator's API key: inference-engine keys create --operator"
             )
 
 
-#: May do nothing.
+#: A caller without any rights.
 NOBODY = Caller(labels=(), operator=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request: callers get equal turns, and so do the flows of one caller; times are seconds, sizes bytes.
+    """One request. Callers get equal turns, and so do the flows of one caller; times are in seconds, sizes in bytes.
 
-    `share` is what its body holds of the budget.
+    `share` is its body's share of the budget.
     """
 
     caller: Caller

@@ -1,4 +1,4 @@
-"""What routes depend on: who asks, the request's context, the service."""
+"""Dependencies of routes: the caller, the request's context, the service."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .problems import Problem
 from .service import Service
 from .settings import PRIORITY_MAX
 
-#: What a caller may name a flow or a request: they go into logs and memory.
+#: How long a flow's name or a request id may be: they go into logs and memory.
 NAME_MAX_CHARACTERS = 128
 
 
 async def _caller(request: Request) -> Caller:
-    """The caller whom the guard has let in; nobody has rights without having passed it."""
+    """The caller that the guard has admitted; a request that has not passed the guard has no rights."""
     caller: Caller = getattr(request.state, "caller", NOBODY)
     return caller
 

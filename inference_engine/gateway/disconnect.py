@@ -1,4 +1,4 @@
-"""A caller that hangs up ends its request: nothing is to be computed, or waited for, on behalf of nobody."""
+"""A caller that hangs up ends its request: nothing is computed, or waited for, without a caller."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .problems import later
 
 
 class CancelOnDisconnect:
-    """Cancels a request's handler when the client has left; then there is no response.
+    """Cancels a request's handler when the client has left; there is no response then.
 
-    ASGI servers only tell those who ask: once the body is there, this keeps asking.
+    ASGI servers report a disconnect only to an app that calls `receive`: once the body is complete, this class keeps calling it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -42,7 +42,7 @@ class CancelOnDisconnect:
             handler.result()
 
 
-#: What a caller gets whose request the end of the server has cut off.
+#: The answer to a caller whose request is cut off by the end of the server.
 _ENDED = later(503, "shutting-down", "the gateway shut down before there was an answer", 1)
 
 
@@ -53,7 +53,7 @@ async def _end(handler: asyncio.Future[None]) -> None:
 
 
 class _Connection:
-    """The messages of one request: the body's go to the application, the end of the connection to whoever asks."""
+    """The messages of one request: the body's go to the application, the disconnect to everything that waits for it."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -75,7 +75,7 @@ class _Connection:
         return message
 
     def sending(self, send: Send) -> Send:
-        """The same way out, watched."""
+        """The same `send`, with its use recorded."""
 
         async def watched(message: Message) -> None:
             self.answered = True
@@ -84,7 +84,7 @@ class _Connection:
         return watched
 
     async def gone(self) -> None:
-        """Returns when the client has left."""
+        """Return when the client has left."""
         await self._body_read.wait()
         while not self._gone.is_set():
             if (await self._receive())["type"] == "http.disconnect":

@@ -1,4 +1,4 @@
-"""What goes wrong on the way through a route, as problems: one handler for each kind of exception."""
+"""Failures within a route, as problems: one handler for each kind of exception."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.responses import Response
 from ..errors import InferenceEngineError
 from .problems import Problem, cut, problem_of
 
-#: Of what is wrong with a request, so much is told: what is quoted is as long and as many as its caller likes.
+#: How many of a request's errors are reported, and how long each may be: a caller chooses the number and length of quoted text.
 ERRORS_TOLD = 10
 FIELD_MAX_BYTES, MESSAGE_MAX_BYTES = 100, 200
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Have the application answer all exceptions by problems."""
+    """Have the application answer all exceptions with problems."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferenceEngineError, _library_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -42,13 +42,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
     detail = "; ".join(f"{one['field'] or one['in']}: {one['message']}" for one in found)
     content_type = request.headers.get("content-type", "")
     if any(one["in"] == "body" for one in found) and "json" not in content_type:
-        # What is no JSON by its own word is not read as such.
+        # A body that does not declare itself as JSON is not read as JSON.
         detail = f"the body was not read: send Content-Type: application/json in the place of {content_type[:80]!r}"
     return Problem(422, "invalid-request", detail, errors=found).response()
 
 
 def _told(one: dict[str, Any]) -> dict[str, str]:
-    """What the framework found, in words for who sent it."""
+    """The framework's error, worded for the caller."""
     place, *path = one["loc"]
     if one["type"] == "json_invalid":
         at = f" at character {path[0]}" if path else ""

@@ -1,4 +1,4 @@
-"""The deployment at a glance: one reading for all who look, and none while nobody does."""
+"""The deployment at a glance: one reading for all viewers, and none while there are no viewers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from ..aws.connect import Aws
 from ..overview import Overview
 from ..shared_read import SharedRead
 
-#: What people look at may be so old.
+#: How old an overview for people may be.
 BELIEVED_SECONDS = 2.0
-#: And what programs count by: a reading is a request for each label, whoever asks.
+#: How old one for programs may be: each reading costs a request for each label.
 COUNTED_SECONDS = 15.0
 
 
 class Glance:
     """Overviews, each with its rates since the one before.
 
-    Who looks may leave before a large deployment is read: the overview is there for the next look.
+    A caller may leave before a large deployment is read: the overview is then there for the next caller.
     """
 
     def __init__(self, aws: Aws) -> None:
@@ -24,7 +24,7 @@ class Glance:
         self._overviews = SharedRead(self._read)
 
     async def overview(self, seconds: float = BELIEVED_SECONDS) -> Overview:
-        """The deployment as it was so many seconds ago, at most. Raises TransportError."""
+        """The deployment as it was at most this many seconds ago. Raises TransportError."""
         return await self._overviews.get(seconds)
 
     async def close(self) -> None:

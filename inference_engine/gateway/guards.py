@@ -1,6 +1,6 @@
-"""What stands before every route: limits on bodies, the guard of gateways without keys, addresses behind a load balancer.
+"""What every request passes before its route: body limits, the guard of gateways without keys, load balancers' addresses.
 
-`guarded` puts all around an app.
+`guarded` puts all of them around an app.
 
 Plain ASGI, so that streams stay streams.
 """
@@ -27,11 +27,11 @@ from .settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-#: A caller who is refused in the middle of a body is listened to for so long: who sends all before reading anything would else
-#: find a broken connection in the place of the answer.
+#: How long the gateway keeps reading after it has rejected a caller in the middle of a body: a caller that sends everything
+#: before it reads would otherwise find a broken connection instead of the answer.
 LINGER_SECONDS = 2.0
 
-#: Of a Content-Length that is looked at: no limit has more, and Python refuses to read thousands.
+#: How many digits of a Content-Length are read: no limit has more, and Python refuses to convert thousands.
 LENGTH_DIGITS = 20
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
@@ -39,9 +39,9 @@ _FORWARDED = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9a
 
 
 def guarded(app: Starlette, settings: GatewaySettings, access: Access) -> ASGIApp:
-    """An app behind all guards; the last that is put around it sees a request first. Its `state.metrics`, if any, count here.
+    """An app behind all guards; the outermost sees a request first. Counts in the app's `state.metrics`, if it has any.
 
-    Around the whole app, not among its own middleware: the answers to unforeseen errors pass through here as well.
+    The guards go around the whole app, not among its own middleware: answers to unexpected errors pass through them as well.
     """
     budget = Budget(settings.bodies_max_bytes)
     around: ASGIApp = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds, budget)
@@ -58,12 +58,12 @@ def guarded(app: Starlette, settings: GatewaySettings, access: Access) -> ASGIAp
 
 
 class BodyLimit:
-    """Refuses bodies of more than `max_bytes` with 413, and such as are not here after `timeout_seconds` of waiting with 408.
+    """Rejects bodies of more than `max_bytes` with 413, and bodies that take more than `timeout_seconds` of waiting with 408.
 
-    Those that the budget has no room for get 503. What is read of a body counts until its request is answered; what is only
-    declared does not, or who declares much and sends nothing would keep others out.
+    Bodies that the budget has no room for get 503. The bytes read of a body count until its request is answered. Declared
+    bytes do not count; otherwise callers that declare much and send nothing would keep others out.
 
-    `request.state.body_bytes` is the size of the body: what was read of it, before that what is declared.
+    `request.state.body_bytes` is the size of the body: the bytes read, or the declared length where that is greater.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float, budget: Budget) -> None:
@@ -95,13 +95,13 @@ class BodyLimit:
         try:
             await self._app(scope, body.receive, body.send)
         except Exception:
-            # An app whose body breaks off may fail as it likes: the caller is told the reason.
+            # An app whose body is cut off may fail in any way: the caller gets the reason for the rejection.
             if body.refusal is None or body.started:
                 raise
 
 
 class _Body:
-    """The body of one request: what the app reads of it, until it is refused."""
+    """The body of one request, as the app reads it until it is rejected."""
 
     def __init__(
         self, receive: Receive, send: Send, max_bytes: int, timeout_seconds: float, state: dict[str, Any]
@@ -115,7 +115,7 @@ class _Body:
         self._waited_seconds = 0.0
         self._complete = False
         self.refusal: Problem | None = None
-        #: Whether the app has begun to answer, so that nothing else can be.
+        #: Whether the app has begun to answer, so that no other answer is possible.
         self.started = False
 
     async def receive(self) -> Message:
@@ -141,13 +141,13 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """What the app answers; nothing once the body was refused, since that is the answer."""
+        """Pass on the app's answer; drop it once the body was rejected, since the rejection is the answer."""
         if self.refusal is None or self.started:
             self.started = True
             await self._send(message)
 
     def refuse_size(self, size_bytes: int) -> Message | None:
-        """Refuse a body of so many bytes where that is too much, alone or with all others."""
+        """Reject a body of this size where it is too large, alone or together with all others."""
         if size_bytes > self._max_bytes:
             detail = f"the request's body is larger than {self._max_bytes} bytes (body_max_bytes)"
             return self._refuse(Problem(413, "too-large", detail))
@@ -158,13 +158,13 @@ class _Body:
         return None
 
     def _refuse(self, problem: Problem) -> Message:
-        """What the app gets in the place of the rest: as if its caller had left."""
+        """The message that the app gets instead of the rest of the body: as if its caller had left."""
         self.refusal = problem
         return {"type": "http.disconnect"}
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem, *, linger: bool) -> None:
-    """Answer and close the connection, whose rest is the body that nobody wants."""
+    """Answer and close the connection, since what remains on it is a body that nothing will read."""
     problem.headers["Connection"] = "close"
 
     async def send_but_stay(message: Message) -> None:
@@ -189,10 +189,10 @@ async def _discard(receive: Receive) -> None:
 
 
 class LoopbackGuard:
-    """Keeps web pages away from a gateway without keys: any page in a browser of this machine can send it requests.
+    """Keeps web pages away from a gateway without keys: any page in a browser on this machine can send it requests.
 
-    A page that had its own name resolve to 127.0.0.1 sends that name as Host; requests from pages of other origins say so in
-    Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are refused with 403.
+    A page whose own host name resolves to 127.0.0.1 sends that name as Host; requests from pages of other origins say so in
+    Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are rejected with 403.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -239,7 +239,7 @@ def names_loopback(authority: str) -> bool:
 class ForwardedAddress:
     """Takes the caller's address from the end of X-Forwarded-For, where the load balancer in front has put it.
 
-    What stands before it is the caller's own word. The connection's address stays where the end is no IP address.
+    Earlier addresses are only the caller's claim. The connection's address stays where the last entry is no IP address.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,7 @@
-"""Requests that may be sent again without making a second job: the header Idempotency-Key.
+"""Requests that may be repeated without creating a second job: the header Idempotency-Key.
 
-The name is that of IETF draft-ietf-httpapi-idempotency-key-header. SQS itself tells repeats, so that all gateways of a
-deployment know them: for five minutes (SQS Developer Guide, "Using the Amazon SQS message deduplication ID").
+The name is that of IETF draft-ietf-httpapi-idempotency-key-header. SQS itself detects repeats, so all gateways of a deployment
+recognize them, for five minutes (SQS Developer Guide, "Using the Amazon SQS message deduplication ID").
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def _idempotency_key(
             description="the caller's name of this submission: sent again with it within five minutes, it makes no second "
             "job, and the answer has the first one's id; API keys and labels have their own names each",
             examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
-            # Described, not checked by the framework: a wrong header is 400 here, as all others are.
+            # Described, not checked by the framework: an invalid header is 400 here, as all others are.
             json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         ),
     ] = None,
@@ -41,17 +41,17 @@ async def _idempotency_key(
     return idempotency_key
 
 
-#: Dependency of routes: the header, None where there is none.
+#: Dependency of routes: the header, None where the request has none.
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
 
 
 def dedup_key(caller: Caller, label: str, idempotency_key: str | None) -> str | None:
-    """What SQS tells repeats by: nobody gets the job of another API key, or of another label."""
+    """The deduplication key for SQS, different for each API key and label, so that no caller gets another's job."""
     if idempotency_key is None:
         return None
     return json.dumps(["gateway", caller.key_id, label, idempotency_key])
 
 
 def request_id(dedup_key: str) -> str:
-    """A name for the job that each repeat has as well."""
+    """A request id for the job, the same for every repeat."""
     return hashlib.sha256(dedup_key.encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
 """Results as JSON that every client reads: arrays become lists, bytes become text.
 
-JSON has no NaN and no infinity (RFC 8259, section 6). Null would say that there is no number, so they become the strings "NaN",
+JSON has no NaN and no infinity (RFC 8259, section 6). Null would mean that there is no number, so they become the strings "NaN",
 "Infinity" and "-Infinity", as in the JSON mapping of Protocol Buffers. Bytes become base64 (RFC 4648, section 4). The elements
-of an array of strings are UTF-8 text; where one of them is not, all of that array are base64. A complex number becomes
+of an array of strings are UTF-8 text; if one of them is not, the whole array becomes base64. A complex number becomes
 [real, imaginary].
 """
 
@@ -21,14 +21,14 @@ from . import threads
 
 __all__ = ["JsonAnswer", "dumps", "json_answer", "listed"]
 
-#: Deeper than json.dumps goes in any version of Python: a value that contains itself has no end.
+#: Deeper than json.dumps goes in any version of Python; bounds a value that contains itself.
 DEPTH_MAX = 100_000
 
 
 def dumps(value: Any) -> bytes:
-    """JSON of a result, of a pydantic model (the fields that were set, by alias), or of anything made of both.
+    """JSON of a result, of a pydantic model (only the fields that were set, by alias), or of any combination of both.
 
-    It is ASCII, because a JSON string may hold half of a surrogate pair, which UTF-8 has no form for.
+    It is ASCII, because a JSON string may hold half of a surrogate pair, which UTF-8 cannot encode.
     """
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
@@ -38,7 +38,7 @@ def dumps(value: Any) -> bytes:
 
 
 def listed(array: Any) -> Any:
-    """A numpy array as nested lists of JSON values; of no dimension, as one value."""
+    """A numpy array as nested lists of JSON values; an array without dimensions as one value."""
     import numpy as np
 
     kind = array.dtype.kind
@@ -61,15 +61,15 @@ class JsonAnswer(Response):
 
 
 async def json_answer(content: Any) -> JsonAnswer:
-    """The response; a large one is written beside the event loop."""
+    """The response; a large one is written off the event loop."""
     parts = list(vars(content).values()) if isinstance(content, BaseModel) else content
     return await threads.run_if(payloads.exceeds(parts, threads.LARGE_BYTES), JsonAnswer, content)
 
 
 def _plain(value: Any) -> Any:
-    """What json.dumps asks for a value that it does not know."""
+    """The default function of json.dumps, for values that it does not know."""
     if isinstance(value, BaseModel):
-        # Not model_dump: it walks through results of any depth and size, and refuses the deep ones.
+        # Not model_dump: it walks through results of any depth and size, and rejects the deep ones.
         fields = type(value).model_fields.items()
         return {field.alias or name: getattr(value, name) for name, field in fields if name in value.model_fields_set}
     if isinstance(value, bytes | bytearray | memoryview):
@@ -82,9 +82,9 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """The value with strings in the place of numbers that JSON does not have. Raises RecursionError beyond DEPTH_MAX.
+    """The value with strings instead of numbers that JSON does not have. Raises RecursionError beyond DEPTH_MAX.
 
-    Level by level, because json.dumps goes deeper than functions of Python may call themselves.
+    Works level by level, because json.dumps goes deeper than Python functions may recurse.
     """
     top = [value]
     level: list[Any] = [top]
@@ -102,7 +102,7 @@ def _finite(value: Any) -> Any:
 
 
 def _finite_here(value: Any) -> Any:
-    """The same of one value; a copy of a dict or list, whose items are still as they were."""
+    """As `_finite`, for one value; a dict or list is copied, its items unchanged."""
     if isinstance(value, float):
         return value if math.isfinite(value) else _name(value)
     if isinstance(value, dict):

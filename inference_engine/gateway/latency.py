@@ -1,4 +1,4 @@
-"""How long callers waited of late, for people who look now; Prometheus has its histogram."""
+"""How long callers waited recently, for people who look now; Prometheus has its histogram."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import contextmanager
 
 from .stats import LatencyStats
 
-#: Waits that are kept: quantiles of the last so many, none older than so many seconds.
+#: Waits that are kept: the latest KEPT, none older than KEPT_SECONDS.
 KEPT = 2000
 KEPT_SECONDS = 300.0
 
 
 class Latency:
-    """The latest waits of callers who got an answer, good or bad."""
+    """The latest waits of callers that got an answer, good or bad."""
 
     def __init__(self) -> None:
         self._ended: deque[tuple[float, float]] = deque(maxlen=KEPT)
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Time a block, unless it was cancelled: then its caller has left."""
+        """Time a block, unless it is cancelled, which means that its caller has left."""
         started = time.monotonic()
         try:
             yield
@@ -53,5 +53,5 @@ class Latency:
 
 
 def _milliseconds(waits: Sequence[float], share: float) -> float | None:
-    """The wait, of some in order, that so many of them are not longer than."""
+    """The quantile `share` of sorted waits in seconds, in milliseconds; None without waits."""
     return round(1000 * waits[min(len(waits) - 1, int(share * len(waits)))], 3) if waits else None

@@ -1,4 +1,4 @@
-"""The gateway's numbers for Prometheus: requests by route and status, and what flow control does."""
+"""The gateway's metrics for Prometheus: requests by route and status, and flow control."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EXAMPLE = """\
 # TYPE inference_engine_gateway_in_flight gauge
 inference_engine_gateway_in_flight 4.0
 """
-#: The route of requests that no route took, refused ones among them: what callers ask for must not become names of series.
+#: The route of requests that matched no route, rejected ones included: callers' paths must not become names of series.
 NO_ROUTE = "none"
 
 router = APIRouter(tags=["Gateway"])
 
 
 class Metrics:
-    """What is counted here, by names of routes and codes only, so that there are as many series as routes."""
+    """What is counted here, labelled only with route names and codes, so that the number of series is bounded."""
 
     def __init__(self, service: Service) -> None:
         self.registry = CollectorRegistry()
@@ -53,7 +53,7 @@ class Metrics:
 
 
 class _FlowControl(Collector):
-    """Reads flow control when it is asked."""
+    """Reads flow control when Prometheus asks."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -81,7 +81,7 @@ class _FlowControl(Collector):
 
 
 class Metered:
-    """Counts and times each request that is answered, by a route or by what stands before it; none whose caller has left."""
+    """Counts and times each request that a route or a guard answers, except where the caller leaves before the answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The gateway's own description: what the framework makes of the routes, told as it is."""
+"""The gateway's OpenAPI description: the framework's, corrected to what the gateway does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .access import PUBLIC_PATHS
 from .problems import MEDIA_TYPE
 from .routes.status_examples import STATUS_EXAMPLES
 
-#: What stands around every route may answer in its place: the guards of keys and of bodies, and whoever tells of failures.
+#: What the guards of keys and bodies, and the failure handlers, may answer instead of any route.
 STATUSES: tuple[int, ...] = (403, 408, 413, 500, 503)
-#: To requests that need a key, besides.
+#: And to requests that need a key.
 KEY_STATUSES: tuple[int, ...] = (401, 429)
 
 #: Either header carries the key; a gateway on loopback needs none.
@@ -24,11 +24,11 @@ SECURITY_SCHEMES: dict[str, Any] = {
 
 
 class Application(FastAPI):
-    """The framework's application, with errors described as they are sent: as problems, and as nothing else."""
+    """The framework's application, which describes errors as they are sent: as problems only."""
 
     def openapi(self) -> dict[str, Any]:
-        """The description of all routes; made once."""
-        # The framework keeps what it makes, and what is changed in it here.
+        """The description of all routes; generated once."""
+        # The framework keeps the schema that it generates, and with it the changes made here.
         if self.openapi_schema is not None:
             return self.openapi_schema
         schema = super().openapi()
@@ -44,7 +44,7 @@ class Application(FastAPI):
                     if int(code) >= 400:
                         response["content"] = problem
                 operation["responses"] = dict(sorted(found.items()))
-                # Not given to the routes: the framework leaves out what is null in an example.
+                # Not given to the routes: the framework drops nulls from examples.
                 if example := STATUS_EXAMPLES.get(operation["operationId"]):
                     operation["responses"]["200"]["content"]["application/json"]["example"] = example
         components = schema["components"]

@@ -1,4 +1,4 @@
-"""The files of the status page: what a browser reads of it before it shows anything."""
+"""The files of the status page, as a browser loads them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
-#: The page, and what it loads, by path. Named one by one: what lies beside them is served to nobody.
+#: The page and the files it loads, by path. Listed one by one: other files in the folder are never served.
 PAGE_FILES = {
     "/ui": "index.html",
     **{
@@ -28,7 +28,7 @@ PAGE_FILES = {
     },
 }
 _MEDIA_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
-#: The page loads nothing from elsewhere, sends nothing elsewhere, and runs no text as code.
+#: The page loads nothing from other origins, sends nothing to them, and runs no text as code.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -46,7 +46,7 @@ _FOLDER = files("inference_engine.gateway") / "ui"
 
 
 def page_file(path: str) -> Response:
-    """The file of a path of PAGE_FILES, as a browser is to take it. Raises KeyError for any other."""
+    """The file of a path in PAGE_FILES, with its headers for a browser. Raises KeyError for any other path."""
     name = PAGE_FILES[path]
     media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
     return Response((_FOLDER / name).read_bytes(), headers=_HEADERS, media_type=f"{media_type}; charset=utf-8")

@@ -1,4 +1,4 @@
-"""What probes of all APIs ask: whether the gateway lives, and whether it accepts requests."""
+"""The checks behind all APIs' probes: whether the gateway is alive, and whether it accepts requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HEALTH_PATHS", "check_live", "check_ready"]
 
-#: The routes of all APIs that ask it: of the Open Inference Protocol, the router, the serving agent and the dispatcher.
+#: The probe routes of all APIs: of the Open Inference Protocol, the router, the serving agent and the dispatcher.
 HEALTH_PATHS = ("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health")
 
-#: How soon a gateway that is not ready may be asked again.
+#: Retry-After of a gateway that is not ready.
 RETRY_SECONDS = 5.0
 
 
@@ -25,9 +25,9 @@ def check_live(service: Service) -> None:
 
 
 def check_ready(service: Service) -> None:
-    """Raises Problem 503 where requests would be refused.
+    """Raises Problem 503 where requests would be rejected.
 
-    A paused gateway is ready: it still tells of jobs, and a platform would replace one that is not ready.
+    A paused gateway is ready: it still reports on jobs, and a platform would replace one that is not ready.
     """
     if not service.ready:
         raise later(503, "not-ready", "the gateway shuts down, or AWS does not answer it", RETRY_SECONDS)

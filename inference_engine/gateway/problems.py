@@ -1,7 +1,7 @@
-"""Errors as callers get them: one shape for all APIs, problem details (RFC 9457), with each API's status codes.
+"""Errors as callers get them: one form for all APIs, problem details (RFC 9457), with each API's status codes.
 
-Beside the members of the RFC each problem carries `error`, the detail again: the name under which clients of the Open Inference
-Protocol look for it.
+Besides the members of the RFC each problem carries `error`, a copy of the detail: clients of the Open Inference Protocol look for
+it under that name.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from ..job import Response, ResultStatus
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-#: Of a detail, as JSON; it is sent twice, and what it quotes is as long as its caller, or a model, likes.
+#: Limit of a detail as JSON; the detail is sent twice, and its caller, or a model, chooses the length of what it quotes.
 DETAIL_MAX_BYTES = 2000
-#: Failures of a job that its caller can mend: the body does not fit the model.
+#: Failures of a job that its caller can fix: the body does not fit the model.
 CALLERS_FAULT = ("ModelInputError", "DecodeError")
 
 
@@ -63,10 +63,10 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """What went wrong with a request, as its caller is told.
+    """A request's failure, as its caller sees it.
 
-    `kind` is a slug (`queue-full`), `members` are further members of the problem, `headers` those of the response. Of a long
-    `detail` the beginning is told.
+    `kind` is a slug (`queue-full`), `members` are further members of the problem, `headers` those of the response. A long
+    `detail` is cut to its beginning.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class Problem(Exception):
         }
 
     def response(self) -> HttpResponse:
-        """The response that tells it, in ASCII: what it quotes of the request need not be valid Unicode."""
+        """The HTTP response, in ASCII: text quoted from the request need not be valid Unicode."""
         return HttpResponse(json.dumps(self.body()), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def cut(text: str, most_bytes: int) -> str:
-    """A text, or its beginning where it takes more than so many bytes in JSON; what it quotes may be as long as a body."""
+    """A text, or its beginning where it takes more than `most_bytes` in JSON; quoted text may be as long as a body."""
     # A character takes up to 12 bytes: two escapes of half a surrogate pair each.
     if 12 * len(text) <= most_bytes:
         return text
@@ -106,17 +106,17 @@ def cut(text: str, most_bytes: int) -> str:
 
 
 def plain(number: float) -> str:
-    """A number as people write it, large ones too: `2592000`, `0.5`."""
+    """A number as people write it, large numbers included: `2592000`, `0.5`."""
     return f"{number:.15g}"
 
 
 def later(status: int, kind: str, detail: str, seconds: float, **members: Any) -> Problem:
-    """A problem that time may mend: with Retry-After, in whole seconds."""
+    """A problem that may pass with time: with Retry-After, in whole seconds."""
     wait = max(1, math.ceil(seconds))
     return Problem(status, kind, f"{detail}; try again in {wait} s", headers={"Retry-After": str(wait)}, **members)
 
 
-#: Errors of the library, the first that fits: status and kind.
+#: Errors of the library, with status and kind; the first that fits is used.
 _ERRORS: tuple[tuple[type[InferenceEngineError], int, str], ...] = (
     (UnknownLabelError, 404, "unknown-label"),
     (UnknownMessageError, 404, "unknown-job"),
@@ -126,17 +126,17 @@ _ERRORS: tuple[tuple[type[InferenceEngineError], int, str], ...] = (
     (EncodeError, 400, "not-encodable"),
     (CallbackError, 400, "invalid-callback"),
 )
-#: AWS did not answer after the SDK's own retries: so long is the next try worth waiting for.
+#: Retry-After where AWS did not answer even after the SDK's own retries.
 AWS_RETRY_SECONDS = 5.0
 
 
 def problem_of(error: InferenceEngineError) -> Problem:
-    """An error of the library as its caller is told."""
+    """An error of the library, as its caller sees it."""
     for kind_of_error, status, kind in _ERRORS:
         if isinstance(error, kind_of_error):
             return Problem(status, kind, _detail(error))
     if isinstance(error, TransportError):
-        # What AWS said names tables and accounts: that is for the log.
+        # AWS's message names tables and accounts, which belong only in the log.
         log.error("AWS did not do what a request needs: %s", error)
         return later(503, "aws-unavailable", "a service that the gateway needs does not answer", AWS_RETRY_SECONDS)
     log.error("unexpected error of a request", exc_info=error)
@@ -144,7 +144,7 @@ def problem_of(error: InferenceEngineError) -> Problem:
 
 
 def unknown_job(message_id: str, kept_seconds: float) -> Problem:
-    """For a job that does not exist, and word for word for one of another's labels: nobody learns which."""
+    """For a job that does not exist, and word for word for a job of another's label: nobody learns which."""
     return Problem(
         404,
         "unknown-job",
@@ -162,7 +162,7 @@ def _detail(error: InferenceEngineError) -> str:
 
 
 def problem_of_job(response: Response, longest_seconds: float | None = None) -> Problem:
-    """A job that ended without a result, or did not end in time: in `longest_seconds`, where its caller may not name more."""
+    """The problem of a job that failed, or that had no result in time; `longest_seconds` where that is the most allowed."""
     failure = response.error
     detail = failure.message if failure else f"the job is {response.status.value}"
     told: dict[str, Any] = {
@@ -185,14 +185,14 @@ def problem_of_job(response: Response, longest_seconds: float | None = None) -> 
     if failure is not None and failure.type in CALLERS_FAULT:
         return Problem(400, "invalid-input", detail, **told)
     if failure is not None and failure.type == "ModelLoadError":
-        # Why, names hosts and folders of the consumers: the job's record has it, and their logs.
+        # The reason names hosts and folders of the consumers: it is in the job's record, and in their logs.
         detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index tells which are known"
         return Problem(503, "model-not-loadable", detail, **told)
     return Problem(500, "job-failed", detail, **told)
 
 
 def answer(example: Any, description: str = "Successful Response") -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of a route's answer, with an example of it, where its model has none of its own."""
+    """OpenAPI's description of a route's answer, with an example, for models that have none of their own."""
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}
 
 

@@ -1,10 +1,10 @@
-"""HTTP/1.1 as uvicorn speaks it, with time limits on the beginning of a request and on its answer, and a limit on connections.
+"""uvicorn's HTTP/1.1 with time limits on the beginning of a request and on its answer, and a limit on connections.
 
-uvicorn closes connections that are idle between two requests, but waits for ever for the rest of a request line or a header,
-and for the rest of a body whose request was answered before it was read. Bodies that are read are BodyLimit's. An answer counts
-as given when it lies in the connection's buffer, and a connection is not closed before its buffer is empty: both stay for ever
-where the caller does not read. Its own limit on connections refuses requests on those that are there already, in the place of
-new ones.
+uvicorn closes connections that are idle between two requests. It waits for ever for the rest of a request line or a header,
+and for the rest of a body whose request was answered before the body was read. (BodyLimit limits bodies that are read.) uvicorn
+counts an answer as sent once it is in the connection's buffer, and closes no connection before its buffer is empty: where the
+caller does not read, both stay for ever. Its own limit on connections rejects requests on existing connections instead of new
+connections.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ log = logging.getLogger(__name__)
 
 #: From the connection, or the first byte after an answer, to the end of the request's headers.
 HEAD_TIMEOUT_SECONDS = 10.0
-#: So long nothing of an answer was taken. The kernel takes more when a third of its own buffer, some megabytes at most, was read:
-#: who reads 25 kB/s is not cut off.
+#: How long a caller may take nothing of an answer. The kernel takes more once a third of its own buffer, some megabytes at most,
+#: was read, so a caller that reads 25 kB/s is not cut off.
 WRITE_TIMEOUT_SECONDS = 60.0
-#: Refused connections are logged this often.
+#: Rejected connections are logged at most this often.
 TOLD_EVERY_SECONDS = 10.0
 
 
 class TimedProtocol(H11Protocol):
     """Closes a connection on which no request begins within HEAD_TIMEOUT_SECONDS of its first byte, or of connecting.
 
-    Closes those beyond `max_connections` at once, and after `stranger_seconds` of rest those of nobody who was let in.
-    Aborts those whose callers take nothing of an answer for WRITE_TIMEOUT_SECONDS, once or twice that after the last was taken.
+    Closes connections beyond `max_connections` at once, and those on which no caller was admitted after `stranger_seconds` of
+    rest. Aborts a connection whose caller takes nothing of an answer for WRITE_TIMEOUT_SECONDS, between once and twice that time
+    after something was last taken.
     """
 
     max_connections: ClassVar[int] = sys.maxsize
@@ -50,7 +51,7 @@ class TimedProtocol(H11Protocol):
             self._tell()
             transport.abort()
             return
-        # Told of every byte that the kernel does not take at once, and when it has taken all.
+        # The transport then reports every byte that the kernel does not take at once, and when the kernel has taken all.
         transport.set_write_buffer_limits(high=0)
         self._watch()
 
@@ -72,7 +73,7 @@ class TimedProtocol(H11Protocol):
         self._unwatch_writing()
 
     def on_response_complete(self) -> None:
-        # KeyGuard leaves there whom it lets in.
+        # KeyGuard leaves there the caller that it admits.
         self._let_in = self._let_in or "caller" in self.scope["state"]
         if self.stranger_seconds is not None:
             self.timeout_keep_alive = self.config.timeout_keep_alive if self._let_in else self.stranger_seconds
@@ -86,14 +87,14 @@ class TimedProtocol(H11Protocol):
 
     @classmethod
     def _tell(cls) -> None:
-        """Say that connections are refused, once in a while."""
+        """Log that connections are rejected, once in a while."""
         now = time.monotonic()
         if now - cls._told_at >= TOLD_EVERY_SECONDS:
             cls._told_at = now
             log.warning("connections are refused: %d are open (max_connections)", cls.max_connections)
 
     def _watch(self) -> None:
-        """Set the time while no request is under way; a byte more does not set it anew."""
+        """Start the time limit while no request is under way; further bytes do not restart it."""
         cycle: Any = self.cycle
         if cycle is not None and not cycle.response_complete:
             self._unwatch()
@@ -106,7 +107,7 @@ class TimedProtocol(H11Protocol):
             self._deadline = None
 
     def _watch_writing(self) -> None:
-        """Look in a while whether anything was taken of what is to be written, also where nothing else is waited for any more."""
+        """Check in a while whether any of the pending output was taken, even where nothing else is waited for any more."""
         unsent_bytes = self.transport.get_write_buffer_size()
         self._stalled = self.loop.call_later(WRITE_TIMEOUT_SECONDS, self._look_at_writing, unsent_bytes)
 

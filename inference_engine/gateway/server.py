@@ -1,10 +1,10 @@
-"""The gateway as a process: listens, and ends in order.
+"""The gateway as a process: listens, and shuts down in order.
 
 SIGTERM, SIGINT ──► not ready, nothing more is admitted (503); connections are still answered
-                    until nobody waits, at most for the shutdown delay
-                ──► who still waits gets 503, with the id of its job if that was posted; the listener closes; what is under way,
-                    uploads and answers that are being written among it, gets what is left of the delay, at least a moment
-a second one    ──► who waits gets 503; what is under way gets a moment
+                    until no caller waits, at most for the shutdown delay
+                ──► callers that still wait get 503, with the id of their job if it was posted; the listener closes; requests
+                    under way, including uploads and answers being written, get the rest of the delay, at least a moment
+a second one    ──► callers that wait get 503; requests under way get a moment
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from .settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-#: For answers that are being written, where nothing is left of the shutdown delay or it is not to be waited for.
+#: For answers that are being written, where none of the shutdown delay is left or a second signal cuts it short.
 LAST_ANSWERS_SECONDS = 2
-#: A load balancer sends requests for some seconds after it was told that the task leaves; these are to be answered, not refused.
+#: A load balancer keeps sending requests for some seconds after it is told that the task leaves; these must be answered.
 LINGER_SECONDS = 5.0
-#: Longer than the idle timeout of the load balancer in front (terraform/modules/gateway_balancer), which would meet closed
-#: connections otherwise.
+#: Longer than the idle timeout of the load balancer in front (terraform/modules/gateway_balancer), which would otherwise
+#: meet closed connections.
 KEEP_ALIVE_SECONDS = 400
-#: For connections on which nobody has shown a good key; not behind a load balancer, which sends everybody's requests on each.
+#: For connections on which no caller has shown a good key; unused behind a load balancer, whose connections all callers share.
 STRANGER_KEEP_ALIVE_SECONDS = 20
-#: How long it may take to find out, at the start, that there is a deployment.
+#: How long the check for a deployment may take at the start.
 CHECK_SECONDS = 10.0
-#: Connections that the kernel keeps until they are accepted.
+#: Connections that the kernel queues until they are accepted.
 BACKLOG = 2048
-#: Python's own 700 make reading JSON of millions of lists three times as slow: each collection finds all of them alive.
+#: Python's default of 700 makes reading JSON of millions of lists three times as slow: each collection finds all of them alive.
 ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000
 
 
@@ -71,7 +71,7 @@ class Gateway(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Callers' addresses are ForwardedAddress's.
+                # ForwardedAddress determines callers' addresses.
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
@@ -80,7 +80,7 @@ class Gateway(uvicorn.Server):
 
     @property
     def url(self) -> str:
-        """Where it listens, once it does."""
+        """The URL it listens on. Raises RuntimeError before it listens."""
         for server in self.servers:
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
@@ -88,7 +88,7 @@ class Gateway(uvicorn.Server):
         raise RuntimeError("the gateway does not listen yet")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
+        """Listen, and log it."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started and self.servers:
@@ -98,11 +98,11 @@ class Gateway(uvicorn.Server):
             log.info("gateway listens on %s, %s", self.url, keys)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End in order; at once when told a second time."""
+        """Shut down in order; at once on a second signal."""
         if self._loop is None or not self.started:
             super().handle_exit(sig, frame)
             return
-        # What uvicorn is not told, it does not raise again after the end: the exit code says that all went in order.
+        # uvicorn is not told of the signal, so it does not raise it again at the end: the exit code reports an orderly end.
         self._loop.call_soon_threadsafe(self._begin_end)
 
     def _begin_end(self) -> None:
@@ -118,7 +118,7 @@ class Gateway(uvicorn.Server):
         loop.call_later(LAST_ANSWERS_SECONDS, self._cut_off)
 
     def _cut_off(self) -> None:
-        """Leave uvicorn nothing to wait for: what has no answer yet gets 503, what is not read is not waited for."""
+        """Leave uvicorn nothing to wait for: requests without an answer get 503, and answers under way are cut off."""
         for task in self.server_state.tasks:
             task.cancel()
         for connection in list(self.server_state.connections):
@@ -126,7 +126,7 @@ class Gateway(uvicorn.Server):
                 connection.cut_off()
 
     async def end(self) -> None:
-        """Stop admitting, wait for those who wait, close."""
+        """Stop admitting requests, wait for the callers that wait, close."""
         log.info("gateway stops: nothing more is admitted, %g s for who waits", self._gateway.shutdown_delay)
         until = asyncio.get_running_loop().time() + self._gateway.shutdown_delay
         self.service.stop()
@@ -136,14 +136,14 @@ class Gateway(uvicorn.Server):
                     await asyncio.sleep(min(LINGER_SECONDS, self._gateway.shutdown_delay))
                 await self.service.emptied()
         self.service.send_away()
-        # A result that is there is not yet an answer that was read. uvicorn waits no longer than there are connections with one.
+        # A result is not yet an answer that its caller has read. uvicorn stops waiting once no connection has an open answer.
         left = until - asyncio.get_running_loop().time()
         self.config.timeout_graceful_shutdown = max(LAST_ANSWERS_SECONDS, math.ceil(left))
         self.should_exit = True
 
 
 def run(settings: Settings, gateway: GatewaySettings) -> int:
-    """Serve until a signal ends it; the exit code."""
+    """Serve until a signal ends the process; returns the exit code."""
     gc.set_threshold(ALLOCATIONS_BETWEEN_COLLECTIONS)
     with _listener(gateway) as listener:
         asyncio.run(_check(settings))
@@ -153,7 +153,7 @@ def run(settings: Settings, gateway: GatewaySettings) -> int:
 
 
 async def _check(settings: Settings) -> None:
-    """Raises TransportError when this deployment cannot be served from here, now or later; an outage of AWS is no reason."""
+    """Raises TransportError where this deployment cannot be served from here, now or later; an outage of AWS does not raise."""
     aws = Aws.for_producer(settings)
     try:
         async with asyncio.timeout(CHECK_SECONDS):
@@ -169,7 +169,7 @@ async def _check(settings: Settings) -> None:
 
 
 def _listener(gateway: GatewaySettings) -> socket.socket:
-    """The port, before anything else is started. Raises InferenceEngineError when it cannot be had."""
+    """The listening port, before anything else starts. Raises InferenceEngineError where it cannot be opened."""
     try:
         found = socket.getaddrinfo(gateway.host, gateway.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

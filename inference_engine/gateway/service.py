@@ -1,4 +1,4 @@
-"""The operations behind every API: run and wait; submit and poll; and what is known of the deployment."""
+"""The operations behind every API: run and wait, submit and poll, and queries about the deployment."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from .settings import GatewaySettings
 from .stats import BandStats, FlowStats, GatewayStats
 from .waiters import Waiters
 
-#: After a failed reading the next one comes this soon.
+#: Delay before the next reading after a failed one.
 FAILED_READ_SECONDS = 2.0
-#: A gateway listens after so long even where AWS does not answer: it says then that it is not ready.
+#: A gateway starts to listen after this time even if AWS does not answer; it then reports that it is not ready.
 FIRST_READ_SECONDS = 5.0
-#: Who asks for the fleet itself waits so long for a new reading, and gets the last one then.
+#: A request for the fleet itself waits this long for a new reading, then gets the last one.
 FLEET_PATIENCE_SECONDS = 2.0
-#: A model that was loaded for the first time is listed so much later, at most, when nobody holds it any more.
+#: Once no consumer holds a newly loaded model any more, the model is listed at most this much later.
 SIGNATURES_SECONDS = 30.0
 PAUSED_RETRY_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 
 
 class Service:
-    """Posts jobs for callers. Everything here raises Problem or InferenceEngineError; use it with `async with`."""
+    """Posts jobs for callers. Methods raise only Problem and InferenceEngineError; use it with `async with`."""
 
     def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
         self.settings = settings
@@ -76,7 +76,7 @@ class Service:
         await asyncio.gather(*under_way, return_exceptions=True)
         readers = (self._capacity, self._accepted, self._glance, self._signatures)
         await asyncio.gather(*(reader.close() for reader in readers))
-        # What is on its way to AWS is let go, but a process that is to end cannot wait for an AWS that does not answer.
+        # Requests on their way to AWS may finish, but a process that has to end cannot wait for an AWS that does not answer.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._producer.close()
@@ -84,7 +84,7 @@ class Service:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     async def run(self, label: str, body: Any, context: Context) -> Response:
-        """Run a job for a caller who waits: see Waiters.run. Returns only a success."""
+        """Run a job for a waiting caller: see Waiters.run. Returns only a success."""
         self._check(label, context)
         return await self._waiters.run(label, body, context)
 
@@ -98,10 +98,10 @@ class Service:
         keep_body: bool = False,
         dedup_key: str | None = None,
     ) -> str:
-        """The message id of a job that goes on whatever becomes of this gateway and its caller.
+        """Post a job that continues whatever becomes of this gateway and its caller; returns its message id.
 
-        A `dedup_key` seen within the last five minutes makes no second job: the first one's message id comes back.
-        Raises Problem 429 where the label's queue is full, 503 while paused or shutting down.
+        A `dedup_key` seen within the last five minutes creates no second job: the first job's message id is returned.
+        Raises Problem 429 where the label's queue is full, 503 while the gateway is paused or shutting down.
         """
         self._check(label, context)
         if self._stopping:
@@ -121,18 +121,18 @@ class Service:
         posting = asyncio.get_running_loop().create_task(self._post(label, post, context))
         self._posting.add(posting)
         posting.add_done_callback(self._posted)
-        # Not awaited itself, or a caller who leaves would leave half a job.
+        # The task is not awaited directly: a caller that leaves would cancel it and leave half a job.
         await asyncio.wait([posting])
         if posting.cancelled():
             raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before the job was on its queue", 1)
         return posting.result()
 
     async def result(self, message_id: str, context: Context) -> Response:
-        """A job as it stands. Problem 404 where there is none that the caller may see."""
+        """The current state of a job. Raises Problem 404 where there is no such job that the caller may see."""
         return await response_of(self._aws, await self._record(message_id, context))
 
     async def result_and_inputs(self, message_id: str, context: Context) -> tuple[Response, Any]:
-        """The same, and what the job was posted with, where that was to be kept; else None."""
+        """As `result`, with the inputs the job was posted with; None in their place where they were not to be kept."""
         record = await self._record(message_id, context)
         if record.body is None and record.body_ref is None:
             return await response_of(self._aws, record), None
@@ -141,12 +141,12 @@ class Service:
         )
 
     async def cancel(self, message_id: str, context: Context) -> bool:
-        """End a job that has not ended; False when it had. Problem 404 as above."""
+        """Cancel an unfinished job; False where it has already ended. Raises Problem 404 as above."""
         await self._record(message_id, context)
         return await self._aws.jobs.cancel(message_id)
 
     async def queue_size(self, label: str | None, context: Context) -> int:
-        """Jobs that have not ended, of one label or of all that the caller may use."""
+        """The number of unfinished jobs of one label, or of all labels that the caller may use."""
         if label is not None:
             self._check(label, context)
             return await self._accepted.backlog(label)
@@ -157,7 +157,7 @@ class Service:
         """Message ids of jobs that were submitted through this gateway and have not ended, as far as is known."""
         return await self._accepted.unfinished(context.caller.allows)
 
-    # --- what is known ------------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
     @property
     def deployment(self) -> str:
@@ -170,22 +170,22 @@ class Service:
         return self._capacity.fleet
 
     async def labels(self) -> list[str]:
-        """Labels that a consumer holds, that have settings, or whose model was loaded once."""
+        """Labels that a consumer holds, that have settings, or whose model has ever been loaded."""
         fleet = await self.fleet()
         held = {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
         signed = {signature.label for signature in await self._signatures.get(SIGNATURES_SECONDS)}
         return sorted(held | signed | self._capacity.labels.keys())
 
     async def signature(self, label: str) -> ModelSignature | None:
-        """Inputs and outputs of a label's model, None where no consumer has told them."""
+        """Inputs and outputs of a label's model; None where no consumer has reported them."""
         return await self._aws.registry.signature(check_label(label))
 
     async def overview(self) -> Overview:
-        """The deployment at a glance, a moment ago."""
+        """An overview of the deployment, as of a moment ago."""
         return await self._glance.overview()
 
     def flow_stats(self) -> FlowStats:
-        """What waits here, and what became of requests."""
+        """Requests that wait here, and the outcomes of past ones."""
         flow = self._waiters.flow
         bands = sorted(flow.bands.items(), reverse=True)
         return FlowStats(
@@ -196,7 +196,7 @@ class Service:
         )
 
     def gateway_stats(self) -> GatewayStats:
-        """The same, and how long callers waited of late."""
+        """As `flow_stats`, and how long callers have waited recently."""
         flow = self.flow_stats()
         return GatewayStats(
             **{name: getattr(flow, name) for name in FlowStats.model_fields},
@@ -208,7 +208,7 @@ class Service:
 
     @property
     def live(self) -> bool:
-        """Whether this process does its work."""
+        """Whether the background tasks of this process are running."""
         return all(not task.done() for task in self._tasks)
 
     @property
@@ -218,37 +218,37 @@ class Service:
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is handed to consumers for now."""
+        """Whether dispatching to consumers is paused."""
         return self._waiters.flow.paused
 
     def pause(self) -> None:
-        """Hand no work to consumers: who waits goes on waiting, new jobs are refused. Problem 503 while shutting down."""
+        """Stop dispatching: waiting callers keep waiting, new jobs are rejected. Raises Problem 503 while shutting down."""
         if self._stopping:
             raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down: who waits is to be served", 1)
         self._waiters.flow.pause()
 
     def unpause(self) -> None:
-        """Go on."""
+        """Resume dispatching."""
         self._waiters.flow.resume()
 
     def stop(self) -> None:
-        """Admit nothing more; who was admitted goes on."""
+        """Admit no more requests; those already admitted continue."""
         self._stopping = True
         self._waiters.flow.close()
         self._waiters.flow.resume()
 
     async def emptied(self) -> None:
-        """Return when nobody waits for a result, and no job is being posted."""
+        """Return when no caller waits for a result and no job is being posted."""
         await self._waiters.emptied()
         while self._posting:
             await asyncio.wait(self._posting)
 
     def send_away(self) -> None:
-        """Tell all who still wait that this gateway has no result for them, and by what id theirs will be found."""
+        """Tell all callers that still wait that this gateway has no result for them, and by which id to find theirs."""
         self._waiters.send_away()
 
     async def _post(self, label: str, post: Callable[[], Awaitable[str]], context: Context) -> str:
-        """A job on its way to its queue, also where its caller has left: so long its body is held, and counted."""
+        """Post a job, even if its caller has left: its body is held, and counted, until the job is posted."""
         try:
             async with self._accepted.place(label):
                 message_id = await post()
@@ -260,11 +260,11 @@ class Service:
     def _posted(self, posting: asyncio.Task[str]) -> None:
         self._posting.discard(posting)
         if not posting.cancelled():
-            # Of a caller who has left there is nobody else to ask for it.
+            # If the caller has left, nothing else retrieves the exception.
             posting.exception()
 
     async def _record(self, message_id: str, context: Context) -> JobRecord:
-        """What is known of a job that the caller may see. Problem 404: the same for what is not there, and for another's."""
+        """The record of a job that the caller may see. Raises Problem 404, the same for a missing job and for another's."""
         record = await self._aws.jobs.find(message_id)
         if record is None or not context.caller.allows(record.label):
             raise unknown_job(message_id, self._aws.settings.result_ttl_seconds)
@@ -274,7 +274,7 @@ class Service:
         context.caller.check(check_label(label))
 
     async def _keep_reading(self) -> None:
-        """Know the fleet while anybody waits, and once in a while otherwise."""
+        """Keep the fleet up to date while anybody waits, and read it once in a while otherwise."""
         usual = self._aws.settings.host_cache_seconds
         while True:
             with contextlib.suppress(TransportError):

@@ -1,7 +1,7 @@
-"""The gateway's own settings, beside those of the library.
+"""The gateway's own settings, in addition to those of the library.
 
-A setting `max_concurrency` is the environment variable `INFERENCE_ENGINE_GATEWAY_MAX_CONCURRENCY`. Settings that the APIs which
-are served here have always had answer to those names too (`MAX_CONCURRENCY`, `MODEL_REF`, …).
+A setting `max_concurrency` is the environment variable `INFERENCE_ENGINE_GATEWAY_MAX_CONCURRENCY`. Settings that the APIs served
+here have always had can also be set by their old names (`MAX_CONCURRENCY`, `MODEL_REF`, …).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import SettingsError
 from ..settings import GATEWAY_ENV_PREFIX as ENV_PREFIX
 from ..settings import Bytes, Seconds, explain
 
-#: Priorities that a caller can name: enough for any order of importance, and a bound on how many bands there can be.
+#: Priorities that a caller can name: enough for any order of importance, and a bound on the number of bands.
 PRIORITY_MAX = 100
 
 _ADDRESS = "HTTP_SERVER_ADDRESS"
@@ -25,15 +25,15 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # keys are required there
 
 
 def _also(name: str, variable: str) -> AliasChoices:
-    """A setting that answers to another variable as well; its own goes first."""
+    """A setting that another variable can set as well; its own takes precedence."""
     return AliasChoices(ENV_PREFIX + name.upper(), variable)
 
 
 class GatewaySettings(BaseSettings):
     """What an HTTP gateway needs to know besides its deployment.
 
-    Every argument may be given by name or by environment. Raises SettingsError, naming the setting, its value and the
-    rule, when one is wrong.
+    Every argument may be given by name or by environment. Raises SettingsError where one is invalid, naming the setting, its
+    value and the rule.
     """
 
     model_config = SettingsConfigDict(
@@ -146,9 +146,9 @@ class GatewaySettings(BaseSettings):
 
 
 def _address() -> dict[str, str]:
-    """Host and port of `HTTP_SERVER_ADDRESS` (`127.0.0.1:8000`), where their own variables do not name them.
+    """Host and port of `HTTP_SERVER_ADDRESS` (`127.0.0.1:8000`), where their own variables do not set them.
 
-    `:8000` is that port of all addresses, as in Go.
+    `:8000` is that port on all addresses, as in Go.
     """
     host, colon, port = os.environ.get(_ADDRESS, "").rpartition(":")
     found = {"host": host.strip("[]") or (ALL_ADDRESSES if colon else ""), "port": port}
@@ -156,7 +156,7 @@ def _address() -> dict[str, str]:
 
 
 def _other_variables() -> dict[str, str]:
-    """The variables of settings that were read from another than their own, so that an error names what was set."""
+    """The variables of settings that were read from a variable other than their own, so that an error names what was set."""
     found = dict.fromkeys(_address(), _ADDRESS)
     for name, field in GatewaySettings.model_fields.items():
         if isinstance(field.validation_alias, AliasChoices):

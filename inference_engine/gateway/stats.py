@@ -1,4 +1,4 @@
-"""The gateway's own numbers, as the status page and whoever reads its data get them."""
+"""The gateway's own numbers, for the status page and for other readers of its data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..overview import Overview
 
 
 class LatencyStats(BaseModel):
-    """How long callers waited of late, in milliseconds; None without a wait."""
+    """How long callers waited recently, in milliseconds; None where there was no wait."""
 
     model_config = ConfigDict(frozen=True)
 

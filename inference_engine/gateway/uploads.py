@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 #: An uploader's answer is a sentence or two; more is not read.
 ANSWER_MAX_BYTES = 65_536
-#: So much of what an uploader says of its failure is passed on.
+#: How much of an uploader's failure message is passed on.
 REASON_MAX_CHARACTERS = 500
-#: Statuses by which an uploader says itself that something took too long.
+#: Statuses by which an uploader itself reports that something took too long.
 TOO_LATE = (408, 504)
 
 
 class Uploaded(BaseModel):
-    """What the uploader made of a model."""
+    """The uploader's result for a model."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -38,7 +38,7 @@ class Uploaded(BaseModel):
 
 
 async def forward(url: str, timeout_seconds: float, body: Mapping[str, Any]) -> Uploaded:
-    """Post a request to the uploader and wait for its answer. Raises Problem 502, or 504 when it takes too long."""
+    """Post a request to the uploader and wait for its answer. Raises Problem 502, or 504 where it takes too long."""
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     try:
         async with (
@@ -50,7 +50,7 @@ async def forward(url: str, timeout_seconds: float, body: Mapping[str, Any]) -> 
     except TimeoutError:
         raise Problem(504, "uploader-timeout", f"the uploader did not answer within {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, ValueError, OSError) as error:
-        # What the error says names hosts of the gateway's own network: that is for the log.
+        # The error names hosts of the gateway's own network, which belong only in the log.
         log.error("the uploader at %s cannot be asked: %s: %s", url, type(error).__name__, error)
         raise Problem(
             502, "uploader-unreachable", "the uploader cannot be reached; the gateway's log tells why"

@@ -1,4 +1,4 @@
-"""Callers who wait for their result: through flow control to the label's queue, and back with exactly one outcome."""
+"""Callers that wait for their result: through flow control to the label's queue, and back with exactly one outcome."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .latency import Latency
 from .problems import Problem, later, problem_of_job
 from .settings import GatewaySettings
 
-#: Refusals that more room would have spared the caller; all others are the fleet's or the gateway's end.
+#: Rejections that more room would have avoided; all others are caused by the fleet or by the gateway's shutdown.
 TOO_MANY = (Outcome.QUEUE_FULL, Outcome.TTL)
-#: Who is sent away waits so long, within what a stopping gateway has for last answers, to be told by what id its job is found.
+#: A caller that is sent away waits this long for its job's id; part of the time that a stopping gateway has for last answers.
 HANDOVER_SECONDS = 1.5
-#: Beyond the caller's own time: a last look at the job's record, which tells what to poll by.
+#: Added to the caller's own time, for a last look at the job's record, which tells the caller which id to poll.
 GRACE_SECONDS = 2.0
 
 
 class Waiters:
-    """Runs jobs for callers who wait."""
+    """Runs jobs for callers that wait."""
 
     def __init__(self, producer: AsyncProducer, capacity: Capacity, settings: GatewaySettings) -> None:
         self.flow = FlowController(_limits(settings), capacity.room)
@@ -34,13 +34,13 @@ class Waiters:
         self._producer = producer
         self._capacity = capacity
         self._settings = settings
-        #: Callers who wait, each by what is done when it is to wait no longer.
+        #: One future for each waiting caller; it is set when the caller is to wait no longer.
         self._callers: set[asyncio.Future[None]] = set()
         self._empty = asyncio.Event()
         self._going: set[asyncio.Task[Response]] = set()
 
     async def close(self) -> None:
-        """Send all away, and end what is still under way for callers who have left."""
+        """Send all callers away, and cancel what is still under way for callers that have left."""
         self.send_away()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HANDOVER_SECONDS):
@@ -50,9 +50,10 @@ class Waiters:
         await asyncio.gather(*self._going, return_exceptions=True)
 
     def send_away(self) -> None:
-        """Tell all who still wait that this gateway has no result for them, and by what id theirs will be found.
+        """Tell all callers that still wait that this gateway has no result for them, and by which id to find theirs.
 
-        Who has had no turn has left nothing behind. Of the others' jobs each has a record from now on, as at the end of its time.
+        A caller that has had no turn leaves nothing behind. Each job of the others has a record from now on, as it has when its
+        caller's time is over.
         """
         for enough in self._callers:
             if not enough.done():
@@ -60,20 +61,20 @@ class Waiters:
         self.flow.evict_all()
 
     async def emptied(self) -> None:
-        """Return when nobody waits; jobs of callers who have left may be under way."""
+        """Return when no caller waits; jobs of callers that have left may still be under way."""
         while self._callers:
             self._empty.clear()
             await self._empty.wait()
 
     async def run(self, label: str, body: Any, context: Context) -> Response:
-        """Wait for a turn, post, wait for the end. Returns only a success; everything else is raised as Problem.
+        """Wait for a turn, post, wait for the end. Returns only a success; every other outcome is raised as Problem.
 
         A caller that leaves before its turn leaves nothing behind. One that leaves later leaves a job that may be computed until
-        its deadline; so long it counts as on its way, or callers without patience would fill the label's queue.
+        its deadline. That job counts as on its way until then; otherwise impatient callers would fill the label's queue.
         """
         until = time.monotonic() + context.timeout_seconds
         try:
-            # Outermost, to see an end by the clock as an end, and only a caller's leaving as a cancellation.
+            # Outermost, so that a timeout is measured as an end and only a caller that leaves as a cancellation.
             with self.latency.measure(), self._caller() as enough:
                 async with asyncio.timeout(context.timeout_seconds + GRACE_SECONDS):
                     await self._capacity.fresh(2 * self._producer.settings.host_cache_seconds)
@@ -90,7 +91,7 @@ class Waiters:
 
     @contextlib.contextmanager
     def _caller(self) -> Iterator[asyncio.Future[None]]:
-        """One who waits: the future is done when it is sent away."""
+        """One waiting caller: the future is done when the caller is sent away."""
         enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._callers.add(enough)
         try:
@@ -120,7 +121,7 @@ class Waiters:
     def _gone(self, going: asyncio.Task[Response]) -> None:
         self._going.discard(going)
         if not going.cancelled():
-            # Of a caller who has left there is nobody else to ask for it.
+            # If the caller has left, nothing else retrieves the exception.
             going.exception()
 
     async def _permit(self, label: str, context: Context) -> Permit:
@@ -145,9 +146,9 @@ class Waiters:
         patience: float,
         enough: asyncio.Future[None],
     ) -> Response:
-        """A job that has its turn, until it ends or nobody would want it any more.
+        """Run a job that has its turn, until it ends or no caller would want it any more.
 
-        Once it is posted nothing here holds its body, or callers who leave would fill the memory with theirs.
+        Once the job is posted nothing here holds its body; otherwise callers that leave would fill the memory with their bodies.
         """
         with permit:
             seconds = max(0.001, until - time.monotonic())
@@ -156,7 +157,7 @@ class Waiters:
                     body,
                     label,
                     timeout_seconds=seconds,
-                    # What no consumer has started when the caller's time is over is not computed at all.
+                    # A job that no consumer has started when the caller's time is over is not computed at all.
                     deadline=time.time() + seconds,
                     request_id=context.request_id,
                     _sent=context.share.posted,
@@ -173,9 +174,9 @@ class Waiters:
     async def _knock(
         self, label: str, body: Any, context: Context, until: float, patience: float, enough: asyncio.Future[None]
     ) -> Response:
-        """The same where no consumer lives: the message wakes the fleet, but its caller is told in time that it sleeps.
+        """As `_go`, where no consumer lives: the message wakes the fleet, and the caller learns in time that the fleet sleeps.
 
-        The message stays when the caller was sent away, as what a fleet at zero is woken by; its job is cancelled.
+        When the caller is rejected for that, its job is cancelled but the message stays, to wake a fleet that is scaled to zero.
         """
         began = time.monotonic()
         message_id = await self._producer.post_non_blocking(
@@ -196,7 +197,7 @@ class Waiters:
 
 
 def _handed_over(response: Response) -> Problem:
-    """What a caller is told whose job goes on without this gateway: no Retry-After, a retry would have it computed again."""
+    """The answer where a job continues without this gateway: no Retry-After, because a retry would compute the job again."""
     status = response.status.value
     detail = (
         f"the gateway shut down before there was a result; the job is {status}: "
@@ -206,7 +207,7 @@ def _handed_over(response: Response) -> Problem:
 
 
 def problem_of_refusal(refused: Refused) -> Problem:
-    """What a caller is told whom flow control has not let go."""
+    """The answer to a caller that flow control did not dispatch."""
     status = 429 if refused.outcome in TOO_MANY else 503
     return later(status, refused.outcome.value, str(refused), refused.retry_seconds)
 

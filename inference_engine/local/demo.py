@@ -21,16 +21,16 @@ from inference_engine.local.report import Ticker, live_progress
 from inference_engine.local.stack import LocalStack
 from inference_engine.producer import Producer
 
-#: More than any machine needs for the default number of jobs; a demo that hangs must end.
+#: More than any machine needs for the default number of jobs, so that a demo that hangs ends.
 TIMEOUT_SECONDS = 600.0
 #: A result is readable a moment before the consumer has counted it.
 COUNT_SECONDS = 5.0
 NEAREST = 3
-#: Results per label that are put into words.
+#: Results per label that are described in words.
 EXAMPLES = 4
 EMBEDDING_LABEL = "all-minilm-l6-v2"
 QUERY = "How do I get my money back?"
-#: What the query is compared with; near ones share its meaning and not its words.
+#: The sentences to compare with the query; the nearest share its meaning but not its words.
 SENTENCES = (
     "You can request a refund within thirty days of purchase.",
     "Returned items are reimbursed to the original payment method.",
@@ -48,11 +48,11 @@ SENTENCES = (
 
 
 def model_repository(progress: Progress = silent) -> Path:
-    """The model repository with the demo's models, in the cache folder; made on first use, which downloads them.
+    """The model repository with the demo's models, in the cache folder; the first use downloads them.
 
-    Raises LocalStackError when that fails.
+    Raises LocalStackError where that fails.
     """
-    # Another release of the models' code gets a folder of its own.
+    # Each release of the models' code gets its own folder.
     code = digest_of(demo_models.__file__, demo_inputs.__file__)
     folder = environments.cache_folder() / f"demo-models-{code}"
     if not folder.is_dir():
@@ -62,7 +62,7 @@ def model_repository(progress: Progress = silent) -> Path:
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-models-") as temporary:
                     new = Path(temporary) / "repository"
                     demo_models.write_demo_models(new, progress=progress)
-                    # A folder of this name is complete: an interrupted download leaves none.
+                    # A folder with this name is complete: an interrupted download leaves none.
                     new.rename(folder)
     return folder
 
@@ -94,7 +94,7 @@ def run(stack: LocalStack, *, jobs: int, query: str = QUERY) -> Outcome:
 
 
 def rows_of(stats: Sequence[dict[str, Any]]) -> list[Row]:
-    """The table of what consumers report, by label and consumer."""
+    """The table of what consumers report, ordered by label and consumer."""
     rows = []
     for consumer in stats:
         for label, counts in consumer["labels"].items():
@@ -130,7 +130,7 @@ def _cosine(left: Any, right: Any) -> float:
 
 
 def _shares(labels: Sequence[str], jobs: int) -> dict[str, int]:
-    """How many of the jobs each label gets: as even as can be."""
+    """How many of the jobs each label gets, as evenly as possible."""
     return {label: jobs // len(labels) + (place < jobs % len(labels)) for place, label in enumerate(labels)}
 
 
@@ -145,7 +145,7 @@ def _bodies(label: str, count: int, query: str) -> list[Any]:
 
 
 def _post(producer: Producer, bodies: dict[str, list[Any]]) -> dict[str, tuple[str, Any]]:
-    """Post all labels at once; label and body of each message id."""
+    """Post for all labels at once; returns the label and body of each message id."""
     with ThreadPoolExecutor(len(bodies)) as pool:
         ids = pool.map(lambda label: producer.post_many(bodies[label], label), bodies)
         pairs = zip(bodies, ids, strict=True)
@@ -182,7 +182,7 @@ def _wait_until_counted(stack: LocalStack, expected: int) -> int:
 
 
 def _explain(outcome: Outcome, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
-    """Fill in what a person can check: an example per label, and the neighbours of the query."""
+    """Fill in what people can check: an example per label, and the neighbours of the query."""
     results: dict[str, list[Any]] = {}
     for message_id, (label, _) in posted.items():
         response = responses.get(message_id)

@@ -1,4 +1,4 @@
-"""Inputs for the demo models, made here rather than downloaded, and what their results mean in words."""
+"""Inputs for the demo models, made here rather than downloaded, and descriptions of their results in words."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SENTENCES = (
     ("Wie komme ich zum Bahnhof?", "¿Dónde está la estación de tren?", "How do I get to the train station?"),
 )
 
-#: The content-type model reads so many bytes from either end of a file, white space around them stripped, from blocks
-#: of so many bytes; where there are fewer, it wants a number that is no byte.
+#: The content-type model reads this many bytes from each end of a file, out of blocks of this many bytes that are
+#: stripped of white space; missing bytes are filled with a number that is not a byte.
 MAGIKA_END_BYTES, MAGIKA_BLOCK_BYTES, MAGIKA_PADDING = 1024, 4096, 256
 
 MAGIKA_CONFIG = WheelFile(
@@ -42,14 +42,14 @@ SOURCES = (
     b"SELECT label, count(*) AS jobs\nFROM jobs\nWHERE status = 'SUCCESS'\nGROUP BY label\nORDER BY jobs DESC;\n",
 )
 
-#: The voice model takes 16 kHz sound in frames of 32 ms, each led by the last 4 ms of the frame before.
+#: The voice model takes 16 kHz sound in frames of 32 ms, each preceded by the last 4 ms of the previous frame.
 VAD_RATE_HZ, VAD_FRAME, VAD_CONTEXT, VAD_STATE = 16_000, 512, 64, 128
-#: From here on a frame counts as speech, as its authors use it.
+#: A frame with at least this probability counts as speech, as the model's authors use it.
 VAD_SPEECH = 0.5
 
 #: Height and width of the strip of text that the angle model was trained on.
 ANGLE_SIZE = (48, 192)
-#: A pixel with this probability belongs to text.
+#: A pixel with at least this probability belongs to text.
 DETECT_TEXT = 0.3
 
 
@@ -59,12 +59,12 @@ def sample_inputs(label: str) -> list[Inputs]:
 
 
 def describe(label: str, outputs: Mapping[str, Any]) -> str:
-    """One line on what a result of the demo model `label` says, 'python 0.98' for example. Raises UnknownLabelError."""
+    """One line that describes a result of the demo model `label`, 'python 0.98' for example. Raises UnknownLabelError."""
     return _look_up(_DESCRIPTIONS, label)({name: np.asarray(value) for name, value in outputs.items()})
 
 
 def magika_features(content: bytes) -> NDArray[np.int32]:
-    """What the content-type model reads of a file: INT32 [2048]."""
+    """The content-type model's input for a file: INT32 [2048]."""
     start = content[:MAGIKA_BLOCK_BYTES].lstrip()[:MAGIKA_END_BYTES]
     end = content[-MAGIKA_BLOCK_BYTES:].rstrip()[-MAGIKA_END_BYTES:]
     features = np.full(2 * MAGIKA_END_BYTES, MAGIKA_PADDING, dtype=np.int32)

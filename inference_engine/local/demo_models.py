@@ -46,7 +46,7 @@ MINILM_TOKENIZER = WheelFile(
 
 @dataclass(frozen=True, slots=True)
 class _OnnxFile:
-    """A model that is served as it was published; `max_batch_size` 0 where its first dimension is not a batch."""
+    """A model that is served as it was published; `max_batch_size` is 0 where its first dimension is not a batch."""
 
     file: WheelFile
     max_batch_size: int
@@ -96,7 +96,7 @@ def write_demo_models(repository: Path, labels: Iterable[str] = DEMO_LABELS, pro
     """Write the models of `labels` into the Triton model repository `repository`; returns their folders.
 
     The first use downloads about 130 MB in all. Raises UnknownLabelError for a label that is not in `DEMO_LABELS`,
-    LocalStackError when a download fails or brings another file than the one that was pinned.
+    LocalStackError where a download fails or its file is not the pinned one.
     """
     chosen = list(labels)
     if unknown := [label for label in chosen if label not in DEMO_LABELS]:
@@ -118,7 +118,7 @@ def _write(repository: Path, label: str) -> Path:
 
 
 def _write_minilm(repository: Path) -> Path:
-    """A Triton Python model: a job's body is sentences, as many as the caller likes, so tokenising is the server's."""
+    """Write a Triton Python model: a job's body is any number of sentences, which the server tokenises."""
     weights, tokenizer = MINILM_WEIGHTS.cached, MINILM_TOKENIZER.cached
     folder = repository / MINILM
     version = folder / "1"

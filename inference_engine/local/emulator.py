@@ -1,4 +1,4 @@
-"""AWS on this machine: the emulator as a process of its own, on loopback."""
+"""AWS on this machine: the emulator as a separate process, on loopback."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from . import environments, log_files
 from .environments import Progress, silent
 from .processes import ChildProcess, check_ports, free_port
 
-#: A start takes half a second; a loaded machine gets patience.
+#: A start takes half a second; a busy machine may need much longer.
 READY_TIMEOUT_SECONDS = 30.0
-#: The emulator accepts any key; these make plain that they are not real.
+#: The emulator accepts any key; this one shows that it is not real.
 TEST_KEY = "test"
 
 
 class Emulator:
-    """SQS, DynamoDB, S3 and the rest of what a pipeline needs, on 127.0.0.1; state is lost when it stops.
+    """SQS, DynamoDB, S3 and the other services that a pipeline needs, on 127.0.0.1; state is lost when it stops.
 
-    `port` None chooses a free one; `log_file` defaults to one in the cache folder; `progress` hears about the first
+    `port` None chooses a free one; `log_file` defaults to one in the cache folder; `progress` is called on the first
     use, which builds the emulator's environment.
 
         with Emulator() as emulator:
@@ -47,7 +47,7 @@ class Emulator:
 
     @property
     def endpoint_url(self) -> str:
-        """What AWS clients take as their endpoint."""
+        """The endpoint for AWS clients."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -66,7 +66,7 @@ class Emulator:
         }
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises LocalStackError with the reason and the end of its log."""
+        """Start it and wait until it answers. Raises LocalStackError, with the reason and the end of its log."""
         check_ports(self.port)
         folder = environments.ensure(environments.EMULATOR, self._progress)
         # An application's own endpoint settings would send the emulator's inner calls elsewhere.
@@ -77,7 +77,7 @@ class Emulator:
             "BIND_HOST": "127.0.0.1",
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
-        # -P: this folder has modules of names that the emulator's libraries may use.
+        # -P: modules in this folder have names that the emulator's libraries may import.
         command = [str(folder / "bin" / "python"), "-P", *map(str, self.scripts)]
         process = ChildProcess(command, log_file=self.log_file, environment=variables)
         process.start()
@@ -85,7 +85,7 @@ class Emulator:
         process.wait_until_ready(self._answers, timeout_seconds=READY_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """Stop it; no error when it does not run."""
+        """Stop it; no error where it is not running."""
         process, self._process = self._process, None
         if process:
             process.stop()

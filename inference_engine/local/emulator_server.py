@@ -1,7 +1,7 @@
-"""The AWS emulator's process: run by the interpreter of its own environment, with what it leaves out of DynamoDB Streams.
+"""The AWS emulator's process, run by the interpreter of its own environment; adds what it lacks of DynamoDB Streams.
 
-On AWS every write to a table with a stream makes a record there. ministack makes none of PartiQL statements, which all job
-records are written by. Here they make one; where a later release does so itself, nothing is added.
+On AWS every write to a table with a stream adds a record to the stream. ministack adds none for PartiQL statements, which
+write all job records. Here they add one; where a later release does so itself, nothing more is added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Statement = Callable[..., Any]
 
 
 def stream_statements() -> None:
-    """Have PartiQL's writes make stream records. Raises AttributeError where ministack is built differently."""
+    """Make PartiQL's writes add stream records. Raises AttributeError where ministack is built differently."""
     for name in ("_partiql_insert", "_partiql_update", "_partiql_delete"):
         setattr(dynamodb, name, _streamed(getattr(dynamodb, name)))
 
@@ -31,7 +31,7 @@ def _streamed(statement: Statement) -> Statement:
         before = _item(table, parsed)
         answer = statement(table, parsed, *rest)
         after = _item(table, parsed)
-        # An item is replaced as a whole by each write, never changed in place.
+        # Each write replaces the whole item, and never changes it in place.
         if after is not before and dynamodb.stream_end_position(name) == position:
             event = "REMOVE" if after is None else "INSERT" if before is None else "MODIFY"
             dynamodb._emit_stream_event(name, event, before, after)

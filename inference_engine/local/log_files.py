@@ -1,4 +1,4 @@
-"""Where the processes of the local stack log: a file for each name and port, kept while somebody may want to read it."""
+"""Log files of the local stack's processes: one for each name and port, kept for a week after the last write."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from .environments import cache_folder
 
-#: Ports are chosen anew each time, so that files would gather without end.
+#: Ports are chosen anew each time, so without a limit the files would accumulate.
 KEPT_SECONDS = 7 * 86_400
 
 
 def log_file(name: str, port: int) -> Path:
-    """The file of one process."""
+    """The log file of one process."""
     return folder() / f"{name}-{port}.log"
 
 
 def remove_old() -> None:
-    """Remove the files that nobody has written to for a week."""
+    """Remove the files to which nothing was written for a week."""
     before = time.time() - KEPT_SECONDS
     for file in folder().glob("*.log"):
-        # Another stack may have removed it, and somebody else's may not be ours to remove.
+        # Another stack may have removed the file, or another user may own it.
         with contextlib.suppress(OSError):
             if file.stat().st_mtime < before:
                 file.unlink()
 
 
 def folder() -> Path:
-    """Where all of them are."""
+    """The folder of all log files."""
     return cache_folder() / "logs"

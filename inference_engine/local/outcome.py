@@ -1,4 +1,4 @@
-"""What became of the demo's jobs."""
+"""The outcome of the demo's jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one consumer did for one label; p50 and p99 of the seconds from a job's start to its result."""
+    """What one consumer did for one label; p50 and p99 are of the seconds from a job's start to its result."""
 
     label: str
     consumer: str
@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A sentence and the cosine of its embedding to the query's."""
+    """A sentence and the cosine of its embedding with the query's."""
 
     sentence: str
     cosine: float
@@ -29,8 +29,8 @@ class Neighbour:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the jobs: `posted`, results that came (`results`), those that are successes, and `computed`, the
-    number of results that consumers say they wrote. `examples` has a line for people per label."""
+    """The outcome of the jobs. `results` counts those that ended, `succeeded` the successes among them, and `computed` the
+    results that consumers report to have written. `examples` has a line for people per label."""
 
     backend: str
     query: str
@@ -55,5 +55,5 @@ class Outcome:
         return self.posted == self.results == self.succeeded == self.computed > 0
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for machines."""
+        """All fields, for programs."""
         return asdict(self) | {"misses": self.misses, "ok": self.ok}

@@ -16,9 +16,9 @@ from pathlib import Path
 from . import guardian
 from .errors import LocalStackError, tail_of_file
 
-#: Below the range that kernels hand out for outgoing connections, so that none of those takes a port first.
+#: Below the range that kernels use for outgoing connections, so that none of those takes a port first.
 PORT_RANGE = (15_000, 32_000)
-#: Ports given out by this process: a server that is made now may start, and bind its port, only later.
+#: Ports that this process has chosen: a server may start, and bind its port, only later.
 _given_ports: set[int] = set()
 #: A ready check is a refused or answered connection on loopback: cheap, and a start takes tens of milliseconds.
 READY_POLL_SECONDS = 0.01
@@ -29,7 +29,7 @@ KILL_SECONDS = 5.0
 
 
 class ChildProcess:
-    """One server process with its log file; see `guardian` for how it is kept from outliving this process.
+    """One server process with its log file; see `guardian` for why it does not outlive this process.
 
     `command` is the program with its arguments, `environment` all of its variables (default: this process's own),
     `shared_memory_prefix` names the files in /dev/shm to remove when it ends.
@@ -66,11 +66,11 @@ class ChildProcess:
         return self._guardian is not None and self._guardian.poll() is None
 
     def start(self) -> None:
-        """Start it. Raises LocalStackError when the program cannot be run, RuntimeError when it runs already."""
+        """Start it. Raises LocalStackError where the program cannot be run, RuntimeError where it was started already."""
         if self._guardian is not None:
             raise RuntimeError(f"{self.name} is started already")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        # -I -S: no site packages, no variables of the application: starts in about 15 ms
+        # -I -S: no site packages, none of the application's variables; starts in about 15 ms
         leash = [sys.executable, "-I", "-S", guardian.__file__, self.shared_memory_prefix]
         with self.log_file.open("ab") as log:
             self._guardian = subprocess.Popen(  # noqa: S603 - the command is the caller's
@@ -79,7 +79,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self.environment,
-                start_new_session=True,  # Ctrl-C in the terminal is the application's to handle
+                start_new_session=True,  # the application handles Ctrl-C in the terminal
             )
         assert self._guardian.stdout is not None
         reported = self._guardian.stdout.readline().decode().strip()
@@ -103,7 +103,7 @@ class ChildProcess:
             raise LocalStackError(f"{self.name} {problem}; end of {self.log_file}:\n{tail_of_file(self.log_file)}")
 
     def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
-        """SIGTERM, SIGKILL to its group after `grace_seconds`; returns when it is gone. No error when not running."""
+        """SIGTERM, then SIGKILL to its group after `grace_seconds`; returns when it is gone. No error if not running."""
         leash, self._guardian, self._pid = self._guardian, None, None
         if leash is None:
             return
@@ -125,12 +125,12 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """A free TCP port on 127.0.0.1, never the same twice in one process. Raises LocalStackError when none is found."""
+    """A free TCP port on 127.0.0.1, never the same twice in one process. Raises LocalStackError where none is found."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different free ports on 127.0.0.1, held together while they are looked for, so none comes twice."""
+    """`count` different free ports on 127.0.0.1; all are held during the search, so that none is found twice."""
     low, high = PORT_RANGE
     with contextlib.ExitStack() as held:
         ports: list[int] = []
@@ -149,10 +149,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_ports(*ports: int) -> None:
-    """Raise LocalStackError when something listens on one of `ports`: it would answer in the place of a new server."""
+    """Raise LocalStackError where something listens on one of `ports`: it would answer instead of a new server."""
     for port in ports:
         with socket.socket() as attempt:
-            # Connections of an earlier server that are still closing do not count.
+            # Without it, an earlier server's connections that are still closing would count.
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 attempt.bind(("127.0.0.1", port))
@@ -163,7 +163,7 @@ def check_ports(*ports: int) -> None:
 
 
 def process_exists(pid: int) -> bool:
-    """Whether a process with this id exists (a zombie does)."""
+    """Whether a process with this id exists (zombies included)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""What the stack shows to people: live status, live progress, the demo's tables."""
+"""Output of the stack for people: live status, live progress, the demo's tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WATCH_SECONDS = 1.0
 
 
 def watch(stack: LocalStack) -> None:
-    """Show what each consumer holds and has done, until interrupted; where nobody looks, only changes of state."""
+    """Show what each consumer serves and has done, until interrupted; without a terminal, only changes of state."""
     console = Console(stderr=True)
     if console.is_terminal:
         with Live(_status(stack), console=console, auto_refresh=False) as live:
@@ -52,14 +52,14 @@ class Ticker:
 
 @contextmanager
 def live_progress(totals: Mapping[str, int]) -> Iterator[Ticker]:
-    """Bars on standard error while results come in; without a terminal only their last state is written."""
+    """Progress bars on standard error while results arrive; without a terminal only their last state is written."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield Ticker(progress, totals)
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """The demo's tables on standard output."""
+    """Print the demo's tables to standard output."""
     console = Console()
     title = f"{outcome.results} results of {outcome.posted} jobs in {outcome.seconds:.1f} s, models run by {outcome.backend}"
     table = Table(title=title, title_justify="left")
@@ -82,7 +82,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_errors(console: Console, errors: Iterable[str]) -> None:
-    """Each different error once, with how often it came."""
+    """Print each different error once, with how often it occurred."""
     for error, times in Counter(errors).most_common():
         console.print(f"[red]{times} ×[/red] {escape(error)}", highlight=False)
 

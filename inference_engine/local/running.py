@@ -1,7 +1,7 @@
-"""The one stack that `local up` runs for a user: known to other terminals by a lock and a file beside it.
+"""The one stack that `local up` runs for a user. Other terminals find it by a lock and a file beside it.
 
 The process that runs the stack holds the lock as long as it lives, and the kernel frees it with the process. So a lock
-that is held proves that the process id in the file is still that process, and not another one that got the same number.
+that is held proves that the process id in the file is still that process, and not another one with the same number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import environments
 from .errors import LocalStackError
 
 POLL_SECONDS = 0.1
-#: Another terminal that asks whether the stack runs holds the lock for an instant: a start tries again this often.
+#: Another terminal that checks whether the stack runs holds the lock for an instant, so a start tries this often.
 LOCK_TRIES = 5
 
 
@@ -34,7 +34,7 @@ def _state_path() -> Path:
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Hold the lock. Raises LocalStackError when another process runs the stack."""
+    """Hold the lock. Raises LocalStackError where another process runs the stack."""
     path = _lock_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
@@ -43,7 +43,7 @@ def only_one() -> Iterator[None]:
                 "the local stack runs already; `inference-engine local down` ends it, "
                 'eval "$(inference-engine local env)" talks to it'
             )
-        # What a killed stack left behind names a process id that may be somebody else's by now.
+        # The file of a killed stack names a process id that another process may have by now.
         _state_path().unlink(missing_ok=True)
         try:
             yield
@@ -60,7 +60,7 @@ def record(environment: Mapping[str, str], details: Mapping[str, Any]) -> None:
 
 
 def state() -> dict[str, Any] | None:
-    """What the running stack recorded; None when none runs or it is not ready yet."""
+    """What the running stack recorded; None where none runs or it is not ready yet."""
     if not _held():
         return None
     try:
@@ -71,12 +71,12 @@ def state() -> dict[str, Any] | None:
 
 
 def end(timeout_seconds: float) -> bool:
-    """End the running stack and wait until it is gone; False when none runs. Raises LocalStackError when it stays."""
+    """End the running stack and wait until it is gone; False where none runs. Raises LocalStackError where it stays."""
     deadline = time.monotonic() + timeout_seconds
     signalled = False
     while _held():
         found = state()
-        # A stack that is still starting has not recorded itself yet: it is ended as soon as it has.
+        # A stack that is still starting has recorded nothing yet: it is ended as soon as it has.
         if found and not signalled:
             with suppress(ProcessLookupError):
                 os.kill(int(found["pid"]), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The whole system on one machine: AWS emulator, queues and tables, consumers as processes, a Triton beside each."""
+"""The whole system on one machine: AWS emulator, queues and tables, consumer processes, and a Triton beside each."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .processes import ChildProcess, check_ports, free_ports
 from .triton import TritonServer, available
 from .webhooks import LocalWebhooks
 
-#: A consumer imports its libraries and connects in a second; a loaded machine gets patience.
+#: A consumer imports its libraries and connects in a second; a busy machine may need much longer.
 CONSUMER_READY_SECONDS = 60.0
-#: A consumer that is told to stop finishes its jobs first.
+#: A stopping consumer finishes its jobs first.
 CONSUMER_STOP_SECONDS = 20.0
-#: The gateway lets its callers have what is under way.
+#: A stopping gateway answers the requests in flight first.
 GATEWAY_STOP_SECONDS = 10.0
-#: A stopping consumer waits for its last polls to come back: short ones let ctrl-C end the stack soon.
+#: A stopping consumer waits for its last polls to return: with short polls ctrl-C ends the stack soon.
 CONSUMER_POLL_SECONDS = 2
 LOCAL_PREFIX = "local"
 LOCAL_BUCKET = "local-payloads"
@@ -40,7 +40,7 @@ LOCAL_BUCKET = "local-payloads"
 
 @dataclass(slots=True)
 class LocalConsumer:
-    """One consumer process, and the Triton server that only it talks to (None where it runs the models itself)."""
+    """One consumer process and its own Triton server (None where the consumer runs the models itself)."""
 
     name: str
     http_port: int
@@ -49,7 +49,7 @@ class LocalConsumer:
 
     @property
     def http_url(self) -> str:
-        """Where it serves health, metrics and statistics."""
+        """The base URL of its health, metrics and statistics."""
         return f"http://127.0.0.1:{self.http_port}"
 
     @property
@@ -67,7 +67,7 @@ class LocalConsumer:
         return "ready" if self.ready else "starting"
 
     def stats(self) -> dict[str, Any]:
-        """Its numbers per label (see GET /stats); no labels when it does not answer."""
+        """Its numbers per label (see GET /stats); no labels where it does not answer."""
         # Loopback must not go through an application's proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -80,16 +80,16 @@ class LocalConsumer:
 
 @dataclass(slots=True)
 class LocalStack:
-    """Emulator, provisioning, Triton servers and `consumers` consumers of `max_labels` slots over one model repository.
+    """Emulator, provisioning, Triton servers and `consumer_count` consumers of `max_labels` slots over one model repository.
 
-    `repository` is a Triton model repository with a folder per label. `endpoint_url` names an AWS emulator that runs
-    already, instead of one of our own. `use_triton` False (and any machine where Triton's wheel cannot run) makes the
-    consumers run the models by ONNX Runtime. With `gateway_port` the HTTP gateway listens there. `progress` hears what is being
-    done.
+    `repository` is a Triton model repository with a folder per label. `endpoint_url` names an AWS emulator that already
+    runs, instead of one that the stack starts. With `use_triton` False, and on any machine where Triton's wheel cannot run,
+    the consumers run the models by ONNX Runtime. With `gateway_port` the HTTP gateway listens there. `progress` is called
+    with each step.
 
     Between `start` and `stop` this process's own environment variables point at the stack, so that a `Producer()` made
-    here posts to it. Callbacks may go to hosts inside, signed with INFERENCE_ENGINE_WEBHOOKS_SECRET, or a secret of each start's
-    own. Everything ends with this process, whatever ends it.
+    here posts to it. Callbacks may go to private hosts. They are signed with INFERENCE_ENGINE_WEBHOOKS_SECRET, else with a
+    new secret of each stack. Everything ends with this process, whatever ends it.
 
         with LocalStack(repository=Path("models")), Producer() as producer:
             producer.post({"X": [[1, 2, 3, 4]]}, label="tiny")
@@ -120,10 +120,10 @@ class LocalStack:
         return "triton" if self.use_triton and available() else "onnxruntime"
 
     def environment(self) -> dict[str, str]:
-        """The variables with which producers, consumers and the AWS CLI talk to this stack."""
+        """The variables with which producers, consumers and the AWS CLI use this stack."""
         aws = self._emulator.environment()
         if self.endpoint_url:
-            # The caller's own keys and region, where that emulator wants particular ones.
+            # The caller's own keys and region, since that emulator may require particular ones.
             aws |= {key: os.environ[key] for key in aws if key in os.environ} | {"AWS_ENDPOINT_URL": self.endpoint_url}
         return aws | {
             "INFERENCE_ENGINE_PREFIX": self.prefix,
@@ -134,7 +134,7 @@ class LocalStack:
         }
 
     def start(self) -> None:
-        """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left."""
+        """Start everything and return when all consumers take jobs. Raises LocalStackError; then nothing is left running."""
         log_files.remove_old()
         try:
             variables = self.environment()
@@ -157,7 +157,10 @@ class LocalStack:
             raise
 
     def stop(self) -> None:
-        """Stop consumers (they finish their jobs), then Triton, webhooks and the emulator; no error when nothing runs."""
+        """Stop the gateway and the consumers (they finish their jobs), then Triton, webhooks and the emulator.
+
+        No error where nothing runs.
+        """
         consumers, self.consumers = self.consumers, []
         if consumers:
             self.progress("stopping")
@@ -168,7 +171,7 @@ class LocalStack:
         self._cleanup.close()
 
     def stats(self) -> list[dict[str, Any]]:
-        """Every consumer's numbers, in order."""
+        """Every consumer's statistics, in order."""
         return [consumer.stats() for consumer in self.consumers]
 
     def __enter__(self) -> LocalStack:
@@ -186,7 +189,7 @@ class LocalStack:
         for number, port in enumerate(free_ports(self.consumer_count), 1):
             self.consumers.append(self._consumer(f"consumer-{number}", port))
         if self.backend == "triton":
-            # One after another: the first use builds an environment, which the others would only wait for.
+            # One after another: the first use builds an environment, for which the others would only wait.
             for consumer in self.consumers:
                 self.progress(f"starting Triton for {consumer.name}")
                 assert consumer.triton is not None
@@ -203,7 +206,7 @@ class LocalStack:
         self.progress(f"starting the gateway on port {self.gateway_port}")
         self._gateway = self._child("gateway", self.gateway_port, "gateway", "--port", str(self.gateway_port))
         self._gateway.environment |= {"INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY": str(GATEWAY_STOP_SECONDS / 2)}
-        # The port is the same each time, and so is the file: an error of now is not to be looked for among those of yesterday.
+        # The port is the same each time, and so is the file: today's errors must not be mixed with those of yesterday.
         self._gateway.log_file.unlink(missing_ok=True)
         self._gateway.start()
         ready_url = f"http://127.0.0.1:{self.gateway_port}/v2/health/ready"
@@ -216,7 +219,7 @@ class LocalStack:
         return LocalConsumer(name, port, self._child(name, port, "consume", *computes, *options), triton)
 
     def _child(self, name: str, port: int, *command: str) -> ChildProcess:
-        """A process of one of this library's commands, which listens on a port and talks to this stack."""
+        """A process that runs one of this library's commands, listens on a port and uses this stack."""
         return ChildProcess(
             [sys.executable, "-m", "inference_engine.cli", *command, "--log-format", "json"],
             log_file=log_files.log_file(name, port),
@@ -225,7 +228,7 @@ class LocalStack:
 
 
 class _Environment:
-    """Has this process's environment variables point at the stack, and puts them back."""
+    """Points this process's environment variables at the stack, and restores them at the end."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -246,7 +249,7 @@ class _Environment:
 
 
 def _without_aws(variables: Mapping[str, str]) -> dict[str, str]:
-    """Variables without AWS's: a profile, a session token or a service's own endpoint would lead to the real AWS."""
+    """The variables without those of AWS: a profile, a session token or a service endpoint would lead to the real AWS."""
     return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
 
 
@@ -255,6 +258,6 @@ def _wait_until_ready(consumer: LocalConsumer) -> None:
 
 
 def _at_once(stop: Callable[[Any], None], things: Iterable[Any]) -> None:
-    """Stop things at the same time: each may take seconds."""
+    """Stop several things at the same time, since each may take seconds."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(stop, things))

@@ -16,7 +16,7 @@ from ..models.onnx_config import write_onnx_model
 #: Numbers in a tiny model's input X and in its output Y.
 TINY_SIZE = 4
 TINY_MAX_BATCH = 64
-#: Old enough for every ONNX Runtime that is likely to meet it.
+#: Old enough for every ONNX Runtime that is likely to load it.
 TINY_OPSET, TINY_IR_VERSION = 13, 8
 
 
@@ -26,14 +26,14 @@ def write_tiny_models(repository: Path, labels: Iterable[str]) -> list[Path]:
 
 
 def tiny_weights(label: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(W [4, 4], b [4]) of the label: small whole numbers that follow from its name alone."""
+    """(W [4, 4], b [4]) of the label: small whole numbers that depend on its name alone."""
     numbers = np.frombuffer(hashlib.shake_256(label.encode()).digest(TINY_SIZE * (TINY_SIZE + 1)), dtype=np.int8)
     weights = (numbers // 16).astype(np.float32).reshape(TINY_SIZE + 1, TINY_SIZE)
     return weights[:TINY_SIZE], weights[TINY_SIZE]
 
 
 def tiny_expected(label: str, x: NDArray[Any]) -> NDArray[np.float32]:
-    """What the label's model answers for `x`, exactly so long as `x` holds small whole numbers."""
+    """What the label's model returns for `x`; exact as long as `x` holds small whole numbers."""
     weight, bias = tiny_weights(label)
     expected: NDArray[np.float32] = np.asarray(x, dtype=np.float32) @ weight + bias
     return expected

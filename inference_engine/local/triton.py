@@ -1,4 +1,4 @@
-"""Triton Inference Server on this machine, without docker or GPU: the server that a Python wheel carries."""
+"""Triton Inference Server on this machine, without docker or GPU: the server inside a Python wheel."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .triton_support import (
     unavailable_reason,
 )
 
-#: A start takes a tenth of a second; a loaded machine gets patience.
+#: A start takes a tenth of a second; a busy machine may need much longer.
 READY_TIMEOUT_SECONDS = 30.0
 #: How long the server waits for requests in flight when it is told to stop.
 EXIT_TIMEOUT_SECONDS = 5
-#: More than the server's own exit timeout, so that SIGKILL is for a server that hangs.
+#: More than the server's own exit timeout, so that only a server that hangs gets SIGKILL.
 STOP_GRACE_SECONDS = EXIT_TIMEOUT_SECONDS + 3.0
 #: Names of the server's shared memory begin with this, the owner's process id and a random part.
 SHARED_MEMORY_PREFIX = "inference-engine-triton-"
-#: Large buffers straight from the kernel and back to it, so that an unload really returns a model's memory.
+#: Large buffers come straight from the kernel and go back to it, so that an unload really returns a model's memory.
 MALLOC_THRESHOLD_BYTES = 128 * 1024
 
 
@@ -41,8 +41,8 @@ def available() -> bool:
 class TritonServer:
     """One server over the model repository `repository`, on 127.0.0.1, in explicit model control: nothing is loaded.
 
-    Ports None are chosen; `log_file` defaults to one in the cache folder; `progress` hears about the first use, which
-    builds the server's environment. The server and its shared memory go away with this process, whatever ends it.
+    A port of None is chosen; `log_file` defaults to one in the cache folder; `progress` is called on the first use, which
+    builds the server's environment. The server and its shared memory end with this process, whatever ends it.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class TritonServer:
 
     @property
     def grpc_url(self) -> str:
-        """host:port, as tritonclient.grpc takes it."""
+        """host:port, as tritonclient.grpc expects it."""
         return f"127.0.0.1:{self.grpc_port}"
 
     @property
     def http_url(self) -> str:
-        """host:port, as tritonclient.http takes it."""
+        """host:port, as tritonclient.http expects it."""
         return f"127.0.0.1:{self.http_port}"
 
     @property
     def metrics_url(self) -> str:
-        """The page with Prometheus metrics."""
+        """The URL of the Prometheus metrics."""
         return f"http://127.0.0.1:{self.metrics_port}/metrics"
 
     @property
@@ -87,13 +87,13 @@ class TritonServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process runs now."""
+        """Whether the server's process is running."""
         return self._process is not None and self._process.running
 
     def start(self) -> None:
         """Start the server and wait until it is ready, without models.
 
-        Raises LocalStackError when this machine cannot run it or with the end of its log when it does not come up.
+        Raises LocalStackError where this machine cannot run it, or, with the end of its log, where it does not start.
         """
         if reason := unavailable_reason():
             raise LocalStackError(f"{reason}; use OnnxBackend, which runs the same models in the application's process")
@@ -113,9 +113,9 @@ class TritonServer:
         process.wait_until_ready(self._answers, timeout_seconds=READY_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server; no error when it does not run.
+        """Stop the server; no error where it is not running.
 
-        Close its clients first: for each connection that is still open the server waits its whole exit timeout.
+        Close its clients first: for each connection that is still open, the server waits its whole exit timeout.
         """
         process, self._process = self._process, None
         if process:
@@ -139,7 +139,7 @@ class TritonServer:
             f"--model-repository={self.repository}",
             f"--backend-directory={backends}",
             "--model-control-mode=explicit",
-            # Without this every load starts the Python stub a second time, only to ask for the configuration.
+            # Without this, every load starts the Python stub a second time, only to read the configuration.
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
             f"--backend-config=python,shm-region-prefix-name={self.shared_memory_prefix}",
@@ -154,7 +154,7 @@ class TritonServer:
 
 
 def remove_stale_shared_memory() -> None:
-    """Remove what servers left whose owner was killed together with everything that would have cleaned up."""
+    """Remove shared memory of servers whose owner was killed together with the guardian that would have removed it."""
     if not SHARED_MEMORY.is_dir():
         return
     for path in SHARED_MEMORY.glob(f"{SHARED_MEMORY_PREFIX}*"):
@@ -164,7 +164,7 @@ def remove_stale_shared_memory() -> None:
 
 
 def _variables(environment: Path) -> dict[str, str]:
-    """The server's environment variables: its Python stub finds the interpreter by PATH."""
+    """The server's environment variables: its Python stub finds the interpreter in PATH."""
     return os.environ | {
         "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "LD_LIBRARY_PATH": library_path(environment),

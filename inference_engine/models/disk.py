@@ -1,6 +1,6 @@
-"""The models that a store has installed in a repository: what is there, what was used last, what must go.
+"""The models that a store has installed in a repository: which are there, when each was used, which must be deleted.
 
-Methods run on the event loop's thread, so what lies between two awaits is atomic; whatever takes long runs in a thread.
+Methods run on the event loop's thread, so code between two awaits is atomic; anything slow runs in a thread.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .sources import RECORD_NAME, walk
 
 __all__ = ["Disk", "Installed", "check_name", "folder_bytes"]
 
-#: Where the store works, inside the repository, since a rename is atomic within one file system only.
+#: The store's work folder. It is inside the repository, since a rename is atomic within one file system only.
 WORK_FOLDER = ".model-store"
-#: The longest name that file systems take, in bytes.
+#: The longest file name that file systems allow, in bytes.
 NAME_MAX_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """An installed model as its record tells it: the source's fingerprint, and the bytes of each file by its path."""
+    """An installed model, from its record: the source's fingerprint, and the size in bytes of each file by its path."""
 
     fingerprint: str
     files: Mapping[str, int]
@@ -39,7 +39,7 @@ class Installed:
 
 
 def check_name(label: str) -> str:
-    """`label` itself, if it can be the name of a folder in a repository. Raises ModelLoadError."""
+    """`label` itself. Raises ModelLoadError where it cannot be the name of a folder in a repository."""
     forbidden = any(character in label for character in "/\\\0")
     if not label or label.startswith(".") or forbidden or len(label.encode("utf-8", "surrogatepass")) > NAME_MAX_BYTES:
         raise ModelLoadError(
@@ -75,20 +75,20 @@ class Disk:
                 self._prepared = True
 
     def path(self, label: str) -> Path:
-        """The folder of the label's model, there or not."""
+        """The folder of the label's model, whether or not it exists."""
         return self._repository / label
 
     async def current(self, label: str, fingerprint: str) -> Installed | None:
-        """The installed model if it is complete and of that fingerprint; it counts as used now.
+        """The installed model if it is complete and has that fingerprint; it counts as used now.
 
-        Raises ModelLoadError when somebody else's folder has the label's name.
+        Raises ModelLoadError where a folder of that name was not made by this store.
         """
         model = self._models.get(label)
         if model is None:
             self._refuse_foreign(label)
             return None
         complete = model.fingerprint == fingerprint and await asyncio.to_thread(_complete, self.path(label), model)
-        # Another fetch may have deleted it for its room meanwhile.
+        # Another fetch may have deleted it meanwhile to make room.
         if not complete or self._models.get(label) is not model:
             return None
         self._touch(label)
@@ -96,11 +96,11 @@ class Disk:
 
     @contextlib.asynccontextmanager
     async def room(self, label: str, size_bytes: int) -> AsyncIterator[None]:
-        """Holds `size_bytes` for a copy of the label's model, deleting models that are not pinned for it.
+        """Reserve `size_bytes` for a copy of the label's model, deleting models that are not pinned to make room.
 
-        Raises ModelLoadError when there is no room even then.
+        Raises ModelLoadError where there is not enough room even then.
         """
-        # All at once and before the first await, so that two fetches never count on the room of the same model.
+        # All at once and before the first await, so that two fetches never claim the room of the same model.
         trash = [self._discard(victim) for victim in self._victims(label, size_bytes)]
         self._reserved_bytes += size_bytes
         try:
@@ -112,7 +112,7 @@ class Disk:
 
     @contextlib.asynccontextmanager
     async def incoming(self) -> AsyncIterator[Path]:
-        """A new empty folder that is gone afterwards, unless it was installed."""
+        """A new empty folder, which is deleted afterwards unless it was installed."""
         folder = self._work / "incoming" / uuid.uuid4().hex
         folder.mkdir(parents=True)
         try:
@@ -129,7 +129,7 @@ class Disk:
         return model
 
     def _victims(self, label: str, size_bytes: int) -> list[str]:
-        """What must go for `size_bytes` more; the label's own outdated copy last."""
+        """The models to delete to make room for `size_bytes` more; the label's own outdated copy comes last."""
         if self._max_bytes is None:
             return []
         excess = sum(model.size_bytes for model in self._models.values()) + self._reserved_bytes + size_bytes
@@ -149,7 +149,7 @@ class Disk:
         return victims
 
     def _put(self, label: str, folder: Path, model: Installed) -> Path | None:
-        """Rename `folder` into place; returns what was there before, to be deleted."""
+        """Rename `folder` into place; returns the folder that it replaced, to be deleted."""
         outdated = self._discard(label) if label in self._models else None
         folder.rename(self.path(label))
         self._models[label] = model
@@ -157,9 +157,9 @@ class Disk:
         return outdated
 
     def _discard(self, label: str) -> Path:
-        """Take the label's model out of the repository; returns its new place, to be deleted.
+        """Move the label's model out of the repository; returns its new folder, to be deleted.
 
-        Renamed before it is deleted, so that a crash in the middle leaves no half model in the repository.
+        It is renamed before it is deleted, so that a crash leaves no half-deleted model in the repository.
         """
         del self._models[label]
         trash = self._work / "trash" / uuid.uuid4().hex
@@ -177,7 +177,7 @@ class Disk:
 
     def _touch(self, label: str) -> None:
         self._models[label] = self._models.pop(label)
-        # Kept outside the model's folder: servers take a newer time in there for a changed model and load it again.
+        # Kept outside the model's folder: servers take a newer time in it for a changed model, which they load again.
         self._used(label).parent.mkdir(parents=True, exist_ok=True)
         self._used(label).touch()
 
@@ -205,14 +205,14 @@ def _write_record(folder: Path, fingerprint: str) -> Installed:
 
 
 def _read_record(path: Path) -> Installed | None:
-    """The record at `path`; None when there is none, so that the folder is nobody's or not this store's."""
+    """The record at `path`; None where there is none, so that the folder is not this store's."""
     try:
         record = json.loads(path.read_text())
         return Installed(record["fingerprint"], record["files"])
     except OSError:
         return None
     except (ValueError, KeyError, TypeError):
-        # Only this store writes the name, so the model is ours; no fingerprint matches, and it will be fetched again.
+        # Only this store writes a file of that name, so the model is its own; no fingerprint matches, so it is fetched again.
         return Installed("", {})
 
 

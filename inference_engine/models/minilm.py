@@ -1,7 +1,7 @@
 """all-MiniLM-L6-v2 as an ONNX graph, from its published weights: BERT with six layers, mean pooling, unit length.
 
-The graph is written node by node, so that no training framework is needed to make it; a test holds it to the
-framework's own embeddings. Needs the packages `onnx` and `safetensors` (in the extra `local`).
+The graph is written node by node, so building it needs no training framework; a test compares it with the framework's
+own embeddings. Needs the packages `onnx` and `safetensors` (in the extra `local`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LAYERS = 6
 HEADS = 12
 HIDDEN = 384
 HEAD_SIZE = HIDDEN // HEADS
-#: Of every layer normalisation, as the model was trained.
+#: Epsilon of every layer normalisation, as the model was trained.
 NORM_EPSILON = 1e-12
-#: Added to the attention of padding: far below any real score, still finite in float32.
+#: Added to the attention scores of padding: far below any real score, but finite in float32.
 MASKED_SCORE = -1e9
 #: The first opset with LayerNormalization.
 OPSET, IR_VERSION = 17, 8

@@ -1,7 +1,7 @@
 """Sentences in, embeddings out: a tokenizer and an ONNX encoder together.
 
-This file is also copied next to a model into a Triton repository, where it runs under Triton's Python stub: it imports
-nothing of this package.
+This file is also copied next to a model into a Triton repository, where it runs under Triton's Python stub: it must not
+import anything from this package.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RUN_SIZE = 32
 
 
 class SentenceEncoder:
-    """`model.onnx` and `tokenizer.json` of one folder, with as many threads per operator as told."""
+    """`model.onnx` and `tokenizer.json` of one folder, run with `threads` threads per operator."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         # The tokenizer's own thread pool would compete with the other models for the cores.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(MAX_TOKENS)
-        self.tokenizer.enable_padding()  # to the longest of a run; the file says a fixed 128
+        self.tokenizer.enable_padding()  # to the longest of a run, instead of the file's fixed 128
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -40,7 +40,7 @@ class SentenceEncoder:
     def encode(self, sentences: Sequence[str]) -> Any:
         """FP32 [len(sentences), width], in the order of `sentences`."""
         result = np.zeros((len(sentences), self.width), dtype=np.float32)
-        # Sentences of about the same length run together, so that little of a run is padding.
+        # Sentences of similar length run together, so that little of a run is padding.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         for start in range(0, len(order), RUN_SIZE):
             chosen = order[start : start + RUN_SIZE]

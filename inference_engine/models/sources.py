@@ -1,8 +1,8 @@
-"""Where models come from: a folder, or objects under a prefix. A source lists a label's files and copies one at a time.
+"""Where models come from: a folder, or objects under a prefix. A source lists a label's files and copies them singly.
 
-A model's folder may hold a `manifest.json` (see `build_manifest`) with the SHA-256 of each file. Where there is one,
-it says what belongs to the model and every copy is checked against it; without one, copies are checked by size and, for
-objects, by an ETag that is a plain MD5.
+A model's folder may hold a `manifest.json` (see `build_manifest`) with the SHA-256 of each file. Such a manifest says
+what belongs to the model, and every copy is checked against it. Without one, copies are checked by size and, for objects,
+by an ETag that is a plain MD5.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ObjectSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a model: its path in the model's folder, its size in bytes, and a tag that its content changes."""
+    """One file of a model: its path in the model's folder, its size in bytes, and a tag that changes with its content."""
 
     path: str
     size: int
@@ -65,10 +65,10 @@ class SourceFile:
 
 
 class ModelSource(Protocol):
-    """Files of models by label. `str()` of it is what messages call it."""
+    """Files of models by label. `str()` of a source is its name in messages."""
 
     async def files(self, label: str) -> list[SourceFile]:
-        """The label's files; empty when there is no model of that label."""
+        """The label's files; empty where there is no model of that label."""
 
     async def copy(self, label: str, file: SourceFile, target: Path) -> None:
         """Write one of the label's files to `target`, whose folder exists."""
@@ -103,8 +103,8 @@ class FolderSource:
 class PrefixSource:
     """Models as objects `<prefix>/<label>/…`. A file's tag is its ETag.
 
-    A plain MD5 ETag is compared with what was downloaded unless `verify_etags` is False: the ETags of objects that are
-    encrypted with a KMS key look the same but are no MD5.
+    A plain MD5 ETag is compared with the downloaded file unless `verify_etags` is False: the ETags of objects that are
+    encrypted with a KMS key look the same but are not MD5 digests.
     """
 
     def __init__(self, name: str, prefix: str, objects: ObjectSource, *, verify_etags: bool = True) -> None:
@@ -136,7 +136,7 @@ class PrefixSource:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All files below `folder`, links followed, the store's own record left out. Raises OSError."""
+    """All files below `folder`, except the store's own record; links are followed. Raises OSError."""
 
     def stop(error: OSError) -> None:
         raise error
@@ -146,14 +146,14 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def check_relative(path: str) -> str:
-    """`path` itself, if it stays inside the folder that it is relative to. Raises ModelLoadError."""
+    """`path` itself. Raises ModelLoadError where it leaves the folder that it is relative to."""
     if any(part in ("", ".", "..") for part in path.split("/")) or "\\" in path or "\0" in path:
         raise ModelLoadError(f"the file name {path!r} does not stay inside the model's folder: rename the file")
     return path
 
 
 def build_manifest(folder: Path) -> dict[str, Any]:
-    """What `manifest.json` of the model in `folder` is to hold: `{"files": {path: {"sha256": hex, "size": bytes}}}`."""
+    """The content for `manifest.json` of the model in `folder`: `{"files": {path: {"sha256": hex, "size": bytes}}}`."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(walk(folder))}
     files.pop(MANIFEST_NAME, None)
     return {
@@ -164,7 +164,7 @@ def build_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_manifest(path: Path) -> dict[str, str]:
-    """The SHA-256 of each file, by its path in the model's folder. Raises ModelLoadError."""
+    """The SHA-256 of each file, by its path in the model's folder. Raises ModelLoadError where it cannot be read."""
     try:
         files = json.loads(path.read_text())["files"]
         return {check_relative(name): entry["sha256"].lower() for name, entry in files.items()}
@@ -173,7 +173,7 @@ def read_manifest(path: Path) -> dict[str, str]:
 
 
 def check_copy(path: Path, file: SourceFile, sha256: str | None) -> None:
-    """Compare the copy at `path` with what the source and the manifest say of it. Raises ModelLoadError, OSError."""
+    """Check the copy at `path` against the source and the manifest. Raises ModelLoadError where it differs, OSError."""
     size = path.stat().st_size
     if size != file.size:
         raise ModelLoadError(f"{file.path} has {size} bytes after copying, {file.size} at the source: try again")
@@ -189,5 +189,5 @@ def check_copy(path: Path, file: SourceFile, sha256: str | None) -> None:
 
 def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as stream:
-        # MD5 is what S3 computes; it finds damage here, not forgery.
+        # S3 computes MD5; here it detects damage, not forgery.
         return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

@@ -1,9 +1,9 @@
-"""A model store brings a label's model into the model repository of a server on this machine, within a disk limit.
+"""A model store copies a label's model into the model repository of a server on this machine, within a disk limit.
 
-A model is copied to a temporary folder in the repository, verified, and renamed into place, so that a server never sees
-half a model, and a crash leaves nothing but a temporary folder that the next start removes. Inside an installed model,
-`.stored.json` notes the fingerprint of what was copied: a model whose source has changed since is fetched again, and a
-folder without the note was put there by somebody else and is left alone.
+A model is copied to a temporary folder in the repository, verified, and renamed into place. So a server never sees half a
+model, and a crash leaves nothing but a temporary folder, which the next start removes. Inside an installed model,
+`.stored.json` records the fingerprint of what was copied: a model whose source has changed since is fetched again, and a
+folder without the record was not made by the store and is left alone.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = [
     "folder_bytes",
 ]
 
-#: Files of one model that are copied at the same time.
+#: How many files of one model are copied at the same time.
 COPIES_AT_ONCE = 4
-#: How often a model is copied whose source changes meanwhile.
+#: How often a copy is tried while the model's source keeps changing.
 COPY_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that is in the repository: its folder, and the bytes of its files."""
+    """A model in the repository: its folder, and the size of its files in bytes."""
 
     label: str
     path: Path
@@ -59,7 +59,7 @@ class ModelStore(Protocol):
     """Brings models into a repository and keeps those that are in use."""
 
     async def fetch(self, label: str) -> StoredModel:
-        """Have the label's current model in the repository. Raises ModelLoadError, naming the source."""
+        """Bring the label's current model into the repository. Raises ModelLoadError, naming the source."""
 
     def pin(self, label: str) -> None:
         """Keep the label's model on disk until `unpin`, however often it is pinned."""
@@ -70,7 +70,7 @@ class ModelStore(Protocol):
 
 @dataclass(slots=True)
 class _Flight:
-    """A fetch under way and how many callers wait for it."""
+    """A fetch in progress and how many callers wait for it."""
 
     task: asyncio.Task[StoredModel]
     waiters: int = 0
@@ -89,7 +89,7 @@ class _DiskStore:
         self._flights: dict[str, _Flight] = {}
 
     async def fetch(self, label: str) -> StoredModel:
-        """The label's current model, copied only if it is not there yet; callers at the same time share one copy.
+        """The label's current model, copied only if it is not there yet; concurrent callers share one copy.
 
         Raises ModelLoadError, naming the source.
         """
@@ -102,7 +102,7 @@ class _DiskStore:
         finally:
             flight.waiters -= 1
             if flight.waiters == 0:
-                # Only the last caller that gives up may stop the copy for which the others waited.
+                # The copy is stopped only when its last caller gives up: until then others wait for it.
                 flight.task.cancel()
                 if self._flights.get(label) is flight:
                     del self._flights[label]
@@ -130,7 +130,7 @@ class _DiskStore:
         )
 
     async def _fetch_once(self, label: str) -> StoredModel | None:
-        """The model, or None if its source changed while it was copied."""
+        """The model, or None where its source changed during the copy."""
         files = await self._source.files(label)
         if not files:
             raise ModelLoadError("there is no model of that label; upload it there, or correct the label")
@@ -162,7 +162,7 @@ class _DiskStore:
             digests = read_manifest(folder / MANIFEST_NAME)
             if missing := digests.keys() - wanted.keys():
                 raise ModelLoadError(f"{MANIFEST_NAME} lists {', '.join(sorted(missing))}, not there: upload it again")
-            # What an earlier upload left behind does not belong to the model: a server would serve an old version.
+            # Files left from an earlier upload are not part of the model: a server might serve an old version.
             wanted = {path: wanted[path] for path in digests}
         slots = asyncio.Semaphore(COPIES_AT_ONCE)
 
@@ -175,7 +175,7 @@ class _DiskStore:
                 for file in wanted.values():
                     group.create_task(copy(file))
         except BaseExceptionGroup as errors:
-            # The first error stopped the others; a caller wants that one, not a group.
+            # The first error stopped the other copies; callers want that error, not a group.
             raise errors.exceptions[0] from None
 
     async def _copy_file(self, label: str, file: SourceFile, folder: Path, sha256: str | None) -> None:
@@ -195,7 +195,7 @@ class FolderStore(_DiskStore):
 class S3Store(_DiskStore):
     """Models from `s3://bucket/prefix/<label>/`, read through `blobs`, which is bound to that bucket.
 
-    `verify_etags` is to be False where objects are encrypted with a KMS key, whose ETags are no MD5. Raises
+    Set `verify_etags` to False where objects are encrypted with a KMS key: their ETags are not MD5 digests. Raises
     SettingsError for another kind of address.
     """
 

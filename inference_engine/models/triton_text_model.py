@@ -31,7 +31,7 @@ class TritonPythonModel:
         return responses
 
     def sentences(self, request):
-        """The request's strings, or the error that one of them is not text."""
+        """The request's strings, or the error where one of them is not UTF-8."""
         try:
             return [item.decode() for item in pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy().ravel()]
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Posting jobs and collecting results."""
+"""Posts jobs and collects their results."""
 
 from .async_producer import AsyncProducer
 from .producer import Producer

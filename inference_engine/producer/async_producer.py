@@ -27,15 +27,15 @@ from ..settings import Settings, WebhookSettings
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 
-#: A record is written as a whole with each change, and holds at most 400 KB with the result (DynamoDB Developer Guide, "Limits").
+#: Each change writes the whole record, which holds at most 400 KB with the result (DynamoDB Developer Guide, "Limits").
 KEPT_BODY_MAX_BYTES = 32_768
-#: Jobs of one `post_many` that are on their way at once: 50 full requests to SQS.
+#: Jobs that one `post_many` sends at once: 50 full requests to SQS.
 POST_TOGETHER = 500
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A job that is ready to be sent."""
+    """A job that is ready to send."""
 
     url: str
     message: OutgoingMessage
@@ -44,7 +44,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What a caller may say of a job beside its body and label."""
+    """What a caller may specify for a job besides its body and label."""
 
     deadline: float | None = None
     request_id: str | None = None
@@ -56,10 +56,10 @@ class _Given:
 class AsyncProducer:
     """Posts jobs by label and collects their results, on asyncio.
 
-    Calls in flight are coalesced into batches of AWS requests; a lone call leaves at once. One instance serves any number of
+    Concurrent calls are coalesced into batched AWS requests; a lone call is sent at once. One instance serves any number of
     tasks of one event loop. Use it with `async with`, or `await close()`.
 
-    With `queue_name` all jobs go to that one FIFO queue and take no label.
+    With `queue_name`, all jobs go to that one FIFO queue and take no label.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class AsyncProducer:
         await self.close()
 
     async def close(self) -> None:
-        """Finish what is being sent and close all connections; jobs that were posted go on.
+        """Finish sends in progress and close all connections. Posted jobs continue.
 
-        Where this is cancelled the connections are closed all the same, and what was being sent may be lost.
+        If this call is cancelled, the connections still close, and sends in progress may be lost.
         """
         self._closed = True
         try:
@@ -119,17 +119,18 @@ class AsyncProducer:
         callback_url: str | None = None,
         keep_body: bool = False,
     ) -> str:
-        """Put a job on the queue of its label and return the SQS message id, under which its result is kept.
+        """Put a job on its label's queue and return the SQS message id, under which its result is kept.
 
-        `body` is anything the codec carries (JSON values, numpy arrays, bytes). After `deadline` (Unix time in seconds) the job
-        is not computed any more and ends as EXPIRED. A `dedup_key` seen within the last five minutes makes no second job:
-        the first one's message id comes back (SQS Developer Guide, "exactly-once processing"). `request_id` is the
-        caller's own name for the job and comes back in the Response.
+        `body` is anything the codec can encode (JSON values, numpy arrays, bytes). After `deadline` (Unix time in seconds), the
+        job is no longer computed and ends as EXPIRED. A `dedup_key` seen within the last five minutes creates no second job:
+        the call returns the first job's message id (SQS Developer Guide, "exactly-once processing"). `request_id` is the
+        caller's own name for the job and is returned in the Response.
 
-        Changes of its status are delivered to `callback_url`, where webhooks are deployed. With `keep_body` the job's record
-        keeps the body as long as the result: up to 32 KB itself, larger ones in the bucket.
+        Status changes are delivered to `callback_url`, where webhooks are deployed. With `keep_body`, the job's record keeps
+        the body as long as the result: a body of up to 32 KB in the record itself, a larger one in the bucket.
 
-        Raises InvalidLabelError, UnknownLabelError, EncodeError, PayloadTooLargeError, CallbackError, TransportError.
+        Raises LabelError where a label is missing or must not be given, InvalidLabelError, UnknownLabelError, EncodeError,
+        PayloadTooLargeError, CallbackError, TransportError.
         """
         given = _Given(deadline, request_id, dedup_key, callback_url, keep_body)
         message_id = await self._submit(await self._prepare(body, label, given))
@@ -144,7 +145,7 @@ class AsyncProducer:
         *,
         recorded: Literal[False] | None = None,
     ) -> _Prepared:
-        """All that can fail before anything is sent: a job that cannot go must leave nothing behind."""
+        """Do everything that can fail before anything is sent: a job that cannot be sent must leave nothing behind."""
         self._check_open()
         label = self._label(label)
         if given.callback_url is not None:
@@ -181,7 +182,7 @@ class AsyncProducer:
             raise PayloadTooLargeError(f"{error}; without one, keep_body is for bodies up to {most:,} bytes") from error
 
     async def _submit(self, prepared: _Prepared) -> str:
-        """Send a job and write its record; the message id, by which anyone may ask for it from now on."""
+        """Send a job, write its record and return the message id, by which anyone may ask for the job from now on."""
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
         await self._aws.jobs.submitted(message_id, prepared.job)
         self._results.posted(message_id, prepared.job.label)
@@ -197,17 +198,17 @@ class AsyncProducer:
         callback_url: str | None = None,
         keep_body: bool = False,
     ) -> list[str]:
-        """Post a job for each body, in order, in as few requests as possible; their message ids in the same order.
+        """Post a job for each body, in order, in as few requests as possible. Returns the message ids in the same order.
 
-        The other arguments are those of `post_non_blocking` and hold for all jobs. `bodies` may be endless work for a generator:
-        only some of them are held at a time. When some cannot be posted, the first one's error is raised after all others were
-        sent.
+        The other arguments are those of `post_non_blocking` and apply to all jobs. `bodies` may be a generator of any length:
+        only some of its bodies are held in memory at a time. If some jobs cannot be posted, all others are sent before the
+        first error is raised.
         """
         given = _Given(deadline, request_id, None, callback_url, keep_body)
         sent: list[str | BaseException] = []
         waiting = iter(bodies)
         while chunk := list(itertools.islice(waiting, POST_TOGETHER)):
-            # A large body takes a while to prepare: all are ready before the first leaves, so that none overtakes another.
+            # A large body takes a while to prepare. All jobs are ready before the first is sent, so none overtakes another.
             prepared = await asyncio.gather(
                 *(self._prepare(body, label, given) for body in chunk), return_exceptions=True
             )
@@ -233,26 +234,26 @@ class AsyncProducer:
         _sent: Callable[[], None] | None = None,
         _enough: asyncio.Future[None] | None = None,
     ) -> Response:
-        """Post a job and wait for its Response; other arguments are those of `post_non_blocking`.
+        """Post a job and wait at most `timeout_seconds` for its Response. The other arguments are those of `post_non_blocking`.
 
-        What becomes of the job, a timeout included, is told by the Response (`status_code` 200 or 500); what keeps it from being
-        posted is raised, as by `post_non_blocking`.
+        The Response reports the outcome of the job, including a timeout (`status_code` 200 or 500). Raises what
+        `post_non_blocking` raises where the job cannot be posted.
         """
         started = time.monotonic()
         prepared = await self._prepare(body, label, _Given(deadline, request_id, dedup_key), recorded=False)
         message_id = await self._aws.queues.send(prepared.url, prepared.message)
-        # What has left is not kept in memory until there is a result.
+        # The body is sent: do not hold it in memory while waiting for the result.
         job = prepared.job.model_copy(update={"body": None})
         del body, prepared
         if _sent is not None:
             _sent()
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         left = seconds - (time.monotonic() - started)
-        # A ring that takes long must not hold up a result that is there.
+        # A slow ring must not delay a result that is already there.
         waking = asyncio.ensure_future(self._results.wake(job.label))
         self._waking.add(waking)
         waking.add_done_callback(self._waking.discard)
-        # Nobody else knows the message id: no record is written for others to find.
+        # Nobody else knows the message id, so there is no need to write a record for others to find.
         return await self._results.wait_posted(message_id, job, left, seconds, _enough)
 
     async def wait(
@@ -262,25 +263,25 @@ class AsyncProducer:
         timeout_seconds: float | None = None,
         _enough: asyncio.Future[None] | None = None,
     ) -> Response:
-        """Wait for the Response of a job that was posted before. Raises UnknownMessageError."""
+        """Wait at most `timeout_seconds` for the Response of a job that was posted before. Raises UnknownMessageError."""
         self._check_open()
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         return await self._results.wait(message_id, seconds, _enough)
 
     async def retrieve_result_status(self, message_id: str) -> ResultStatus:
-        """Where a job is. Raises UnknownMessageError."""
+        """Return a job's current status. Raises UnknownMessageError."""
         self._check_open()
         return (await self._results.record(message_id)).status
 
     async def retrieve_result(self, message_id: str) -> Response:
-        """The Response of a job as it stands; status code 202 while it is not finished. Raises UnknownMessageError."""
+        """Return a job's Response as it stands now, with status code 202 while it is unfinished. Raises UnknownMessageError."""
         self._check_open()
         return await self._results.response(await self._results.record(message_id))
 
     async def cancel(self, message_id: str) -> bool:
-        """End a job that is not finished: True if it will have no other result.
+        """Cancel an unfinished job. Returns True if it will have no other result.
 
-        A job that waits is not computed; one that is being computed is not interrupted, its result is dropped.
+        A waiting job is not computed. A running job is not interrupted, but its result is dropped.
         Raises UnknownMessageError.
         """
         self._check_open()
@@ -290,9 +291,10 @@ class AsyncProducer:
     async def as_completed(
         self, message_ids: Sequence[str], *, timeout_seconds: float | None = None, progress: bool = False
     ) -> AsyncIterator[Response]:
-        """Responses of many jobs in the order in which they end.
+        """Yield the Responses of many jobs in the order in which they end.
 
-        After `timeout_seconds` in all, the rest come as timeouts. `progress` shows a bar (needs the `progress` extra).
+        After `timeout_seconds` in total, the remaining jobs are reported as timeouts. `progress` shows a progress bar (needs the
+        `progress` extra). Raises UnknownMessageError.
         """
         self._check_open()
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds

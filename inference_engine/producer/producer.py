@@ -1,4 +1,4 @@
-"""Producer: AsyncProducer for threads."""
+"""Producer: the blocking form of AsyncProducer, for threads."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _producers: weakref.WeakSet[Producer] = weakref.WeakSet()
 
 
 class Producer:
-    """Posts jobs by label and collects their results; safe from any number of threads and after a fork.
+    """Posts jobs by label and collects their results. Any number of threads may share one; it also works after a fork.
 
-    A thin blocking face over AsyncProducer on a background event loop, so that calls of many threads share AWS requests.
-    Arguments and methods mean what they mean there. Close it, or use it with `with`.
+    A thin blocking wrapper around an AsyncProducer on a background event loop, so calls from many threads share AWS requests.
+    Arguments and methods are those of AsyncProducer. Close it, or use it with `with`.
 
     >>> with Producer() as producer:                                    # doctest: +SKIP
     ...     producer.post({"text": "hello"}, label="all-minilm-l6-v2").result
@@ -40,7 +40,7 @@ class Producer:
         timeout_seconds: float | None = None,
         _connect: Callable[[Settings], Aws] | None = None,
     ) -> None:
-        # Wrong settings are told here, not in the first post.
+        # Invalid settings raise here, not in the first post.
         self._settings = settings or Settings()
         self._arguments: dict[str, Any] = {
             "queue_name": queue_name,
@@ -54,7 +54,7 @@ class Producer:
         _producers.add(self)
 
     def _reset(self) -> None:
-        """Forget loop and connections: in a forked child the thread is gone and the sockets are the parent's."""
+        """Drop the loop and its connections: in a forked child the thread is gone and the sockets belong to the parent."""
         self._lock = threading.Lock()
         self._loop: BackgroundLoop | None = None
         self._core: AsyncProducer | None = None
@@ -80,7 +80,7 @@ class Producer:
         self.close()
 
     def close(self) -> None:
-        """Finish what is being sent and close all connections; jobs that were posted go on."""
+        """Finish sends in progress and close all connections. Posted jobs continue."""
         with self._lock:
             self._closed = True
             loop, core, self._loop, self._core = self._loop, self._core, None, None
@@ -141,7 +141,7 @@ class Producer:
             loop.call(responses.aclose())  # type: ignore[attr-defined]
 
     def _patience(self, timeout_seconds: float | None) -> float:
-        # Read at each call: the single-queue API lets applications set `producer.timeout_seconds`.
+        # Read on each call: the single-queue API lets applications set `producer.timeout_seconds`.
         return self.timeout_seconds if timeout_seconds is None else timeout_seconds
 
 

@@ -1,4 +1,4 @@
-"""What becomes of jobs: looked up once, waited for alone, waited for by the thousand."""
+"""Outcomes of jobs: looked up once, waited for singly, or waited for by the thousand."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .watcher import ResultWatcher
 
 log = logging.getLogger(__name__)
 
-#: A job that nobody has started after so long is rung for again while its caller waits: the net under lost rings.
+#: While a caller waits, a label with work but no host is rung for again this often: a safety net for lost rings.
 NUDGE_SECONDS = 20.0
-#: Records that are read before the first of them are told.
+#: Records to read before the first of them are yielded.
 CHUNK = 1000
-#: Jobs that this producer posted last, whose labels it remembers: to wait for them no record need be read first.
+#: How many recently posted jobs this producer remembers the labels of: waiting for them needs no record read first.
 POSTED_MAX = 50_000
 
 
 class Results:
-    """Records and Responses of jobs by their message ids."""
+    """Records and Responses of jobs by message id."""
 
     def __init__(self, aws: Aws, routes: Routes) -> None:
         settings = aws.settings
@@ -42,17 +42,17 @@ class Results:
         )
 
     async def close(self) -> None:
-        """Stop looking; whoever still waits is cancelled."""
+        """Stop polling; callers that still wait are cancelled."""
         await self._watcher.close()
 
     def posted(self, message_id: str, label: str) -> None:
-        """A job was posted here, with its record."""
+        """Remember the label of a job that this producer posted and recorded."""
         self._posted[message_id] = label
         if len(self._posted) > POSTED_MAX:
             self._posted.popitem(last=False)
 
     async def record(self, message_id: str) -> JobRecord:
-        """The record as it stands. Raises UnknownMessageError."""
+        """The current record. Raises UnknownMessageError."""
         record = await self._aws.jobs.find(message_id)
         if record is None:
             raise UnknownMessageError(
@@ -62,39 +62,42 @@ class Results:
         return record
 
     async def response(self, record: JobRecord) -> Response:
-        """What a caller gets for a record."""
+        """The Response for a record."""
         return await response_of(self._aws, record)
 
     async def wake(self, label: str, *, again: bool = False) -> None:
-        """See to it that someone loads the label, `again` for jobs that wait long; never raises for AWS's sake."""
+        """Ensure that some consumer loads the label; `again` for jobs that have waited long. A TransportError is only logged."""
         try:
             await (self._routes.remind(label) if again else self._routes.wake(label))
         except TransportError as error:
-            # The job is on its queue: who posted it must get its id, and a waiting caller or the next post rings again.
+            # The job is on its queue: the caller must get its id, and a waiting caller or the next post rings again.
             log.warning("nobody could be asked to load label %r: %s", label, error)
 
     async def wait_posted(
         self, message_id: str, job: Job, patience: float, seconds: float, enough: asyncio.Future[None] | None = None
     ) -> Response:
-        """Wait `patience` seconds for a job that was posted this moment without a record; it has one when the wait is over.
+        """Wait `patience` seconds for a job that was just posted without a record. After the wait, the job has a record.
 
-        `seconds` is what the caller was told. When `enough` is done the wait is over as well.
+        `seconds` is the timeout that the caller knows. The wait also ends when `enough` is done.
         """
         record = await self._wait(message_id, job.label, patience, enough, posted=True)
         if record is None:
-            # Its caller is about to learn the message id, and may poll by it.
+            # The caller is about to learn the message id and may poll by it.
             await self._aws.jobs.submitted(message_id, job)
             record = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
         return await self._response_or_timeout(message_id, job.label, record, seconds)
 
     async def wait(self, message_id: str, seconds: float, enough: asyncio.Future[None] | None = None) -> Response:
-        """Wait for a job that was posted before, until `enough` is done at most. Raises UnknownMessageError."""
+        """Wait up to `seconds`, or until `enough` is done, for a job posted earlier. Raises UnknownMessageError."""
         label = self._posted.get(message_id) or (await self.record(message_id)).label
         record = await self._wait(message_id, label, seconds, enough)
         return await self._response_or_timeout(message_id, label, record, seconds)
 
     async def as_completed(self, message_ids: Sequence[str], seconds: float) -> AsyncGenerator[Response, None]:
-        """Responses of many jobs, each once, in the order in which they end; after `seconds` the rest come as timeouts."""
+        """Yield each job's Response once, in the order in which the jobs end; after `seconds` the rest come as timeouts.
+
+        Raises UnknownMessageError.
+        """
         until = time.monotonic() + seconds
         ended: asyncio.Queue[asyncio.Future[JobRecord]] = asyncio.Queue()
         waiting: dict[str, str] = {}
@@ -122,7 +125,7 @@ class Results:
     async def _ended(
         self, ended: asyncio.Queue[asyncio.Future[JobRecord]], waiting: dict[str, str], until: float
     ) -> AsyncIterator[JobRecord]:
-        """Records as they end, taken out of `waiting`; labels that stand still are rung for again."""
+        """Yield records as their jobs end and remove them from `waiting`; labels still waiting are rung for again."""
         nudge_at = time.monotonic() + NUDGE_SECONDS
         while waiting and (now := time.monotonic()) < until:
             if now >= nudge_at:
@@ -149,7 +152,7 @@ class Results:
         *,
         posted: bool = False,
     ) -> JobRecord | None:
-        """The record at its end, or as it was last seen after `patience` seconds or `enough`; None when there was none."""
+        """The finished record, or after `patience` seconds or `enough` the last one seen; None when there was none."""
         waiting = asyncio.ensure_future(self._watcher.wait(message_id, label, posted=posted))
         ends: list[asyncio.Future[Any]] = [waiting] if enough is None else [waiting, enough]
         until = time.monotonic() + patience
@@ -166,7 +169,7 @@ class Results:
                 waiting.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await waiting
-        # The last look may be a second old, or the only one: a result that is there now is still a result.
+        # The last poll may be a second old, or the only one: a result that is there now still counts.
         return await self._aws.jobs.get(message_id) or seen
 
     async def _response_or_timeout(
@@ -190,7 +193,7 @@ class Results:
 
 
 async def response_of(aws: Aws, record: JobRecord) -> Response:
-    """What a caller gets for a record."""
+    """The Response for a record."""
     status, error, result = record.status, record.error, None
     if status is ResultStatus.SUCCESS:
         try:

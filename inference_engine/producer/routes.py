@@ -1,4 +1,4 @@
-"""Where a job goes: the queue, message group and lanes of its label; and whether anyone must be asked to load it."""
+"""Where a job goes: the queue, message group and lanes of its label, and whether a consumer must be asked to load it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..shared_read import SharedRead
 
 log = logging.getLogger(__name__)
 
-#: Label settings change by an operator's hand: a minute's delay is what anyone expects.
+#: Operators change label settings by hand and expect a delay of up to a minute.
 LABEL_CACHE_SECONDS = 60.0
 
 
@@ -29,13 +29,13 @@ class Routes(Protocol):
         """The message group of a job."""
 
     async def wake(self, label: str) -> None:
-        """See to it that someone loads the label, if nobody holds it."""
+        """Ensure that some consumer loads the label if none holds it."""
 
     async def remind(self, label: str) -> None:
-        """The same for a label whose jobs were posted a while ago, and may just have been computed."""
+        """Do the same for a label whose jobs were posted a while ago and may have been computed since."""
 
     async def close(self) -> None:
-        """Stop what goes on in the background."""
+        """Stop the background work."""
 
 
 class LabelRoutes:
@@ -101,15 +101,15 @@ class LabelRoutes:
         return True
 
     async def _has_work(self, label: str) -> bool:
-        """Whether its queue is not empty: a host may have come, done the work and left since the post."""
+        """Whether the label's queue is not empty: since the post, a host may have come, done the work and left."""
         return (await self._aws.queues.backlog(await self._aws.queues.of_label(label))).total > 0
 
     async def _confirm(self) -> None:
-        """Look once more at labels that were rung for, or whose host was believed in from memory.
+        """Check again the labels that were rung for, and those whose host was known only from the cache.
 
-        A ring may have been taken for the repetition of one that was answered already by a host that has left since. And a host
-        that left between the reading and the post has looked at its queue too early to see the job; one that was read
-        after the post sees it when it leaves.
+        SQS may have dropped a ring as a duplicate of an earlier one, answered by a host that has left since. And a host that
+        left between the reading of the registry and the post checked its queue too early to see the job. A host that the
+        registry showed after the post sees the job when it leaves.
         """
         while self._doubted:
             await asyncio.sleep(self._settings.host_cache_seconds)
@@ -122,7 +122,7 @@ class LabelRoutes:
 
 
 class SingleQueueRoutes:
-    """One fixed queue that every consumer polls: nothing to place, and a message group per job so that all share it."""
+    """One fixed queue that all consumers poll: nothing to place, and one message group per job so that all can share it."""
 
     def __init__(self, aws: Aws, queue_name: str) -> None:
         self._aws = aws

@@ -1,12 +1,12 @@
 """Waits for many jobs with few reads: one BatchGetItem for all waiting callers of a process.
 
-A label's jobs end in about the order in which they were posted, so only the *head* of each label's waiting jobs is looked
-at; it widens while whole heads come back finished. Every other job is looked at in a slow sweep, so that one that
-overtook the others is found as well.
+A label's jobs end in about the order in which they were posted, so only the *head* of each label's waiting jobs is polled;
+the head widens while all of it comes back finished. A slow sweep polls the other jobs and finds those that overtook the
+head.
 
-When to look is learnt. A line of jobs that moves is looked at when a part of its head should have ended, by the pace so far. A
-job that was posted alone is looked at when such jobs of its label were mostly over, and then after a tenth of the time
-waited, again and again: an early result is found early, a late one costs little.
+The times to poll are learnt. A moving line of jobs is polled when part of its head should have ended, by the pace so far. A job
+that was posted alone is polled when most such jobs of its label have ended, and then repeatedly after another tenth of the
+time waited: an early result is found early, a late one costs few reads.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from ..aws.job_record import JobRecord
 from .pace import Latencies, Pace
 
-#: Jobs of one label that are looked at together: at first, and at most.
+#: Jobs of one label that are polled together: at first, and at most.
 HEAD_MIN = 20
 HEAD_MAX = 200
-#: Between two sweeps over the jobs behind the heads, and how many of them one sweep looks at.
+#: Interval between two sweeps over the jobs behind the heads, and how many jobs one sweep polls at most.
 SWEEP_SECONDS = 5.0
 SWEEP_MAX = 500
 
@@ -41,7 +41,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Line:
-    """The waiting jobs of one label, in the order of their posts."""
+    """The waiting jobs of one label, in the order in which they were posted."""
 
     pace: Pace
     jobs: OrderedDict[str, _Waiting] = field(default_factory=OrderedDict)
@@ -50,7 +50,7 @@ class _Line:
 
 
 class ResultWatcher:
-    """Futures of job records that are finished."""
+    """Hands out futures that hold the records of finished jobs."""
 
     def __init__(
         self, get: Callable[[str], Awaitable[JobRecord | None]], *, min_seconds: float, max_seconds: float
@@ -65,9 +65,9 @@ class ResultWatcher:
         self._sweep_at = 0.0
 
     def watch(self, message_id: str, label: str, *, posted: bool = False) -> asyncio.Future[JobRecord]:
-        """The future record of a job once it is finished; `forget` it afterwards, whatever came of it.
+        """A future for the record of the finished job. The caller must `forget` the job afterwards, whatever the outcome.
 
-        `posted` tells that the job was posted this moment. Several callers may watch one job: none may cancel its future.
+        `posted` means that the job was posted just now. Several callers may watch one job, so none may cancel its future.
         """
         now = time.monotonic()
         line = self._lines.get(label)
@@ -88,7 +88,7 @@ class ResultWatcher:
         return waiting.future
 
     def forget(self, message_id: str, label: str) -> None:
-        """One caller watches no more."""
+        """End one caller's watch on a job."""
         line = self._lines.get(label)
         waiting = line.jobs.get(message_id) if line else None
         if line is None or waiting is None:
@@ -101,7 +101,7 @@ class ResultWatcher:
                 del self._lines[label]
 
     async def wait(self, message_id: str, label: str, *, posted: bool = False) -> JobRecord:
-        """The record of a job once it is finished. Waits for ever: the caller bounds it."""
+        """Wait for the record of the finished job, without a limit: the caller sets one."""
         future = self.watch(message_id, label, posted=posted)
         try:
             return await asyncio.shield(future)
@@ -109,13 +109,13 @@ class ResultWatcher:
             self.forget(message_id, label)
 
     def seen(self, message_id: str, label: str) -> JobRecord | None:
-        """What was last seen of a job that someone waits for."""
+        """The last record seen of a job that a caller waits for."""
         line = self._lines.get(label)
         waiting = line.jobs.get(message_id) if line else None
         return waiting.seen if waiting else None
 
     async def close(self) -> None:
-        """Stop looking; whoever still waits is cancelled."""
+        """Stop polling; callers that still wait are cancelled."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -151,7 +151,7 @@ class ResultWatcher:
         later = time.monotonic()
         for label, line in due.items():
             self._schedule(line, ended.get(label, 0), len(heads[label]), later)
-            # Another line of that label may have begun while this one was looked at.
+            # A new line of that label may have begun while this one was polled.
             if not line.jobs and self._lines.get(label) is line:
                 del self._lines[label]
 
@@ -174,12 +174,12 @@ class ResultWatcher:
                 if index >= line.head:
                     found.append((label, message_id))
         for label, message_id in found:
-            # To the end of the line, so that the next sweep looks at others.
+            # Moved to the end of the line, so the next sweep polls other jobs.
             self._lines[label].jobs.move_to_end(message_id)
         return found
 
     def _settle(self, label: str, message_id: str, record: JobRecord | None) -> bool:
-        """Note what was seen of a job; whether it is over."""
+        """Note a job's polled record and return whether the job has finished."""
         line = self._lines.get(label)
         waiting = line.jobs.get(message_id) if line else None
         if line is None or waiting is None:
@@ -191,7 +191,7 @@ class ResultWatcher:
             self._latencies.looked(label, in_time=over)
         if over and record is not None:
             if waiting.alone:
-                # Clocks may differ: what was waited here is the most that it can have been.
+                # Clocks may differ: the job cannot have taken longer than this producer has waited.
                 took = min(record.finished_at - record.submitted_at, time.monotonic() - waiting.since)
                 self._latencies.ended(label, max(took, 0.0))
             del line.jobs[message_id]

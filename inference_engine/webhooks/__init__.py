@@ -1,4 +1,4 @@
-"""Webhooks: changes of jobs' status, delivered to the URLs that the jobs carry. A Lambda runs it, or the local stack.
+"""Webhooks: status changes of jobs, delivered to the jobs' callback URLs. A Lambda runs it, or the local stack.
 
 jobs table ──stream──► Outbox ──► queue {prefix}-webhooks ──► Courier ──POST──► callback URL
 """

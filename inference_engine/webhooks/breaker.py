@@ -1,4 +1,4 @@
-"""Which receivers are not asked for a while, because try after try at them ended without an answer."""
+"""Which receivers get no requests for a while, because several tries in a row timed out."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from ..callbacks import Target
 from ..errors import CallbackError
 
-#: Tries in a row without an answer, after which a receiver is put off: as many may go wrong together, in one batch.
+#: A receiver is put off after this many tries in a row without an answer: that many may fail together, in one batch.
 SILENT_TRIES = 5
-#: Between two tries that find out whether it answers again; longer than any of them takes.
+#: Time between two tries that probe whether it answers again; longer than any try takes.
 PUT_OFF_SECONDS = 60.0
-#: Receivers that are remembered, the last to be silent: strangers choose them.
+#: How many receivers are remembered, the most recently silent ones: strangers choose them, so there is a limit.
 RECEIVERS = 1000
 
 
 class PutOffError(CallbackError):
-    """The receiver is not asked for now."""
+    """The receiver gets no requests for now."""
 
 
 @dataclass(slots=True)
@@ -29,9 +29,9 @@ class _Silence:
 
 
 class Breaker:
-    """Has tries fail at once at hosts that hang, where each would hold for its whole time a place that others wait for.
+    """Fails tries at once to hosts that hang, where each would otherwise hold a thread for its whole timeout.
 
-    Of this process alone, for one event loop. `clock` gives seconds.
+    Its state is of this process alone, for one event loop. `clock` returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class Breaker:
 
     @contextlib.contextmanager
     def asking(self, target: Target) -> Iterator[None]:
-        """For the length of a try. Raises PutOffError instead, where the host is put off and another try finds out about it."""
+        """Wraps one try. Raises PutOffError instead, where the host is put off and this try is not the one that probes it."""
         receiver = (target.host, target.port)
         silence = self._silent.get(receiver)
         if silence is not None and silence.tries >= SILENT_TRIES:
@@ -55,7 +55,7 @@ class Breaker:
             self._was_silent(receiver)
             raise
         except Exception:
-            # It refused, and quickly: that holds nobody up.
+            # A quick refusal, which delays nobody.
             self._silent.pop(receiver, None)
             raise
         self._silent.pop(receiver, None)

@@ -1,4 +1,4 @@
-"""From the queue to the receivers."""
+"""Delivers messages from the queue to the receivers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .secret import Secret
 
 log = logging.getLogger(__name__)
 
-#: Requests under way at once; a batch has as many messages.
+#: Concurrent requests, as many as a batch has messages.
 THREADS = 10
-#: The receiver wants nothing more at this URL: trying again would be an annoyance.
+#: The receiver wants no more deliveries at this URL: a retry would be a nuisance.
 GONE = 410
 
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "inference-engine", "Connection": "close"}
 
 
 def delivery_id(message: WebhookMessage) -> str:
-    """What the receiver knows a message as; the message's own id where it is no delivery."""
+    """The id by which the receiver knows a message; the message's own id where it is not a delivery."""
     try:
         return Delivery.decode(message.body).id
     except DecodeError:
@@ -37,7 +37,7 @@ def delivery_id(message: WebhookMessage) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a batch: `failed` messages come again, after their backoff, the others are to be deleted."""
+    """The outcome of a batch: `failed` messages come again after their backoff, the others can be deleted."""
 
     delivered: tuple[WebhookMessage, ...] = ()
     gone: tuple[WebhookMessage, ...] = ()
@@ -45,12 +45,12 @@ class Outcome:
 
     @property
     def done(self) -> tuple[WebhookMessage, ...]:
-        """Messages that are not needed any more."""
+        """Messages that can be deleted."""
         return self.delivered + self.gone
 
 
 class Courier:
-    """Delivers messages of the queue, a batch at once. `backoff` is told the tries that a message has had."""
+    """Delivers messages of the queue in batches. `backoff` maps the tries that a message has had to the seconds to wait."""
 
     def __init__(
         self,
@@ -68,9 +68,9 @@ class Courier:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="inference-engine-webhooks")
 
     async def deliver(self, messages: Sequence[WebhookMessage]) -> Outcome:
-        """Try each message once; those that failed are hidden for their backoff. Raises nothing for one message's sake.
+        """Try each message once; those that fail are hidden for their backoff. An error of one message is not raised.
 
-        Where a receiver is put off, its try fails without a request, and counts as one.
+        Where the breaker puts a receiver off, its try fails without a request, and still counts as a try.
         """
         try:
             keys = await self._secret.keys()
@@ -89,15 +89,15 @@ class Courier:
         return outcome
 
     def close(self) -> None:
-        """Let go of the threads; requests under way end by themselves."""
+        """Release the threads; requests in progress end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _try(self, message: WebhookMessage, keys: Sequence[bytes]) -> int | None:
-        """The status of a receiver that is done with the message; None where it must be tried again."""
+        """The status of the answer where the message is done with; None where it must be retried."""
         try:
             answer = await self._post(Delivery.decode(message.body), keys)
         except Exception as error:
-            # Whatever it is, the others of the batch are delivered.
+            # Whatever the error is, the other messages of the batch must be delivered.
             _log_failure(message, f"{type(error).__name__}: {error}")
             return None
         if 200 <= answer.status < 300:
@@ -122,12 +122,12 @@ class Courier:
         try:
             await self._queue.hide({message: self._backoff(message.tries) for message in messages})
         except TransportError as error:
-            # They come again when the queue's own visibility timeout is over.
+            # They come again after the queue's own visibility timeout.
             log.warning("the backoff of failed deliveries is not set: %s", error)
 
 
 def _log_failure(message: WebhookMessage, why: str) -> None:
-    """By the message's id, in the text itself: Lambda's own format leaves `extra` out. Its URL may hold a receiver's secrets."""
+    """Log with the id in the text: Lambda's own format omits `extra`. The URL is left out: it may hold a receiver's secrets."""
     name = delivery_id(message)
     given = {"delivery": name, "tries": message.tries}
     log.warning("%s not delivered in try %d: %s", name, message.tries, why, extra=given)

@@ -1,7 +1,7 @@
-"""One request to a callback URL, which a stranger may have chosen: only to addresses that are allowed, in its time.
+"""One request to a callback URL, which a stranger may have chosen: only to allowed addresses, and within its time limit.
 
-The host's name is resolved once, and the connection goes to an address that was checked: a name that points elsewhere a
-moment later (DNS rebinding) gains nothing. Redirects are not followed, proxies not asked.
+The host's name is resolved once, and the connection goes to an address that was checked, so a name that points elsewhere a
+moment later (DNS rebinding) gains nothing. Redirects are not followed, and proxies are not used.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from functools import cache
 from ..callbacks import HTTPS_PORT, Target, check_address, effective_address, target_of
 from ..errors import CallbackError
 
-#: Of an answer's body, for the log.
+#: How much of an answer's body is read, for the log.
 ANSWER_MAX_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver said."""
+    """A receiver's answer."""
 
     status: int
     text: str
@@ -45,28 +45,28 @@ def post(
     allow_private: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
-    """POST and return the answer, whatever its status; blocks for at most `timeout_seconds` and the time that DNS takes.
+    """POST and return the answer, whatever its status; blocks for at most `timeout_seconds` plus the time that DNS takes.
 
-    Raises CallbackError for a URL or an address that is refused, OSError or http.client.HTTPException for what went wrong.
+    Raises CallbackError for a URL or an address that is refused, OSError or http.client.HTTPException where the request fails.
     """
     target = target_of(url, allow_private=allow_private)
     addresses = _resolved(target, allow_private)
     connection = _Connection(target, addresses, time.monotonic() + timeout_seconds, tls)
     with contextlib.closing(connection), connection.ended_in_time():
         connection.request("POST", target.path, body, dict(headers))
-        # The connection's own end leaves the socket to an answer that was not read.
+        # Closing the connection alone leaves the socket to an answer that was not read.
         with connection.getresponse() as answer:
-            # Headers that were cut off look as if they had ended.
+            # Headers that were cut off look complete.
             connection.check_time()
             text = b""
-            # The status says all that counts.
+            # Only the status matters.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 text = answer.read(ANSWER_MAX_BYTES)
             return Answer(answer.status, text.decode("utf-8", "replace"))
 
 
 def _resolved(target: Target, allow_private: bool) -> list[str]:
-    """All addresses of a host, every one of them allowed."""
+    """All addresses of a host. Raises CallbackError unless every one is allowed."""
     found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
@@ -82,9 +82,9 @@ def _runtime_port() -> int | None:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to one of some addresses that is cut when its time is over, whatever it is at.
+    """A connection to one of several addresses, cut when its time is over, whatever it is doing.
 
-    A socket's own timeout begins anew with each byte: a receiver that sends one a second would hold it for ever.
+    A socket's own timeout restarts with each byte: a receiver that sends one a second would hold the connection forever.
     """
 
     def __init__(self, target: Target, addresses: list[str], until: float, tls: ssl.SSLContext | None) -> None:
@@ -94,10 +94,10 @@ class _Connection(http.client.HTTPConnection):
         self._until = until
         self._tls = tls
         self._late = False
-        # http.client forgets its socket before the answer's body is read.
+        # http.client drops its socket before the answer's body is read.
         self._held: socket.socket | None = None
         if target.scheme == "https":
-            # What goes without saying in the Host header.
+            # The port that the Host header omits.
             self.default_port = HTTPS_PORT
 
     def connect(self) -> None:
@@ -113,7 +113,7 @@ class _Connection(http.client.HTTPConnection):
 
     @contextlib.contextmanager
     def ended_in_time(self) -> Iterator[None]:
-        """Cut the connection at its time, if the block is not over. Raises CallbackTimeoutError then."""
+        """Cut the connection when its time is over, if the block still runs. Raises CallbackTimeoutError then."""
         timer = threading.Timer(self._left(), self._cut)
         timer.daemon = True
         timer.start()
@@ -139,7 +139,7 @@ class _Connection(http.client.HTTPConnection):
         return self._until - time.monotonic()
 
     def check_time(self) -> None:
-        """Raises TimeoutError once the connection was cut, which may have been the socket before this one."""
+        """Raise TimeoutError once the connection was cut: the cut may have hit the previous socket instead of this one."""
         if self._late:
             raise TimeoutError
 
@@ -147,7 +147,7 @@ class _Connection(http.client.HTTPConnection):
         self._late = True
         if self._held is not None:
             with contextlib.suppress(OSError):
-                # The plain socket's: that of TLS would also change what the other thread is reading with.
+                # The plain socket's shutdown: that of TLS would also change the state with which the other thread reads.
                 socket.socket.shutdown(self._held, socket.SHUT_RDWR)
 
 

@@ -1,4 +1,4 @@
-"""From changes of the jobs table to deliveries on their queue."""
+"""Turns changes of the jobs table into deliveries on their queue."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Puts what is to be delivered on the queue; nothing else, so that no receiver ever holds up the stream."""
+    """Puts deliveries on the queue, and does nothing else, so that no receiver ever delays the stream."""
 
     def __init__(self, queue: WebhookQueue) -> None:
         self._queue = queue
 
     async def put(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """Enqueue what some stream records give to deliver; the first record that must come again, with all after it.
+        """Enqueue the deliveries of stream records. Returns the first record that must come again, with all after it.
 
-        None when all is on the queue. Some of what comes again may be there already: its id is the same.
+        Returns None when everything is on the queue. Some of what comes again may be there already, with the same id.
         """
         found = [(record, delivery) for record in records if (delivery := delivery_of(record))]
         outcomes = await self._queue.send([delivery.encode() for _, delivery in found])
@@ -37,10 +37,10 @@ class Outbox:
 
 
 def delivery_of(record: Mapping[str, Any]) -> Delivery | None:
-    """What a stream record gives to deliver: a job that has a callback URL changed its status.
+    """The delivery of a stream record: a job that has a callback URL changed its status.
 
-    None for all else: new jobs, which their producer knows of, expired records, writes that leave the status as it was.
-    A record that cannot be read must not stop the stream.
+    None for all other records: new jobs, which their producer knows of, expired records, writes that leave the status as it
+    was. A record that cannot be read gives None too: it must not stop the stream.
     """
     change = record["dynamodb"]
     if "NewImage" not in change or "callback_url" not in change["NewImage"]:
@@ -52,13 +52,13 @@ def delivery_of(record: Mapping[str, Any]) -> Delivery | None:
             return None
         return Delivery.of(after.callback_url, _data(after), attempt=after.attempt, at=_time_of(after, change))
     except (ValueError, KeyError, OverflowError, OSError):
-        # Of a time that no calendar has, Python says one or the other, by how far off it is.
+        # For an impossible time Python raises one or another of these, depending on how far off it is.
         log.exception("a job record in the stream cannot be read: %s", change.get("Keys"))
         return None
 
 
 def _is_new(before: JobRecord | None, after: JobRecord) -> bool:
-    # A redriven job has counted attempts, even where its old record had expired.
+    # A redriven job has a count of attempts, even where its old record has expired.
     return before is None and after.status is ResultStatus.SUBMITTED and after.attempt == 0
 
 
@@ -76,7 +76,7 @@ def _data(record: JobRecord) -> JobData:
 
 
 def _time_of(record: JobRecord, change: Mapping[str, Any]) -> float:
-    """When the status changed: as the record tells, else when the table was written (a number, or what boto3 makes of it)."""
+    """When the status changed, from the record, else when the table was written (a number, or boto3's datetime)."""
     written = change.get("ApproximateCreationDateTime") or time.time()
     written = written.timestamp() if isinstance(written, datetime) else float(written)
     if record.status is ResultStatus.IN_PROGRESS:

@@ -13,12 +13,12 @@ from ..settings import WebhookSettings
 
 log = logging.getLogger(__name__)
 
-#: A new secret is used at the latest so long after it was written.
+#: A new secret is in use at the latest this long after it was written.
 KEEP_SECONDS = 300.0
 
 
 class Secret:
-    """The keys of the settings' secret, or of the SSM parameter that they name, which is read again from time to time."""
+    """The keys of the secret in the settings, or of the SSM parameter that they name, which is reread from time to time."""
 
     def __init__(self, transport: Transport, settings: WebhookSettings) -> None:
         self._transport = transport
@@ -35,7 +35,7 @@ class Secret:
         except InferenceEngineError as error:
             if not self._keys:
                 raise
-            # Receivers know the old one still.
+            # Receivers still know the old one.
             log.warning("the secret of webhooks is not read again: %s", error)
         self._until = time.monotonic() + KEEP_SECONDS
         return self._keys

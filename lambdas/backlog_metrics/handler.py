@@ -1,4 +1,4 @@
-"""Each minute: how much work waits, published for autoscaling; and a ring for every label that has work and no host."""
+"""Each minute: publishes how much work waits, for autoscaling, and requests a load for every label with work and no host."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from inference_engine.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Labels whose numbers are written to the log, those with most work first; metrics by label would cost more than the jobs.
+#: How many labels are logged with their numbers, those with most work first; metrics by label would cost more than the jobs.
 LABELS_LOGGED = 50
 
 
 class BacklogSettings(BaseSettings):
-    """What only this function needs to know; environment variables INFERENCE_ENGINE_BACKLOG_…"""
+    """Settings of this function alone; environment variables INFERENCE_ENGINE_BACKLOG_…"""
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_ENGINE_BACKLOG_", env_ignore_empty=True, frozen=True)
 
@@ -45,7 +45,7 @@ class BacklogMetrics:
         self._scaling = Scaling(aws.transport)
 
     async def run(self) -> dict[str, Any]:
-        """Read, publish, ring, tidy up; the measures."""
+        """Read the activity, publish the measures, request loads and tidy up; returns the measures."""
         began = time.monotonic()
         activity, desired = await asyncio.gather(
             read_activity(self._aws, sweep_queues=self._settings.sweep_queues), self._desired_tasks()
@@ -58,7 +58,7 @@ class BacklogMetrics:
             now=activity.at,
         )
         print(json.dumps(_log_record(activity, measures, time.monotonic() - began)))
-        # First what everything scales by; one label's refused ring is no reason to lose it.
+        # The measures that scaling needs come first; one label's refused request must not lose them.
         await self._scaling.publish(self._settings.namespace, self._aws.settings.prefix, measures)
         tidied = await asyncio.gather(
             *(self._aws.load_requests.ring(label) for label in activity.to_ring()),
@@ -108,7 +108,7 @@ _function: BacklogMetrics | None = None
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The Lambda's entry. A warm one keeps its connections, and with them its event loop."""
+    """The Lambda's entry point. A warm function keeps its connections, and with them its event loop."""
     global _loop, _function
     if _loop is None or _function is None:
         _loop = asyncio.new_event_loop()

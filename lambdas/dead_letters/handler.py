@@ -1,4 +1,4 @@
-"""As messages come to the dead-letter queue: their jobs end as ERROR, and they are kept for redrive."""
+"""Handles messages of the dead-letter queue: their jobs end as ERROR, and the messages are kept for redrive."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _aws: Aws | None = None
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The Lambda's entry; a warm one keeps its connections, and with them its event loop.
+    """The Lambda's entry point; a warm function keeps its connections, and with them its event loop.
 
-    Needs an event source mapping with ReportBatchItemFailures: what could not be dealt with is named in the answer, comes
-    again, and may have been dealt with in part.
+    Needs an event source mapping with ReportBatchItemFailures: the answer names the messages that failed. They come again, and
+    may have been handled in part.
     """
     global _loop, _aws
     if _loop is None or _aws is None:
@@ -40,7 +40,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def buried_record(buried: Buried, namespace: str, deployment: str, now: float) -> dict[str, Any]:
-    """What became of a batch, as metrics and by name; what failed is no error of the function and comes again for ever."""
+    """The outcome of a batch, as metrics and by name; failed messages are no error of the function, and come again forever."""
     counts = {"DeadLetters": len(buried.letters), "DeadLettersFailed": len(buried.failed)}
     letters = [
         {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason} for letter in buried.letters

@@ -1,4 +1,4 @@
-"""Webhooks: puts changes of jobs' status on the queue of deliveries, and delivers from it. Two event sources, one function."""
+"""Webhooks: puts status changes of jobs on the queue of deliveries, and delivers from it. Two event sources, one function."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Webhooks:
         self._courier = Courier(queue, Secret(aws.transport, webhooks), webhooks)
 
     async def run(self, records: list[dict[str, Any]]) -> list[str]:
-        """Deal with a batch of either source; the identifiers of what must come again."""
+        """Handle a batch of either source; returns the identifiers of what must come again."""
         if records[0]["eventSource"] == STREAM_SOURCE:
             failed = await self._outbox.put(records)
             return [failed["dynamodb"]["SequenceNumber"]] if failed else []
@@ -47,10 +47,10 @@ _function: Webhooks | None = None
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The Lambda's entry; a warm one keeps its connections, and with them its event loop.
+    """The Lambda's entry point; a warm function keeps its connections, and with them its event loop.
 
-    Needs event source mappings with ReportBatchItemFailures. Of a stream's batch, Lambda repeats everything from the named
-    record on (Developer Guide, "Configuring partial batch response with DynamoDB and Lambda").
+    Needs event source mappings with ReportBatchItemFailures. Lambda repeats a stream's batch from the named record
+    on (Developer Guide, "Configuring partial batch response with DynamoDB and Lambda").
     """
     global _loop, _function
     if _loop is None or _function is None:
@@ -61,7 +61,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def outcome_record(outcome: Outcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
-    """What became of a batch, as metrics and by name. A try that failed and succeeds later counts as delivered then."""
+    """The outcome of a batch, as metrics and by name. A delivery that fails and succeeds later counts as delivered then."""
     counts = {"WebhooksDelivered": len(outcome.delivered), "WebhooksFailed": len(outcome.failed)}
     return metric_record(
         namespace,

@@ -75,7 +75,7 @@ def test_settings_do_not_change() -> None:
         Settings().prefix = "other"  # type: ignore[misc]
 
 
-def test_two_heartbeats_may_be_missed() -> None:
+def test_one_heartbeat_may_be_missed() -> None:
     settings = Settings(visibility_timeout_seconds=30)
     assert settings.heartbeat_seconds * 3 == 30
 

@@ -1,8 +1,8 @@
-"""Flow control: who of those that wait may go next. One asyncio task, no locks, no I/O.
+"""Flow control: decides which of the waiting requests goes next. One asyncio task, no locks, no I/O.
 
-For each label apart there are three tiers: bands by priority; owners, and each owner's flows, that get equal turns inside a
-band; and an order inside a flow. A label whose consumers have enough to do is *saturated*: none of its requests is dispatched, of
-whatever band, while those of other labels go on.
+Each label has three tiers: bands by priority; equal turns within a band for owners, and for each owner's flows; and an order
+within a flow. A label whose consumers have enough to do is *saturated*: none of its requests is dispatched, whatever their
+band, while those of other labels continue.
 """
 
 from .controller import FlowController

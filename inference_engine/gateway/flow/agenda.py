@@ -1,4 +1,4 @@
-"""When to look at which request again: buckets of a second, out of which whatever ends sooner is taken in constant time."""
+"""When to check which request again: buckets of one second, from which a request that ends sooner is removed in constant time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Agenda:
         self._seconds: dict[int, set[Item]] = {}
 
     def put(self, item: Item, at: float) -> None:
-        """Look at a request within the second of `at`, and not when it was planned before."""
+        """Check a request within the second of `at`, and not when it was planned before."""
         self.remove(item)
         item.due = int(at)
         self._seconds.setdefault(item.due, set()).add(item)
 
     def remove(self, item: Item) -> None:
-        """Look at a request no more."""
+        """Do not check a request any more."""
         items = self._seconds.get(item.due)
         if items is not None:
             items.discard(item)

@@ -5,12 +5,12 @@
        ▼
     waiting ──► DISPATCHED ──► the caller's work ──► release
        │  │  └► TTL | NO_CONSUMER | SHUTTING_DOWN     evicted
-       │  ├───► QUEUE_FULL                            the newest of who has most, for one of who has less
+       │  ├───► QUEUE_FULL                            newest of the largest party, evicted for one of a smaller party
        │  └───► CALLER_LEFT                           its task was cancelled
-       └──────► DISPATCHED                            at once, where nothing else could go
+       └──────► DISPATCHED                            at once, where no other request could go
 
-Everything happens on one event loop. Between what is checked and what is written there is no `await`, so that nothing is locked;
-the only task wakes when something may have become possible.
+Everything happens on one event loop. There is no `await` between a check and the write that depends on it, so nothing needs a
+lock; the only task wakes when something may have become possible.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueu
 from .rate import Rate
 from .turns import LabelTurns
 
-#: Dispatches before others on the event loop get their turn.
+#: Dispatches before other tasks on the event loop get their turn.
 BATCH = 128
-#: How often rooms are asked for again, and what waited too long is looked for.
+#: How often rooms are read again, and requests that have waited too long are evicted.
 SWEEP_SECONDS = 1.0
 
 
 class FlowController:
-    """Lets requests go when their label has room; `room` tells how much, and must answer from memory.
+    """Dispatches requests when their label has room; `room` returns how much, and must answer from memory.
 
-    `room` is asked for labels that were not in use, and once a second for those that are. Run `run()` as a task.
+    `room` is called for labels that were not in use, and once a second for those that are. Run `run()` as a task.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class FlowController:
         size_bytes: int = 0,
         seconds: float | None = None,
     ) -> Permit:
-        """Wait until a request may go; `path` is whose it is, `seconds` how long its caller has in all. Raises Refused."""
-        # Nobody is refused, or loses its place, because of requests that may go already but for which the task had no time.
+        """Wait until a request may go; `path` is its owner and flow, `seconds` its caller's whole time. Raises Refused."""
+        # Requests that could go already, but that the task had no time for, must not cause a rejection or an eviction.
         while self._turns and not self.bands.has_place(priority, size_bytes):
             if self.dispatch(BATCH) < BATCH:
                 break
@@ -101,7 +101,7 @@ class FlowController:
         size_bytes: int = 0,
         seconds: float | None = None,
     ) -> Item:
-        """Have a request wait; with DISPATCHED, told by `settled`, it is on its way until a Permit ends. Raises Refused."""
+        """Enqueue a request; once `settled` is DISPATCHED it is on its way until a Permit is released. Raises Refused."""
         queue = self._queue_of(label)
         priority = self._make_room(priority, (*path, label), size_bytes)
         now = self._clock()
@@ -119,7 +119,7 @@ class FlowController:
         self._wake.set()
         return item
 
-    # --- for who runs it ----------------------------------------------------------------------------------------------
+    # --- for the process that runs it ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Dispatch and evict until cancelled."""
@@ -129,12 +129,12 @@ class FlowController:
             if self._clock() - self._rate.at >= SWEEP_SECONDS:
                 self.sweep()
             if self.dispatch(BATCH) == BATCH:
-                # There may be more: after whoever else has something to do on this loop.
+                # There may be more, but other callbacks of this loop go first.
                 asyncio.get_running_loop().call_soon(self._wake.set)
             self._watch()
 
     def dispatch(self, at_most: int) -> int:
-        """Let up to so many requests go, the most urgent first; how many went."""
+        """Dispatch up to `at_most` requests, the most urgent first; returns how many went."""
         now = self._clock()
         gone = 0
         while gone < at_most and self.in_flight < self.limits.concurrency and not self.paused:
@@ -143,7 +143,7 @@ class FlowController:
                 break
             item = band.turns.first()
             if item.settled.done() or self._ends_at(item) <= now:
-                # Who is not dispatched has had nobody's turn.
+                # A request that is not dispatched does not use up its label's turn.
                 self._evict(item, Outcome.CALLER_LEFT if item.settled.done() else self._too_late(item))
                 if band.turns:
                     self._turns.stay(band)
@@ -158,7 +158,7 @@ class FlowController:
         return gone
 
     def sweep(self) -> None:
-        """Ask for rooms again, and evict what has waited too long."""
+        """Read rooms again, and evict requests that have waited too long."""
         now = self._clock()
         self._rate.measure(now, self.outcomes[Outcome.DISPATCHED])
         for queue in list(self._labels.values()):
@@ -174,7 +174,7 @@ class FlowController:
                 self._look_again(item, now)
 
     def pause(self) -> None:
-        """Dispatch nothing until `resume`; requests may come and wait."""
+        """Dispatch nothing until `resume`; requests may still come and wait."""
         self.paused = True
 
     def resume(self) -> None:
@@ -183,29 +183,29 @@ class FlowController:
         self._wake.set()
 
     def close(self) -> None:
-        """Admit nothing more; what waits is still dispatched."""
+        """Admit no more requests; those that wait are still dispatched."""
         self._closed = True
 
     def evict_all(self) -> None:
-        """Refuse all that waits: the gateway stops."""
+        """Evict all waiting requests: the gateway stops."""
         for item in list(self._agenda):
             self._evict(item, Outcome.SHUTTING_DOWN)
 
     # --- admission ----------------------------------------------------------------------------------------------------
 
     def _queue_of(self, label: str) -> LabelQueue:
-        """The queue of a label, a new one where it was not in use. Raises Refused when nothing is admitted any more."""
+        """The queue of a label, a new one where the label was not in use. Raises Refused after `close`."""
         if self._closed:
             raise self._refused(Outcome.SHUTTING_DOWN, "the gateway is shutting down")
         return self._labels.get(label) or LabelQueue(label, self._room(label), self._new_order)
 
     def _goes_at_once(self, queue: LabelQueue) -> bool:
-        """Whether there is room, and nobody who waits could take it."""
+        """Whether there is room, and no waiting request could use it."""
         has_room = self.in_flight < self.limits.concurrency and queue.has_room
         return has_room and not self._turns and not queue.waiting and not self.paused
 
     def _make_room(self, priority: int, whose: Whose, size_bytes: int) -> int:
-        """The band that a request may wait in; who has most in a full one loses its newest ones. Raises Refused."""
+        """The band that a request may wait in; in a full band the largest party loses its newest requests. Raises Refused."""
         try:
             priority = self.bands.band_for(priority)
             victims = self.bands.victims(priority, whose, size_bytes)
@@ -215,16 +215,16 @@ class FlowController:
             self._evict(victim, Outcome.QUEUE_FULL)
         return priority
 
-    # --- what is on its way -------------------------------------------------------------------------------------------
+    # --- requests on their way ----------------------------------------------------------------------------------------
 
     def _granted(self, queue: LabelQueue) -> None:
-        """One more request of a label is on its way."""
+        """Count one more request of a label as on its way."""
         self.outcomes[Outcome.DISPATCHED] += 1
         self.in_flight += 1
         queue.in_flight += 1
 
     def _released(self, queue: LabelQueue) -> None:
-        """One is not on its way any more."""
+        """Count one request less as on its way."""
         self.in_flight -= 1
         queue.in_flight -= 1
         self._turns.settle(queue)
@@ -235,7 +235,7 @@ class FlowController:
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _ends_at(self, item: Item) -> float:
-        """When a request has waited long enough: for room, or for a consumer, since there is one or since there is none."""
+        """When a request has waited too long: for room, or, while none lives, for a consumer; anew when consumers come or go."""
         queue, limits = item.queue, self.limits
         patience = limits.ttl_seconds if queue.room.served else limits.patience_seconds
         return min(item.deadline, max(item.entered_at, queue.since) + patience)
@@ -244,12 +244,12 @@ class FlowController:
         return Outcome.TTL if item.queue.room.served else Outcome.NO_CONSUMER
 
     def _look_again(self, item: Item, now: float) -> None:
-        """See to it that the sweep looks at a request when it may end, and before consumers that go could make that sooner."""
+        """Have the sweep check a request when it may end, and early enough for an end that leaving consumers bring forward."""
         soon = now + min(self.limits.ttl_seconds, self.limits.patience_seconds)
         self._agenda.put(item, min(self._ends_at(item), soon))
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
-        """The one end of a request's wait; it is out of its queue, and its outcome counted already."""
+        """End a request's wait, once; the request has left its queue, and its outcome is counted."""
         item.outcome = outcome
         self.waiting -= 1
         self.bands.remove(item)
@@ -266,7 +266,7 @@ class FlowController:
         self._forget_if_unused(item.queue)
 
     def _leave(self, item: Item) -> None:
-        """The caller has gone: the request is taken out, or what it was given is given back."""
+        """The caller has left: remove its request, or give back what the request was granted."""
         if item.outcome is None:
             self._evict(item, Outcome.CALLER_LEFT)
         elif item.outcome is Outcome.DISPATCHED:
@@ -279,7 +279,7 @@ class FlowController:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Have the task look at what is in use again in a while."""
+        """Wake the task in a while, as long as any label is in use."""
         if self._tick is None and self._labels:
             self._tick = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._ticked)
             self._rate.wake(self._clock(), self.outcomes[Outcome.DISPATCHED])
@@ -305,6 +305,6 @@ class FlowController:
         return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
 
     def _refused(self, outcome: Outcome, detail: str) -> Refused:
-        """A refusal without a wait."""
+        """A rejection without a wait."""
         self.outcomes[outcome] += 1
         return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))

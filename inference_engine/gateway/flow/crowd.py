@@ -1,7 +1,7 @@
-"""Who waits in which band: a band that is full makes room at the expense of who has most in it.
+"""Which requests wait in which band: a full band makes room at the expense of the party with the most in it.
 
-Owner comes before flow, as with turns, and flow before label: whoever names more flows, or asks for more labels, has no more
-room, and takes it only from itself.
+Owner comes before flow, as with turns, and flow before label: an owner that names more flows, or requests more labels, gets no
+more room, and takes it only from itself.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from .limits import Limits
 from .parties import BYTES, REQUESTS, Measure, Party
 from .queues import Item, Whose
 
-#: So many requests at most lose their place to one that would have more than its share: as that one may be refused after all,
-#: looking for them has to end soon.
+#: At most this many requests lose their place to a party that would have more than its share: that party may be rejected after
+#: all, so the search for them has to end soon.
 VICTIMS = 64
 
 
 class FullError(Exception):
-    """There is no place for a request, and none that should be made for it."""
+    """There is no place for a request, and none should be made for it."""
 
 
 #: A party that has nothing yet.
@@ -26,7 +26,7 @@ NOBODY: Party[Item] = Party()
 
 
 class Band(Party[Item]):
-    """The requests of one priority that wait, over all labels: how many, their bytes, and whose they are."""
+    """The waiting requests of one priority, over all labels: how many, their bytes, and whose they are."""
 
     __slots__ = ()
 
@@ -42,12 +42,12 @@ class Band(Party[Item]):
         item.party.lose(1, item.bytes)
 
     def newest_of_most(self, whose: Whose) -> Item | None:
-        """The newest request of who has most of them, where a newcomer may take its place."""
+        """The newest request of the party with the most requests; None where a newcomer may not take its place."""
         giver = self._giver(whose, 1, REQUESTS)
         return None if giver is None else next(reversed(giver.items))
 
     def newest_of_heaviest(self, whose: Whose, size_bytes: int, bound: int) -> list[Item] | None:
-        """The newest requests of whoever has most bytes, one after another until a newcomer's fit; None where they never do."""
+        """The heaviest parties' newest requests, until a newcomer's bytes fit; None where they never do or too many go."""
         at_most = self.requests if self._is_share(whose, size_bytes, bound) else VICTIMS
         victims: list[Item] = []
         newest: dict[Party[Item], Iterator[Item]] = {}
@@ -61,16 +61,16 @@ class Band(Party[Item]):
                 giver.lose(0, victim.bytes)
                 victims.append(victim)
         finally:
-            # It was only looked what would become of it.
+            # This was a trial: the victims' bytes are restored.
             for victim in victims:
                 victim.party.gain(0, victim.bytes)
         return victims
 
     def _giver(self, whose: Whose, amount: int, measure: Measure) -> Party[Item] | None:
-        """Who has to give its newest request for so much more of another; None where all have too little for that.
+        """The party that gives up its newest request for `amount` more of another; None where all have too little for that.
 
-        On the first level on which somebody has more than the newcomer's party would have, the one that has most gives, and of
-        that the largest part on each further level. What is taken on a lower level is the newcomer's own party's anyway.
+        On the first level where any party has more than the newcomer's would have, the largest party gives, and within it the
+        largest part on each further level. What is taken on a lower level belongs to the newcomer's own party anyway.
         """
         for party, own in self._levels(whose):
             most = party.most(measure)
@@ -79,9 +79,9 @@ class Band(Party[Item]):
         return None
 
     def _is_share(self, whose: Whose, size_bytes: int, bound: int) -> bool:
-        """Whether a newcomer's party would have no more bytes than its share on any level: then somebody always has more.
+        """Whether a newcomer's party would stay within its share of bytes on any level: then some other party always has more.
 
-        Owners have equal shares of the bound, an owner's flows equal shares of its own, and so have a flow's labels.
+        Owners have equal shares of the bound, an owner's flows equal shares of the owner's, and a flow's labels of the flow's.
         """
         shares = 1
         for party, own in self._levels(whose):
@@ -91,7 +91,7 @@ class Band(Party[Item]):
         return False
 
     def _levels(self, whose: Whose) -> Iterator[tuple[Party[Item], Party[Item]]]:
-        """Level by level: whose parts are compared, and which of them is the newcomer's, an empty one where it has none yet."""
+        """Level by level: the party whose parts are compared, and the newcomer's part of it, empty where it has none yet."""
         party: Party[Item] = self
         for name in whose:
             own = party.parts.get(name, NOBODY)
@@ -107,7 +107,7 @@ class Crowd(dict[int, Band]):
         self._limits = limits
 
     def band_for(self, priority: int) -> int:
-        """The band that a request waits in: its own, or the next lower one in use when there are enough. Raises FullError."""
+        """The band of a request: its own, or the next lower one in use when there are enough. Raises FullError."""
         if priority in self or len(self) < self._limits.bands:
             return priority
         lower = [band for band in self if band < priority]
@@ -116,7 +116,7 @@ class Crowd(dict[int, Band]):
         return max(lower)
 
     def has_place(self, priority: int, size_bytes: int) -> bool:
-        """Whether a request may wait without anybody's loss."""
+        """Whether a request may wait without displacing another."""
         try:
             band = self.get(self.band_for(priority)) or Band()
         except FullError:
@@ -124,10 +124,10 @@ class Crowd(dict[int, Band]):
         return band.requests < self._limits.requests and band.bytes + size_bytes <= self._limits.bytes
 
     def victims(self, priority: int, whose: Whose, size_bytes: int) -> list[Item]:
-        """Which requests have to leave a band so that another one can wait there; none where there is a place. Raises FullError.
+        """The requests that have to leave a band so that another can wait there; none where there is a place. Raises FullError.
 
-        Where both bounds are reached, a newcomer must have less than others of both: otherwise one who is rich in requests and
-        one who is rich in bytes could take each other's places for ever. Whoever gives bytes gives its place too.
+        Where both bounds are reached, a newcomer must have less than others of both. Otherwise a party with many requests and one
+        with many bytes could take each other's places for ever. A request that gives up its bytes gives up its place too.
         """
         band = self.get(priority) or Band()
         newest = None
@@ -145,14 +145,14 @@ class Crowd(dict[int, Band]):
         return victims
 
     def add(self, item: Item) -> None:
-        """A request waits."""
+        """A request starts to wait."""
         band = self.get(item.priority)
         if band is None:
             band = self[item.priority] = Band()
         band.add(item)
 
     def remove(self, item: Item) -> None:
-        """A request does not wait any more; a band without any is gone."""
+        """A request no longer waits; a band without requests is removed."""
         band = self[item.priority]
         band.remove(item)
         if not band.requests:

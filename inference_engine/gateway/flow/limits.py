@@ -1,4 +1,4 @@
-"""What flow control is told, and what it tells."""
+"""Limits and outcomes of flow control."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 
 class Outcome(StrEnum):
-    """How the wait of a request ended; each request has exactly one."""
+    """How a request's wait ended; each request has exactly one."""
 
     DISPATCHED = "dispatched"
     QUEUE_FULL = "queue-full"
@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 
 class Refused(Exception):
-    """A request that was not dispatched; `outcome` tells why, `retry_seconds` when another try may succeed."""
+    """A request that was not dispatched; `outcome` is the reason, `retry_seconds` when another try may succeed."""
 
     def __init__(self, outcome: Outcome, detail: str, retry_seconds: float) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What there is for one label: `limit` requests may be on their way at once; `served` is whether any consumer lives."""
+    """The room of one label: at most `limit` requests may be on their way at once; `served` is whether any consumer lives."""
 
     limit: int
     served: bool = True
@@ -37,10 +37,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of all that waits and is on its way; seconds and bytes.
+    """Bounds on what waits and what is on its way; in seconds and bytes.
 
-    `requests` and `bytes` hold for each band, `bands` for how many are in use at once, `concurrency` for what is on its way over
-    all labels. `ttl_seconds` is the longest wait for room, `patience_seconds` the longest for a consumer while none lives.
+    `requests` and `bytes` apply to each band, `bands` is how many are in use at once, `concurrency` how many requests are on
+    their way over all labels. `ttl_seconds` is the longest wait for room, `patience_seconds` the longest for a consumer while
+    none lives.
     """
 
     requests: int = 10_000

@@ -1,4 +1,4 @@
-"""Whose requests wait, level by level, and who of them has most."""
+"""Whose requests wait, level by level, and which party has most."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-#: Of what a party may have most.
+#: A quantity by which parties are compared.
 Measure = Callable[["Party[Any]"], int]
 REQUESTS: Measure = attrgetter("requests")
 BYTES: Measure = attrgetter("bytes")
 
 
 class Party(Generic[Item]):
-    """All requests of a band that wait, or those of an owner, of one of its flows, of one label of a flow.
+    """All waiting requests of a band, or those of an owner, of one of its flows, or of one label of a flow.
 
-    A party has what its parts have together, however many they are; on the last level it has `items` instead, as they came.
-    Who has most is asked only where there is no place: nothing is kept for it until it is asked, nor when most of that is old.
+    A party has the sum of its parts, however many they are; on the last level it has `items` instead, in order of arrival.
+    Which part has most is asked only in a full band: a ranking is built when first asked for, and dropped once mostly outdated.
     """
 
     __slots__ = ("_rankings", "bytes", "items", "name", "parts", "requests", "whole")
 
     def __init__(self, name: str = "", whole: Party[Item] | None = None) -> None:
         self.name = name
-        #: What it is a part of.
+        #: The party that this one is a part of.
         self.whole = whole
         self.requests = 0
         self.bytes = 0
@@ -36,7 +36,7 @@ class Party(Generic[Item]):
         self._rankings: dict[Measure, Ranking] = {}
 
     def at(self, names: Iterable[str]) -> Party[Item]:
-        """The party that is named level by level; it has to `gain` something where it is a new one."""
+        """The party named level by level; a new one must `gain` something."""
         party: Party[Item] = self
         for name in names:
             part = party.parts.get(name)
@@ -46,7 +46,7 @@ class Party(Generic[Item]):
         return party
 
     def gain(self, requests: int, size_bytes: int) -> None:
-        """Have so much more, and so all that it is a part of."""
+        """Add to this party and to every party that contains it."""
         party: Party[Item] = self
         while (whole := party.whole) is not None:
             party.requests += requests
@@ -58,7 +58,7 @@ class Party(Generic[Item]):
         party.bytes += size_bytes
 
     def lose(self, requests: int, size_bytes: int) -> None:
-        """Have so much less, and so all that it is a part of; of what has no requests any more nothing is kept."""
+        """Subtract from this party and from every party that contains it; one without requests is removed."""
         party: Party[Item] = self
         while (whole := party.whole) is not None:
             party.requests -= requests
@@ -75,7 +75,7 @@ class Party(Generic[Item]):
                 del self._rankings[measure]
 
     def most(self, measure: Measure) -> Party[Item] | None:
-        """The part that has most requests, or bytes, of equals the first by name; None where none has any."""
+        """The part with the most by `measure`, the first by name among equals; None where no part has any."""
         if len(self.parts) < 2:
             return next((part for part in self.parts.values() if measure(part)), None)
         ranking = self._rankings.get(measure)
@@ -85,35 +85,35 @@ class Party(Generic[Item]):
         return None if name is None else self.parts[name]
 
     def largest(self, measure: Measure) -> Party[Item]:
-        """Its largest part, that one's largest, and so on to the last level."""
+        """The largest part's largest part, and so on to the last level."""
         part = self.most(measure) if self.parts else None
         return self if part is None else part.largest(measure)
 
 
 class Ranking:
-    """Who has most: a heap in which each party stands with what it has, or once had.
+    """Which party has most: a heap in which each party stands with an amount that it has or once had.
 
-    Who has more than that is put into it again, and who has less is put right only when it is met on top. So those who get less
-    cost nothing until somebody asks, and whoever asks pays only for what has changed.
+    A party that gains more than its noted amount is pushed again; one that has lost some is corrected only when it reaches the
+    top. Losses therefore cost nothing until somebody asks, and a question costs only what has changed.
     """
 
     __slots__ = ("_heap", "_noted")
 
     def __init__(self, amounts: dict[str, int]) -> None:
-        #: What the one entry of each party that counts says; its others are old.
+        #: The amount in each party's one valid entry; its other entries are outdated.
         self._noted = amounts
         self._heap = [(-amount, name) for name, amount in amounts.items()]
         heapq.heapify(self._heap)
 
     def raised(self, name: str, amount: int) -> int:
-        """A party has so much now; how many entries there are."""
+        """Note a party's new amount; returns how many entries there are."""
         if amount > self._noted.get(name, 0):
             self._noted[name] = amount
             heapq.heappush(self._heap, (-amount, name))
         return len(self._heap)
 
     def most(self, of: Callable[[str], int]) -> str | None:
-        """Who has most, if anybody has any; `of` tells what a party has now."""
+        """The party that has most, None where no party has any; `of` returns a party's present amount."""
         while self._heap:
             negative, name = self._heap[0]
             amount = of(name) if self._noted.get(name) == -negative else 0

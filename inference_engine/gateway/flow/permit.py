@@ -1,4 +1,4 @@
-"""What a caller has who was let go: a place among what is on its way, until it is given back."""
+"""A dispatched request's place among those on their way, until it is released."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Permit:
         return self._queue is not None and self._queue.room.served
 
     def release(self) -> None:
-        """The work is over; a second call does nothing."""
+        """Give the place back; a second call does nothing."""
         queue, self._queue = self._queue, None
         if queue is not None:
             self._released(queue)

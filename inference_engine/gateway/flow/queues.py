@@ -1,7 +1,7 @@
-"""What waits: an order inside a flow, turns of flows and of their owners inside a band, bands of a label.
+"""Waiting requests: an order within a flow, turns of flows and of owners within a band, bands of a label.
 
-Everything is taken out in constant time wherever it stands, since callers leave from anywhere: the ordered dictionaries here are
-queues. A heap cannot do that, so the order by deadline leaves a gap and is built anew when half of it is gaps.
+Every request is removed in constant time wherever it stands, since callers may leave from anywhere: the queues here are
+ordered dictionaries. A heap cannot do that: the order by deadline leaves gaps, and is rebuilt when half of it is gaps.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .parties import Party
 
 #: Owner and flow, as a caller names them.
 Path = tuple[str, str]
-#: Owner, flow and label: whose a request is among all that wait, the largest party first.
+#: Owner, flow and label: the parties that a waiting request belongs to, the largest first.
 Whose = tuple[str, str, str]
 
 
 class Item:
-    """One request that waits. Times are those of the controller's clock; `settled` gets the outcome.
+    """One waiting request. Times are those of the controller's clock; `settled` gets the outcome.
 
-    `whose` is its owner, the owner's flow, and its label. `due` is the second in which it is looked at again.
+    `whose` is its owner, the owner's flow, and its label. `due` is the second in which it is checked again.
     """
 
     __slots__ = ("bytes", "deadline", "due", "entered_at", "outcome", "party", "priority", "queue", "settled", "whose")
@@ -53,25 +53,25 @@ class Item:
 
 
 class Line(Protocol):
-    """Requests, in the order in which they go."""
+    """Requests in the order in which they go."""
 
     def add(self, item: Item) -> None:
-        """Put one behind, or where it belongs."""
+        """Add a request in its place."""
 
     def first(self) -> Item:
-        """The next one; there is one."""
+        """The next request; the line must not be empty."""
 
     def pop(self) -> Item:
-        """Take the next one."""
+        """Remove and return the next request."""
 
     def remove(self, item: Item) -> None:
-        """Take one that is inside."""
+        """Remove a request that is in the line."""
 
     def __len__(self) -> int: ...
 
 
 class FirstComeFirstServed:
-    """Requests in the order in which they came."""
+    """Requests in order of arrival."""
 
     __slots__ = ("_items",)
 
@@ -79,19 +79,19 @@ class FirstComeFirstServed:
         self._items: OrderedDict[Item, None] = OrderedDict()
 
     def add(self, item: Item) -> None:
-        """Put one behind."""
+        """Add a request at the end."""
         self._items[item] = None
 
     def first(self) -> Item:
-        """The one that came first."""
+        """The request that came first."""
         return next(iter(self._items))
 
     def pop(self) -> Item:
-        """Take it."""
+        """Remove and return the request that came first."""
         return self._items.popitem(last=False)[0]
 
     def remove(self, item: Item) -> None:
-        """Take one that is inside."""
+        """Remove a request that is in the line."""
         del self._items[item]
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class FirstComeFirstServed:
 
 
 class EarliestDeadlineFirst:
-    """Requests by their deadlines; those of one deadline in the order in which they came."""
+    """Requests by deadline; those with equal deadlines in order of arrival."""
 
     __slots__ = ("_count", "_gone", "_heap")
 
@@ -109,25 +109,25 @@ class EarliestDeadlineFirst:
         self._count = 0
 
     def add(self, item: Item) -> None:
-        """Put one where its deadline belongs."""
+        """Add a request where its deadline belongs."""
         self._count += 1
         heapq.heappush(self._heap, (item.deadline, self._count, item))
 
     def first(self) -> Item:
-        """The one of the earliest deadline."""
+        """The request with the earliest deadline."""
         while (item := self._heap[0][2]) in self._gone:
             heapq.heappop(self._heap)
             self._gone.remove(item)
         return item
 
     def pop(self) -> Item:
-        """Take it."""
+        """Remove and return the request with the earliest deadline."""
         item = self.first()
         heapq.heappop(self._heap)
         return item
 
     def remove(self, item: Item) -> None:
-        """Take one that is inside."""
+        """Remove a request that is in the line."""
         self._gone.add(item)
         if len(self._gone) * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2] not in self._gone]
@@ -149,7 +149,7 @@ class Turns:
         self._new_line = new_line
 
     def add(self, item: Item) -> None:
-        """Put a request to its party; one that had none gets the last turn."""
+        """Add a request to its party; a party that had none gets the last turn."""
         name = item.whose[self._level]
         line = self._parties.get(name)
         if line is None:
@@ -161,7 +161,7 @@ class Turns:
         return next(iter(self._parties.values())).first()
 
     def pop(self) -> Item:
-        """Take a request of the party whose turn it is, which then has the last one."""
+        """Remove and return a request of the party whose turn it is; that party then has the last turn."""
         name, line = self._parties.popitem(last=False)
         item = line.pop()
         if line:
@@ -169,7 +169,7 @@ class Turns:
         return item
 
     def remove(self, item: Item) -> None:
-        """Take one that is inside."""
+        """Remove a request that is inside."""
         name = item.whose[self._level]
         line = self._parties[name]
         line.remove(item)
@@ -181,7 +181,7 @@ class Turns:
 
 
 class BandQueue:
-    """The requests of one label in one band. `stamp` is its place among the labels of the band, the lowest goes first."""
+    """The requests of one label in one band. `stamp` is its place among the labels of the band; the lowest goes first."""
 
     __slots__ = ("label", "placed", "priority", "stamp", "turns")
 
@@ -190,14 +190,14 @@ class BandQueue:
         self.priority = priority
         self.turns = Turns(0, lambda: Turns(1, new_order))
         self.stamp = 0
-        #: Whether LabelTurns has it in its line.
+        #: Whether it has a place in a line of LabelTurns.
         self.placed = False
 
 
 class LabelQueue:
-    """All that waits for one label, and how much of it is on its way.
+    """All requests that wait for one label, and how many are on their way.
 
-    `since` is when consumers came, or went (`room.served`), on the controller's clock.
+    `since` is when consumers last came or went (`room.served`), on the controller's clock.
     """
 
     __slots__ = ("_new_order", "_priorities", "bands", "in_flight", "label", "room", "since", "waiting")
@@ -214,16 +214,16 @@ class LabelQueue:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may be on its way."""
+        """Whether one more request may be on its way."""
         return self.in_flight < self.room.limit
 
     @property
     def top(self) -> int:
-        """The highest band that has a request; there is one."""
+        """The highest band that has a request; there must be one."""
         return self._priorities[-1]
 
     def add(self, item: Item) -> BandQueue:
-        """Put a request into its band."""
+        """Add a request to its band."""
         band = self.bands.get(item.priority)
         if band is None:
             band = self.bands[item.priority] = BandQueue(self, item.priority, self._new_order)
@@ -233,12 +233,12 @@ class LabelQueue:
         return band
 
     def pop(self, band: BandQueue) -> None:
-        """Take the next request of a band."""
+        """Remove the next request of a band."""
         band.turns.pop()
         self._taken(band)
 
     def remove(self, item: Item) -> BandQueue:
-        """Take one that is inside."""
+        """Remove a request that is inside; returns its band."""
         band = self.bands[item.priority]
         band.turns.remove(item)
         self._taken(band)

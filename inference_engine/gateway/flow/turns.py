@@ -1,8 +1,8 @@
-"""Which label goes next in which band: those that have requests there and room, by turns.
+"""Which label goes next in which band: labels with requests and room there take turns.
 
 A label keeps its place while it has no room, and while it is served in a higher band: otherwise labels that are always at
-their limit, or have urgent requests now and then, would be last for ever. So places are numbers, and a band's labels a heap of
-them; what has no room falls out of it when it is met, and comes back with its old number.
+their limit, or that have urgent requests now and then, would always be last. Places are therefore numbers, and a band's labels
+a heap of them; a label without room drops out of the heap when it is met, and returns with its old number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LabelTurns:
         self._lines: dict[int, list[tuple[int, BandQueue]]] = {}
         #: Bands that have a line, ascending.
         self._bands: list[int] = []
-        #: Places in lines whose requests have left meanwhile.
+        #: Places in lines whose requests have since left.
         self._gone = 0
         self._stamp = 0
 
@@ -30,31 +30,31 @@ class LabelTurns:
         return bool(self._bands)
 
     def join(self, band: BandQueue) -> None:
-        """A label has its first request in a band, or has had its turn and has more: it gets the last place."""
+        """Give a label the last place: it has its first request in a band, or has had its turn and has more."""
         self._stamp += 1
         band.stamp = self._stamp
         self._place(band)
 
     def stay(self, band: BandQueue) -> None:
-        """A label whose turn it is has not had it: it gets its old place."""
+        """Give a label its old place back: its turn came, but was not used."""
         self._place(band)
 
     def settle(self, queue: LabelQueue) -> None:
-        """A label may have room again: it takes its old places."""
+        """Give a label its old places back where it has room again."""
         if queue.has_room:
             for band in queue.bands.values():
                 if not band.placed:
                     self._place(band)
 
     def left(self, band: BandQueue) -> None:
-        """The last request of a label in a band has gone, not by its turn."""
+        """The last request of a label in a band has left, though not by its turn."""
         if band.placed:
             self._gone += 1
             if self._gone > 64 and self._gone * 2 > sum(map(len, self._lines.values())):
                 self._tidy()
 
     def next(self) -> BandQueue | None:
-        """The label whose turn it is in the highest band; None when none has room. It has no place then."""
+        """Take the label whose turn it is in the highest band; None where none has room. It has no place afterwards."""
         while self._bands:
             line = self._lines[self._bands[-1]]
             band = heapq.heappop(line)[1]

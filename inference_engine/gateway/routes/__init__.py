@@ -1,1 +1,1 @@
-"""The APIs that the gateway speaks, a module each."""
+"""The APIs that the gateway serves, a module each."""

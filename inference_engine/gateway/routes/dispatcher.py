@@ -1,4 +1,4 @@
-"""The dispatcher's API: run a task of some type on a label, see workers and labels, have a model converted."""
+"""The dispatcher's API: run a task of some type on a label, list workers and labels, have a model converted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXT, EMBEDDING = "TEXT", "EMBEDDING"
 
 
 def _parsed(text: Any) -> Any:
-    """What a text holds as JSON. Raises ValueError or PydanticKnownError."""
+    """The JSON value in a text. Raises ValueError or PydanticKnownError."""
     if not isinstance(text, str):
         raise PydanticKnownError("string_type")
     try:
@@ -54,7 +54,7 @@ class Health(BaseModel):
 
 
 class Workers(BaseModel):
-    """Consumers that live."""
+    """Live consumers."""
 
     workers: list[str] = Field(description="their ids, sorted", examples=[["worker-id-1", "worker-id-2"]])
 
@@ -93,7 +93,7 @@ class RunTask(Strict):
 
 
 class SendTask(RunTask):
-    """A task that nobody waits for."""
+    """A task without a waiting caller."""
 
     callback_url: str | None = Field(
         None, description="URL to which changes of its status are posted, signed", examples=["https://example.com/done"]
@@ -101,7 +101,7 @@ class SendTask(RunTask):
 
 
 class Sent(BaseModel):
-    """A task that is on its way."""
+    """An accepted task."""
 
     task_id: str = Field(description="the caller's own name of the task", examples=["task-1"])
     message_id: str = Field(
@@ -133,7 +133,7 @@ async def health() -> Health:
     summary="Consumers that live",
 )
 async def workers(service: ServiceOf, caller: CallerOf) -> Workers:
-    """Ids of all live consumers. An API key that is bound to labels sees those that hold one of them."""
+    """Ids of all live consumers. An API key that is bound to labels sees the consumers that hold one of them."""
     seen = (await service.fleet()).live(time.time())
     return Workers(workers=sorted(view.consumer_id for view in seen if _sees(caller, view)))
 
@@ -145,7 +145,7 @@ async def workers(service: ServiceOf, caller: CallerOf) -> Workers:
     responses=answer({"resnet50": ["worker-id-1", "worker-id-2"]}),
 )
 async def labels(service: ServiceOf, caller: CallerOf) -> dict[str, list[str]]:
-    """The consumers that hold each label loaded. An API key that is bound to labels sees only those."""
+    """The consumers that have each label loaded. An API key that is bound to labels sees only those labels."""
     return _holders((await service.fleet()).live(time.time()), caller)
 
 
@@ -174,11 +174,11 @@ async def run_task(task: RunTask, request: Request, service: ServiceOf, context:
 async def send_task(
     task: SendTask, request: Request, service: ServiceOf, context: CallContext, idempotency_key: IdempotencyKey
 ) -> Sent:
-    """As `/run-task`, but answers as soon as the task is on its queue. `GET /task/{id}` tells what becomes of it."""
+    """As `/run-task`, but answers as soon as the task is on its queue. `GET /task/{id}` reports its state and result."""
     use_label(task.label, request, context.caller)
     key = dedup_key(context.caller, task.label, idempotency_key)
     if key is not None and not task.task_id:
-        # The answer to a repeat tells the first job's name as well.
+        # The answer to a repeat has the first job's name as well.
         context = replace(context, request_id=repeated_id(key))
     context = _named(context, task)
     body = job_body(task, context.request_id)
@@ -207,7 +207,7 @@ async def upload_model(upload: UploadModel, service: ServiceOf, caller: CallerOf
 
 
 def job_body(task: RunTask, task_id: str) -> Any:
-    """What the task's job carries. Raises Problem 422."""
+    """The body of the task's job. Raises Problem 422."""
     parameters = task.parameters_json
     if task.task_type == "infer":
         return parameters

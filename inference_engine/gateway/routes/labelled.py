@@ -9,6 +9,6 @@ from ..context import Caller
 
 
 def use_label(label: str, request: Request, caller: Caller) -> None:
-    """Only a good label gets further, and into the access log. Raises InvalidLabelError; Problem 403 for one not allowed."""
+    """Let only a valid label pass, and record it in the access log. Raises InvalidLabelError; Problem 403 where not allowed."""
     caller.check(check_label(label))
     request.state.label = label

@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2: health, metadata, readiness, the repository's index, and inference.
 
-A label is a model with the one version "1". Labels may have slashes, plain or as %2F; one that ends as a route does (`a/ready`)
+A label is a model with the one version "1". Labels may have slashes, plain or as %2F; a label that ends like a route (`a/ready`)
 is reached with its version (`/v2/models/a/ready/versions/1`).
 """
 
@@ -101,7 +101,7 @@ async def index(request: Request, service: ServiceOf, caller: CallerOf) -> list[
 async def version_ready(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
 ) -> ModelReady:
-    """As without the version."""
+    """As the request without a version."""
     _check_version(label, version)
     return await model_ready(label, request, service, caller)
 
@@ -113,7 +113,7 @@ async def version_ready(
     responses=responses(400),
 )
 async def model_ready(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelReady:
-    """Answers 200 where a live consumer has the model loaded, else 400. A model that is not ready takes requests all the same."""
+    """Answers 200 where a live consumer has the model loaded, else 400. A model that is not ready still accepts requests."""
     use_label(label, request, caller)
     found = entry(label, await service.fleet(), time.time())
     if found.state != "READY":
@@ -132,7 +132,7 @@ async def model_ready(label: Label, request: Request, service: ServiceOf, caller
 async def version_infer(
     label: Label, version: Version, request: Request, service: ServiceOf, context: CallContext
 ) -> Response:
-    """As without the version."""
+    """As the request without a version."""
     _check_version(label, version)
     return await infer(label, request, service, context)
 
@@ -146,7 +146,7 @@ async def version_infer(
     openapi_extra=schema.INFER,
 )
 async def infer(label: Label, request: Request, service: ServiceOf, context: CallContext) -> Response:
-    """Waits for the job's end. Tensors are JSON, or bytes behind it (Triton's binary tensor data extension), each way."""
+    """Waits for the job's end. Tensors are JSON, or bytes after it (Triton's binary tensor data extension), both ways."""
     use_label(label, request, context.caller)
     try:
         body = await _body(request, service.settings.body_max_bytes)
@@ -171,7 +171,7 @@ async def infer(label: Label, request: Request, service: ServiceOf, context: Cal
 @router.get("/models/{label:path}/versions/{version}/stats", include_in_schema=False)
 @router.get("/models/{label:path}/stats", include_in_schema=False)
 async def not_served(request: Request) -> Response:
-    """What clients of Triton may ask for, and what would else be the metadata of a label of that name."""
+    """Routes that clients of Triton may request, and that would otherwise be the metadata of a label of that name."""
     what = "the configuration" if request.url.path.endswith("/config") else "statistics"
     raise Problem(
         404, "not-served", f"{what} of a model is not served here; its inputs and outputs are, and GET /metrics"
@@ -181,7 +181,7 @@ async def not_served(request: Request) -> Response:
 @router.get("/models/{label:path}/versions/{version}/infer", include_in_schema=False)
 @router.get("/models/{label:path}/infer", include_in_schema=False)
 async def no_infer() -> Response:
-    """What would else be the metadata of a label that ends in /infer."""
+    """Would otherwise be the metadata of a label that ends in /infer."""
     raise Problem(405, "method-not-allowed", "inference is a POST request", headers={"Allow": "POST"})
 
 
@@ -194,7 +194,7 @@ async def no_infer() -> Response:
 async def version_metadata(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
 ) -> ModelMetadata:
-    """As without the version."""
+    """As the request without a version."""
     _check_version(label, version)
     return await model_metadata(label, request, service, caller)
 
@@ -206,7 +206,7 @@ async def version_metadata(
     responses=responses(400, 404),
 )
 async def model_metadata(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelMetadata:
-    """As the last consumer that loaded the model found it, also while none has it loaded."""
+    """As the last consumer that loaded the model reported it, even while no consumer has it loaded."""
     use_label(label, request, caller)
     signature = await service.signature(label)
     if signature is None:
@@ -233,7 +233,7 @@ def _malformed(error: RequestError) -> Problem:
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    """The request's body as it was before it was compressed. Raises RequestError, PayloadTooLargeError, Problem 503."""
+    """The request's body, decompressed. Raises RequestError, PayloadTooLargeError, Problem 503."""
     body = await request.body()
     encoding = request.headers.get("content-encoding", "")
     if not encoding:

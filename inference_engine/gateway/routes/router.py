@@ -1,4 +1,4 @@
-"""The router's API: one model behind the gateway, asked by prompts."""
+"""The router's API: one model behind the gateway, queried with prompts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Alive(BaseModel):
-    """The process lives."""
+    """The process is alive."""
 
     status: str = Field(description="always `ok`", examples=["ok"])
 
@@ -42,13 +42,13 @@ class Ready(BaseModel):
 class Prompt(BaseModel):
     """What to ask the model."""
 
-    # Not Strict, unlike the bodies of the other APIs: the API's first server (Go, encoding/json) leaves fields that it does not
-    # know unread, and clients of chat models send such ones along (`model`, `stream`).
+    # Not Strict, unlike the bodies of the other APIs: the API's first server (Go, encoding/json) ignores unknown fields, and
+    # clients of chat models send some along (`model`, `stream`).
     prompt: str = Field(description="the prompt", examples=["Why is the sky blue?"])
 
 
 class Inferred(BaseModel):
-    """The model's answer, and who gave it."""
+    """The model's answer, and where it came from."""
 
     modelRef: str = Field(description="label of the model", examples=["llama-3-8b"])
     prompt: str = Field(description="the prompt that was answered", examples=["Why is the sky blue?"])
@@ -61,7 +61,7 @@ class Inferred(BaseModel):
 
 
 def tell_settings(settings: GatewaySettings) -> None:
-    """Log at the start what the router's variables were taken for, where there is a model."""
+    """Log at the start how the router's variables were read, where a model is set."""
     if settings.model_ref is not None:
         log.info(
             "POST /infer asks label %s (MODEL_REF); MAX_CONCURRENCY of all APIs: %d; KV_ENDPOINTS: %s",
@@ -72,12 +72,12 @@ def tell_settings(settings: GatewaySettings) -> None:
 
 
 def masked(endpoint: str) -> str:
-    """A host, or a URL, without what may be secret in it: user, password and query."""
+    """A host, or a URL, without its possible secrets: user, password and query."""
     found = _SCHEME.match(endpoint)
     scheme = found[0] if found else ""
     before, user, rest = endpoint[len(scheme) :].rpartition("@")
     if "?" in before:
-        # Of a password, or the beginning of a query with a secret: both may have any character, written as it is.
+        # Part of a password, or of a query with a secret: both may contain any character unescaped.
         return f"{scheme}…"
     host, query, _ = rest.partition("?")
     return f"{scheme}{'…@' if user else ''}{host}{'?…' if query else ''}"
@@ -85,7 +85,7 @@ def masked(endpoint: str) -> str:
 
 @router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives")
 async def healthz(service: ServiceOf) -> Alive:
-    """For liveness probes: 503 says that the process should be replaced."""
+    """For liveness probes: 503 means that the process should be replaced."""
     check_live(service)
     return Alive(status="ok")
 

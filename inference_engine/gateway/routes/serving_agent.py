@@ -1,4 +1,4 @@
-"""The serving agent's API: predictions that are waited for, and tasks that are looked at later."""
+"""The serving agent's API: predictions with a waiting caller, and tasks whose results are fetched later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(tags=["Serving agent"])
 TASK_ID_MAX_CHARACTERS = 128
 
 TaskStatus = Literal["pending", "running", "succeeded", "failed", "canceled", "expired"]
-#: The job's states by the names that this API has for them, in the same order.
+#: The job's states by this API's names for them, in the same order.
 STATUSES: dict[ResultStatus, TaskStatus] = dict(zip(ResultStatus, get_args(TaskStatus), strict=True))
 
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -53,7 +53,7 @@ class Predict(Strict):
 
 
 class AsyncPredict(Predict):
-    """Inputs for a model, and what is to happen with the task."""
+    """Inputs for a model, and options for the task."""
 
     webhook: str | None = Field(
         None, description="URL to which changes of its status are posted, signed", examples=["https://example.com/done"]
@@ -62,13 +62,13 @@ class AsyncPredict(Predict):
 
 
 class Accepted(BaseModel):
-    """A task that is on its way."""
+    """An accepted task."""
 
     id: str = Field(description="the task", examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"])
 
 
 class Task(BaseModel):
-    """A task as it stands."""
+    """The current state of a task."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -93,7 +93,7 @@ class Canceled(BaseModel):
 
 
 class QueueSize(BaseModel):
-    """Work that waits."""
+    """Unfinished work."""
 
     queue_size: int = Field(ge=0, description="jobs that wait, or are with a consumer", examples=[3])
 
@@ -132,7 +132,7 @@ async def _context_of_user(
         ),
     ] = None,
 ) -> Context:
-    """The request's context, where the user is the flow unless the caller names another."""
+    """The request's context; the user is the flow unless the caller names another."""
     if not uid or "x-inference-flow" in request.headers:
         return context
     return replace(context, flow=uid)
@@ -149,7 +149,7 @@ UserContext = Annotated[Context, Depends(_context_of_user)]
     responses=RUN,
 )
 async def predict(prediction: Predict, request: Request, service: ServiceOf, context: UserContext) -> JsonAnswer:
-    """Answers with the task when it has succeeded; any other end is told by the status code."""
+    """Answers with the task when it has succeeded; the status code reports any other end."""
     use_label(prediction.model_name, request, context.caller)
     return await json_answer(task_of(await service.run(prediction.model_name, prediction.inputs, context)))
 
@@ -167,7 +167,7 @@ async def async_predict(
     context: UserContext,
     idempotency_key: IdempotencyKey,
 ) -> Accepted:
-    """Answers as soon as the task is on its queue; 429 where MAX_QUEUE_SIZE tasks of the model wait there already."""
+    """Answers as soon as the task is on its queue; 429 where MAX_QUEUE_SIZE tasks of the model are on that queue already."""
     use_label(prediction.model_name, request, context.caller)
     message_id = await service.submit(
         prediction.model_name,
@@ -193,7 +193,7 @@ async def task(
     context: CallContext,
     inputs: Annotated[bool, Query(description="show the inputs too, where they were kept")] = False,
 ) -> JsonAnswer:
-    """Tasks are known for a while after their end: `result_ttl_seconds`, a day by default."""
+    """Tasks are kept for a while after their end: `result_ttl_seconds`, a day by default."""
     if not inputs:
         return await json_answer(task_of(await service.result(id, context)))
     response, given = await service.result_and_inputs(id, context)
@@ -210,7 +210,7 @@ async def task(
     responses=FIND | responses(409),
 )
 async def cancel(id: TaskId, service: ServiceOf, context: CallContext) -> Canceled:
-    """A task that waits is not begun; one that runs is not interrupted, but its outputs are dropped. Twice is no error."""
+    """A waiting task is not started; a running one is not interrupted, but its outputs are dropped. Twice is no error."""
     if not await service.cancel(id, context):
         raise Problem(409, "ended-already", f"the task has ended already: GET /task/{id} tells how", message_id=id)
     return Canceled(id=id, canceled=True)
@@ -239,14 +239,14 @@ async def queue_size(
     responses=LOOK,
 )
 async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:
-    """Of the tasks that this gateway process accepted; others and earlier ones are not known here."""
+    """Of the tasks that this gateway process accepted; tasks of other or earlier processes are not known here."""
     ids = await service.unfinished(context)
     return await json_answer(Unfinished(number=len(ids), ids=ids))
 
 
 @router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work")
 async def pause(service: ServiceOf, caller: CallerOf) -> Info:
-    """Until `/unpause` new tasks get 503, and predictions that are waited for wait on. For operators' API keys."""
+    """Until `/unpause`, new tasks get 503 and waiting predictions keep waiting. For operators' API keys."""
     caller.check_operator()
     service.pause()
     return Info(info="paused: no work is handed on")
@@ -254,7 +254,7 @@ async def pause(service: ServiceOf, caller: CallerOf) -> Info:
 
 @router.post("/unpause", operation_id="serving_agent_unpause", summary="Hand work on again")
 async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
-    """The contrary of `/pause`. For operators' API keys."""
+    """The opposite of `/pause`. For operators' API keys."""
     caller.check_operator()
     service.unpause()
     return Info(info="unpaused: work is handed on")
@@ -262,7 +262,7 @@ async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
 
 @router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway lives")
 async def live(service: ServiceOf) -> Message:
-    """For liveness probes: 503 says that the process should be replaced."""
+    """For liveness probes: 503 means that the process should be replaced."""
     check_live(service)
     return Message(message="API OK")
 
@@ -303,5 +303,5 @@ def _time(seconds: float | None) -> str | None:
 
 
 def _between(earlier: float | None, later_: float | None) -> float | None:
-    """Seconds; clocks of two machines may differ, but nothing takes less than no time."""
+    """Seconds, at least 0: the clocks of two machines may differ."""
     return None if earlier is None or later_ is None else round(max(0.0, later_ - earlier), 6)

@@ -1,4 +1,4 @@
-"""The status page, and the data that it shows."""
+"""The status page, and its data."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .statuses import FIND
 
 router = APIRouter(tags=["Status page"])
 
-#: A result is shown to people up to so many characters.
+#: How many characters of a result are shown.
 RESULT_MAX_CHARACTERS = 4000
 
 
 class JobView(BaseModel):
-    """A job as it stands; times are Unix seconds."""
+    """The current state of a job; times are Unix seconds."""
 
     message_id: str
     request_id: str
@@ -41,7 +41,7 @@ class JobView(BaseModel):
 
 
 async def page(request: Request) -> Response:
-    """The page, and what it loads; it asks for a key itself where one is needed."""
+    """The page and the files it loads; it asks for a key itself where one is needed."""
     return page_file(request.url.path)
 
 
@@ -55,7 +55,7 @@ for _path in PAGE_FILES:
     summary="Labels, consumers and this gateway at a glance",
 )
 async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
-    """For operators. One reading of at most two seconds serves all who look."""
+    """For operators. One reading, at most two seconds old, serves all viewers."""
     caller.check_operator()
     overview = await service.overview()
     return StatusData(
@@ -87,7 +87,7 @@ async def job(message_id: str, service: ServiceOf, context: CallContext) -> JobV
     responses=FIND,
 )
 async def cancel(message_id: str, service: ServiceOf, context: CallContext) -> JobView:
-    """For operators. A job that has ended stays as it is; the answer tells how it stands then."""
+    """For operators. A job that has ended stays as it is; the answer is the job's state afterwards."""
     context.caller.check_operator()
     await service.cancel(message_id, context)
     return await _view(await service.result(message_id, context))

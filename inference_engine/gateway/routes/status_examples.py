@@ -1,4 +1,4 @@
-"""Examples of what the status page is told, for the description of the API."""
+"""Examples of the status page's data, for the description of the API."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ _CANCELLED_JOB: dict[str, Any] = _JOB | {
     "result": None,
 }
 
-#: By the operation that answers so.
+#: By the operation that returns them.
 STATUS_EXAMPLES = {"status_data": _STATUS_DATA, "status_job": _JOB, "status_cancel_job": _CANCELLED_JOB}

@@ -1,15 +1,15 @@
-"""Problems by which routes of one kind may answer, for their OpenAPI descriptions; beside those that every route has.
+"""Problems that routes of one kind may answer with, for their OpenAPI descriptions.
 
-What every route has, as guards and failures stand around all of them, is in `openapi`.
+Those that any route may answer with, since guards and failure handlers surround all of them, are in `openapi`.
 """
 
 from __future__ import annotations
 
 from ..problems import responses
 
-#: To a request with headers or a query.
+#: For a request with headers or a query.
 LOOK = responses(400, 422)
-#: To one that names a label or a job, or has a job in its body, which is not waited for.
+#: For a request that names a label or a job, or posts a job that it does not wait for.
 FIND = responses(400, 404, 422)
-#: To one with a job in its body, which is waited for.
+#: For a request that posts a job and waits for it.
 RUN = responses(400, 404, 409, 422, 504)

@@ -1,4 +1,4 @@
-"""Bodies whose unknown fields are refused: a misspelt one would never be heard of again."""
+"""Bodies whose unknown fields are rejected: a misspelt one would otherwise be ignored silently."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-#: Unknown fields that are told of a body with more: each is an error of its own, and a body has room for a million of them.
+#: How many unknown fields are reported: each is an error of its own, and a body has room for a million of them.
 UNKNOWN_TOLD = 3
 
 
 class Strict(BaseModel):
-    """A body that has no fields but its own."""
+    """A body that accepts no fields but its own."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _few_unknown(cls, data: Any) -> Any:
-        """The body without most of its unknown fields, so that only a few of them are looked at."""
+        """The body without most of its unknown fields, so that only a few of them are validated."""
         fields = cls.model_fields
         if not isinstance(data, dict) or len(data) <= len(fields) + UNKNOWN_TOLD:
             return data

@@ -1,4 +1,4 @@
-// The status page. It reads ui/data every two seconds while its tab is seen, and changes what has changed.
+// The status page. It reads ui/data every two seconds while its tab is visible, and updates only what has changed.
 
 import { $, setAttribute, setText } from "./elements.js";
 import { clock, seconds } from "./figures.js";
@@ -44,7 +44,7 @@ function lost(error) {
 }
 
 function askForKey(refused) {
-  // That there is no key needs no words; that something else is refused does, also without one.
+  // A missing key needs no explanation; any other rejection does, also without a key.
   const told = refused.status === 403 || hasKey();
   forgetKey();
   connection("warn", "▲", "API key needed");

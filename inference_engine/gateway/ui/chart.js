@@ -1,12 +1,12 @@
-// Curves of what the page has seen since it was opened.
+// Curves of the values that the page has seen since it was opened.
 
 import { make, setAttribute, setText } from "./elements.js";
 import { DASH, clock } from "./figures.js";
 
-const POINTS_MAX = 900; // then every second one goes, so that a page may stay open for days
+const POINTS_MAX = 900; // beyond this every second point is dropped, so that a page may stay open for days
 
 export class Chart {
-  // `series` are names, each with a line of its own; `format` writes a value.
+  // `series` are names, each with a line of its own; `format` formats a value.
   constructor(figure, title, series, format, nothing) {
     Object.assign(this, { title, series, format, nothing, points: [] });
     this.now = make("b");
@@ -76,7 +76,7 @@ export class Chart {
     });
   }
 
-  // The series in pieces: between them nothing was known.
+  // The series in pieces, split where no value is known.
   #runs(index) {
     const runs = [[]];
     for (const point of this.points) {

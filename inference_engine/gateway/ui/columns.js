@@ -1,4 +1,4 @@
-// What the tables show of a label, a consumer, a band and an outcome.
+// The columns of the tables of labels, consumers, bands and outcomes.
 
 import { bytes, number, percent, seconds } from "./figures.js";
 

@@ -1,5 +1,5 @@
-// What the page is made of.
-// Labels, ids and errors come from users: text is set by textContent alone, never as HTML.
+// The elements that the page is built from.
+// Labels, ids and errors come from users: text is set only by textContent, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -21,7 +21,7 @@ export function setAttribute(node, name, value) {
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-// Children in the order of `wanted`; one that comes or goes leaves the others where they are.
+// Children in the order of `wanted`; adding or removing one leaves the others in place.
 export function arrange(parent, wanted) {
   const stay = new Set(wanted);
   for (const node of [...parent.children]) if (!stay.has(node)) node.remove();

@@ -20,7 +20,7 @@ export function seconds(value) {
   return `${Math.floor(value / bigSize)} ${big} ${Math.floor((value % bigSize) / smallSize)} ${small}`;
 }
 
-// In one unit, for where there is little room.
+// In one unit, where there is little room.
 export function roughly(value) {
   if (value === null || value === undefined || value < 60) return seconds(value);
   const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, size]) => value >= size);

@@ -7,7 +7,7 @@ import { ask } from "./gateway.js";
 const FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "EXPIRED"];
 const SIGNS = { SUBMITTED: "○", IN_PROGRESS: "◐", SUCCESS: "●", ERROR: "✕", CANCELLED: "–", EXPIRED: "✕" };
 
-let wanted = null; // its id, as long as it may change
+let wanted = null; // its id, as long as the job may change
 let shown = null;
 
 export function listen() {
@@ -49,7 +49,7 @@ function showJob(job) {
   setText($("job-result"), job.result === null ? "" : job.result + (job.result_cut ? "\n… (the rest is left out)" : ""));
   $("job-result").hidden = job.result === null;
   $("job-cancel").hidden = FINISHED.includes(job.status);
-  if (FINISHED.includes(job.status)) wanted = null; // nothing changes any more
+  if (FINISHED.includes(job.status)) wanted = null; // the job cannot change any more
 }
 
 function tellJob(text) {

@@ -1,4 +1,4 @@
-// What the page shows of a reading.
+// How the page shows a reading.
 
 import { Chart } from "./chart.js";
 import { BAND_COLUMNS, CONSUMER_COLUMNS, LABEL_COLUMNS, OUTCOME_COLUMNS } from "./columns.js";
@@ -9,7 +9,7 @@ import { Table } from "./table.js";
 
 const tables = {}, charts = {};
 let overview = null; // the last reading
-let process = null; // the gateway that told it
+let process = null; // the gateway that it came from
 
 export function build() {
   tables.labels = new Table($("labels"), (row) => row.label, LABEL_COLUMNS, { empty: "No label fits.", onSort: showLabels });
@@ -96,7 +96,7 @@ function showLabels() {
 function showGateway(data, gateway) {
   const latency = gateway.latency_ms ?? {};
   if (process !== gateway.process) {
-    // A load balancer asks one gateway now, another then: a curve is of one of them.
+    // A load balancer may pick another gateway each time: a curve shows only one of them.
     process = gateway.process;
     charts.latency.points = [];
   }

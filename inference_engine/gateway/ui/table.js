@@ -6,7 +6,7 @@ export class Table {
   // A column: title, cell(row) -> text or {text, sign, kind, meter, hint}, value(row) to sort by, number: to the right.
   constructor(table, key, columns, { caption = null, empty = "Nothing", sorted = null, onSort = null } = {}) {
     Object.assign(this, { key, columns, empty, sorted: sorted ?? { index: 0, down: false }, onSort, rows: new Map() });
-    table.setAttribute("role", "table"); // styles for phones take the rows' display, and with it their meaning
+    table.setAttribute("role", "table"); // styles for phones change the rows' display, which removes their meaning
     this.head = make("tr", { role: "row" });
     this.body = make("tbody", { role: "rowgroup" });
     if (caption) table.append(make("caption", {}, caption));
@@ -37,7 +37,7 @@ export class Table {
     const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
     const decorated = rows.map((row) => [value(row), row]);
     decorated.sort(([a, first], [b, second]) => {
-      if (a === null || b === null) return (a === null) - (b === null); // what nobody knows comes last either way
+      if (a === null || b === null) return (a === null) - (b === null); // unknown values come last in either order
       return (down ? -1 : 1) * compare(a, b) || this.key(first).localeCompare(this.key(second));
     });
     return decorated.map(([, row]) => row);

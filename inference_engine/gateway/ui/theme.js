@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, or as was chosen here. No module, so that it runs before the page is painted.
+// Light or dark: the system's choice, or the one made here. Not a module, so that it runs before the page is painted.
 "use strict";
 
 {

@@ -1,4 +1,4 @@
-"""Tensors as bytes: C order, little-endian; BOOL a byte each; BYTES each with its length in four bytes before it.
+"""Tensors as bytes: C order, little-endian; BOOL one byte each; BYTES elements each preceded by their length in four bytes.
 
 Source: Triton, "Binary tensor data extension".
 """
@@ -20,7 +20,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def read(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> NDArray[Any]:
-    """The array of an input in `data`, all of which is its own. Raises RequestError."""
+    """The array of an input, which takes up all of `data`. Raises RequestError."""
     if datatype == "BYTES":
         return texts(_elements(name, math.prod(shape), data)).reshape(shape)
     dtype = DTYPES[datatype].newbyteorder("<")

@@ -10,18 +10,18 @@ from .errors import RequestError
 
 #: zlib's window bits for each coding.
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-#: No client compresses what is compressed; each coding more would be another unpacking of as many bytes as are allowed.
+#: No client compresses a compressed body; each further coding would unpack up to as many bytes as are allowed once more.
 CODINGS_MAX = 2
 #: A smaller body gains nothing by compression.
 COMPRESSED_MIN_BYTES = 1024
-#: Of 1 to 9: tensors are hardly smaller with more, and much slower.
+#: Of 1 to 9: higher levels make tensors hardly smaller, and are much slower.
 _LEVEL = 1
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """The body that Content-Encoding `encoding` hides; of more than `max_bytes` no more is ever unpacked.
+    """The body without its Content-Encoding `encoding`; hardly more than `max_bytes` is ever unpacked.
 
-    Raises RequestError for data that is not so compressed, PayloadTooLargeError.
+    Raises RequestError where the encoding is not served or the data is not in it, PayloadTooLargeError beyond `max_bytes`.
     """
     codings = [name.strip().lower() for name in encoding.split(",")]
     if len(codings) > CODINGS_MAX:
@@ -56,7 +56,7 @@ def chosen(accept: str) -> str | None:
 
 
 def compress(body: bytes, coding: str) -> bytes:
-    """The body in a coding of `chosen`."""
+    """The body in a coding that `chosen` returned."""
     return gzip.compress(body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(body, _LEVEL)
 
 

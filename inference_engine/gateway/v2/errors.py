@@ -1,10 +1,10 @@
-"""What a caller is told of a request that is not what the protocol says."""
+"""Errors for requests and results that do not fit the protocol."""
 
 from __future__ import annotations
 
 
 class RequestError(ValueError):
-    """The request cannot be read, or its answer cannot be given in the form that it asks for."""
+    """The request cannot be read, or its answer cannot be given in the form that it requests."""
 
 
 class ResultError(Exception):

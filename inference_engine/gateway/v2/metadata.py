@@ -1,4 +1,4 @@
-"""What the protocol tells of the server and of its models."""
+"""What the protocol reports of the server and of its models."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ NOT_LOADED = "no consumer has it loaded; a request to infer has it loaded"
 
 
 class Live(BaseModel):
-    """The gateway lives."""
+    """The gateway is alive."""
 
     live: bool = Field(description="always true", examples=[True])
 
 
 class Ready(BaseModel):
-    """The gateway takes requests."""
+    """The gateway accepts requests."""
 
     ready: bool = Field(description="always true", examples=[True])
 
 
 class ServerMetadata(BaseModel):
-    """What answers here."""
+    """The server that answers here."""
 
     name: str = Field(examples=["inference-engine"])
     version: str = Field(description="the release of inference-engine", examples=["0.1.0"])
@@ -50,7 +50,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives, as the last consumer that loaded it found it."""
+    """A model's inputs and outputs, as the last consumer that loaded it reported them."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,7 +85,7 @@ class IndexEntry(BaseModel):
 
 
 def of_model(signature: ModelSignature) -> ModelMetadata:
-    """A signature in the protocol's words."""
+    """A signature in the protocol's form."""
     return ModelMetadata(
         name=signature.label,
         versions=[VERSION],

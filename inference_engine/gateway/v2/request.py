@@ -1,4 +1,4 @@
-"""A request to infer: its JSON, checked, and the arrays in it.
+"""An inference request: its JSON, checked, and the arrays in it.
 
 Strings arrive as `str` where all elements of a tensor are UTF-8, else as `bytes`, whichever way they were sent.
 """
@@ -20,20 +20,20 @@ from ...errors import ModelInputError
 from . import binary
 from .errors import RequestError
 
-#: Dimensions of a tensor: what numpy 1 has.
+#: The most dimensions of a tensor: numpy 1's limit.
 DIMENSIONS_MAX = 32
-#: Elements of a tensor: what indices of 64 bits reach in its widest type.
+#: The most elements of a tensor: as many as 64-bit indices reach in its widest type.
 ELEMENTS_MAX = 2**59
-#: Of up to so many elements in the place of fewer, numpy finds out and tells what is wrong.
+#: Up to this many elements are passed on where the shape has fewer: numpy then finds and reports what is wrong.
 TOLD_ELEMENTS_MAX = 1000
-#: What only a server can do that keeps state between requests, or shares its memory with the caller.
+#: These need a server that keeps state between requests, or shares its memory with the caller.
 SEQUENCE_PARAMETERS = ("sequence_id", "sequence_start", "sequence_end")
 SHARED_MEMORY_PARAMETERS = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that the caller names, in JSON or as bytes."""
+    """An output that the caller requests, in JSON or as bytes."""
 
     name: str
     binary: bool
@@ -41,7 +41,7 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What is asked: `inputs` by name; `outputs` None for all, then in JSON or, with `binary`, as bytes.
+    """A request's content: `inputs` by name; `outputs` is None for all, then in JSON or, with `binary`, as bytes.
 
     `timeout_seconds` is the caller's own, None where the request names none.
     """
@@ -80,7 +80,7 @@ def read_index(body: bytes) -> bool:
 
 
 class _Tail:
-    """The bytes after the JSON, which inputs take from in their order."""
+    """The bytes after the JSON, taken by the inputs in order."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -115,7 +115,7 @@ def _header_length(text: str, size: int) -> int:
 
 def _json_object(text: bytes) -> dict[str, Any]:
     try:
-        # NaN and Infinity too, which are no JSON: NVIDIA's client writes them, and Triton reads them.
+        # NaN and Infinity are accepted though they are no JSON: NVIDIA's client writes them, and Triton reads them.
         found = json.loads(text.decode())
     except UnicodeDecodeError as error:
         raise RequestError(
@@ -167,7 +167,7 @@ def _flag(parameters: Mapping[str, Any], name: str, where: str) -> bool | None:
 
 
 def _objects(request: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
-    """The objects in a list of the request, each with its name; no name twice."""
+    """The objects in a list of the request, each with its name. Raises RequestError where a name occurs twice."""
     found = request[key]
     if not isinstance(found, list):
         raise RequestError(f'"{key}" is {_kind(found)}, not a list')
@@ -255,7 +255,7 @@ def _shape(where: str, tensor: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _from_json(label: str, spec: TensorSpec, data: Any) -> NDArray[Any]:
-    """The array of JSON values: nested as the shape says, or flat in its order."""
+    """The array of JSON values: nested as the shape says, or flat in C order."""
     where = f"input {spec.name!r}"
     if spec.datatype == "FP16":
         raise RequestError(f"{where}: FP16 has no JSON form; send it as binary data")
@@ -282,10 +282,10 @@ def _from_json(label: str, spec: TensorSpec, data: Any) -> NDArray[Any]:
 
 
 def _refuse_more(where: str, spec: TensorSpec, data: list[Any]) -> None:
-    """Refuse lists with more in them, at any depth, than the shape has: numpy takes many times their memory to find out."""
+    """Reject lists that hold more, at any depth, than the shape has: numpy takes many times their memory to find out."""
     if data and not isinstance(data[0], list):
         return
-    # Of a shape like [2, 0] there are lists, though no elements.
+    # A shape like [2, 0] has lists, though no elements.
     most = max(TOLD_ELEMENTS_MAX, math.prod(size or 1 for size in spec.shape))
     lists = [data]
     while lists:
@@ -295,14 +295,14 @@ def _refuse_more(where: str, spec: TensorSpec, data: list[Any]) -> None:
 
 
 def _is_empty(data: list[Any]) -> bool:
-    """Whether there is no element in nested lists, which does not tell their last dimensions."""
+    """Whether nested lists hold no element; their last dimensions cannot be known then."""
     while data and all(isinstance(item, list) for item in data):
         data = list(itertools.chain.from_iterable(data))
     return not data
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """A JSON value's type, in words."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")
 

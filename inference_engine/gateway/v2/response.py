@@ -1,4 +1,4 @@
-"""The response to a request to infer: JSON, and behind it the outputs that go as bytes."""
+"""The response to an inference request: JSON, followed by the outputs that are sent as bytes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .request import InferRequest, RequestedOutput
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """A body, and the length of the JSON at its beginning; None where that is all of it."""
+    """A body, and the length of the JSON at its beginning; None where the JSON is all of it."""
 
     body: bytes
     header_length: int | None
 
 
 def write(label: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> InferResponse:
-    """The response to `request`. Raises RequestError for an output that is not there, or cannot go as JSON."""
+    """The response to `request`. Raises RequestError for an output that does not exist, or cannot be sent as JSON."""
     wanted = request.outputs
     if wanted is None:
         wanted = tuple(RequestedOutput(name, request.binary) for name in outputs)
@@ -37,7 +37,7 @@ def write(label: str, version: str, request: InferRequest, outputs: Mapping[str,
             there = ", ".join(map(repr, outputs)) or "none"
             raise RequestError(f"model {label!r} has no output {one.name!r}; its outputs are: {there}")
         header["outputs"].append(_output(one, outputs[one.name], tails))
-    # ASCII: a string may hold half of a surrogate pair, which UTF-8 has no form for.
+    # ASCII: a string may hold half of a surrogate pair, which UTF-8 cannot encode.
     text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode("ascii")
     binary_asked = any(one.binary for one in wanted)
     return InferResponse(b"".join((text, *tails)), len(text) if binary_asked else None)
@@ -52,7 +52,7 @@ def _output(wanted: RequestedOutput, array: NDArray[Any], tails: list[bytes]) ->
 
 
 def _json_data(name: str, array: NDArray[Any]) -> list[Any]:
-    """The elements of an output as JSON has them, in C order."""
+    """The elements of an output as JSON values, in C order."""
     if array.dtype == np.float16:
         raise RequestError(f"output {name!r} is FP16, which has no JSON form; {_AS_BYTES}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

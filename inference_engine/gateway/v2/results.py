@@ -1,9 +1,10 @@
-"""What a job's result is as tensors.
+"""A job's result as tensors.
 
-A mapping is a tensor for each of its keys, anything else the one output `output`. Arrays keep their datatype. Numbers, booleans
-and strings, and lists of one of these kinds that are at most DIMENSIONS_MAX deep, take the widest type of their kind: INT64
-(UINT64 where only that holds them), FP64, BOOL, BYTES; a single value has the shape [1]. What is neither (null, ragged or deeper
-lists, objects within) is its JSON, as one element of BYTES, in which arrays and bytes are what the library's codec makes of them.
+A mapping becomes a tensor for each of its keys, anything else the single output `output`. Arrays keep their datatype. Numbers,
+booleans and strings, and lists of one of these kinds that are at most DIMENSIONS_MAX deep, take the widest type of their kind:
+INT64 (UINT64 where only that holds them), FP64, BOOL, BYTES; a single value has the shape [1]. Bytes are one element of BYTES.
+Anything else (null, ragged or deeper lists, objects inside) becomes its JSON, as one element of BYTES; the library's codec
+encodes arrays and bytes in it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ...backends.tensors import DTYPES
 from .errors import ResultError
 from .request import DIMENSIONS_MAX
 
-#: The name of the output of a result that is no mapping.
+#: The name of the output where the result is no mapping.
 ONLY_OUTPUT = "output"
 
-#: Whole numbers up to this are the same as FP64.
+#: Whole numbers up to this are exact in FP64.
 FP64_EXACT_MAX = 2**53
 
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
@@ -32,7 +33,7 @@ _UINT64_MAX = np.iinfo(np.uint64).max
 
 
 def tensors(result: Any) -> dict[str, NDArray[Any]]:
-    """The outputs of a result by name. Raises ResultError for arrays that no datatype carries."""
+    """The outputs of a result by name. Raises ResultError for arrays that no datatype can hold."""
     named = result if isinstance(result, Mapping) else {ONLY_OUTPUT: result}
     return {name: _tensor(name, value) for name, value in named.items()}
 
@@ -52,7 +53,7 @@ def _tensor(name: str, value: Any) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> NDArray[Any] | None:
-    """The array of a value, or of nested lists of one kind; None where they are neither."""
+    """The array of a value, or of nested lists of one kind; None for anything else."""
     if isinstance(value, bytes):
         return _text(value)
     shape = _shape(value)
@@ -68,7 +69,7 @@ def _plain(value: Any) -> NDArray[Any] | None:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists that are equally long at each depth; None of others."""
+    """The shape of nested lists that are equally long at each depth; None where they are not."""
     shape: list[int] = []
     level = [value]
     while level and all(isinstance(item, list) for item in level):
@@ -88,7 +89,7 @@ def _leaves(value: Any, depth: int) -> list[Any]:
 
 
 def _dtype(items: list[Any]) -> np.dtype[Any] | None:
-    """What holds all of the items, each exactly; None where nothing does."""
+    """The type that holds all of the items exactly; None where there is none."""
     kinds = {type(item) for item in items}
     if kinds <= {float}:
         return np.dtype(np.float64)

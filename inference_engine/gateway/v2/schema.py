@@ -1,4 +1,4 @@
-"""OpenAPI's description of a request to infer and of its response, which are read and written here and not by a framework."""
+"""OpenAPI's description of inference requests and responses, which are read and written here and not by a framework."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
     "outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 4], "data": [11.0, -16.0, 24.0, 6.0]}],
 }
 
-#: JSON, and behind it tensors of UINT8, whose bytes are letters here.
+#: JSON, followed by tensors of UINT8, whose bytes are letters here.
 _BINARY_SIZE = {"binary_data_size": 4}
 BINARY_REQUEST_EXAMPLE = (
     json.dumps(
@@ -139,7 +139,7 @@ def _bytes(example: tuple[str, str]) -> dict[str, Any]:
             "format": "binary",
             "description": f"the same JSON, {HEADER_LENGTH} bytes long, and behind it the data of its binary tensors",
         },
-        # Of the header itself there is no example: it would not fit the other examples of bodies.
+        # The header itself has no example: it would not fit the other examples of bodies.
         "examples": {"binary": {"summary": f"with {HEADER_LENGTH}: {len(head)}", "value": head + tail}},
     }
 
@@ -192,7 +192,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {
     }
 }
 
-#: The body of a request for the repository's index, which may be left out.
+#: The optional body of a request for the repository's index.
 INDEX: dict[str, Any] = {
     "requestBody": {
         "required": False,

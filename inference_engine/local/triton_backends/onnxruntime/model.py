@@ -2,8 +2,8 @@
 """The `onnxruntime` backend for a Triton that has only the Python backend: same configuration, same repository.
 
 Runs inside Triton's Python stub, never in the application. Serves `model.onnx` (or `default_model_filename`) of the
-version folder, its tensors by name. Where the model batches (`max_batch_size` > 0), the requests that Triton hands over
-together and whose shapes agree run as one.
+version folder, its tensors by name. Where the model batches (`max_batch_size` > 0), requests that Triton passes together
+run as one if their shapes agree.
 """
 
 import json
@@ -40,12 +40,12 @@ class TritonPythonModel:
         self.session = None
 
     def arrays(self, request):
-        """The request's inputs as ONNX Runtime takes them; it wants strings where Triton has bytes."""
+        """The request's inputs as ONNX Runtime takes them; it expects strings where Triton has bytes."""
         found = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.input_names}
         return {name: as_strings(array) if array.dtype.kind == "O" else array for name, array in found.items()}
 
     def groups(self, inputs):
-        """Indices of the requests that can run together: those whose shapes agree but for the batch dimension."""
+        """Indices of the requests that can run together: those whose shapes agree except for the batch dimension."""
         if not self.batching:
             return [[index] for index in range(len(inputs))]
         alike = {}
@@ -103,7 +103,7 @@ def int_parameter(config, name, default):
 
 
 def check_names(path, kind, configured, actual):
-    """Say at load what would otherwise fail at the first request."""
+    """Report at load a mismatch that would otherwise fail at the first request."""
     unknown = sorted(set(configured) - set(actual))
     missing = sorted(set(actual) - set(configured)) if kind == "input" else []
     if unknown or missing:
