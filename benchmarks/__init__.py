@@ -1,1 +1,1 @@
-"""Benchmarks of the library, each against what it is measured by: a bound, a floor, or a peer. `make bench` runs all."""
+"""Benchmarks of the library, each measured against a bound, a floor or a peer. `make bench` runs all."""

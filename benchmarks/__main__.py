@@ -20,7 +20,7 @@ NAMES = ("routing", "simulate", "requests", "throughput", "triton", "growth", "s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 1 when an aim was not met."""
+    """Run the chosen benchmarks; return 1 when an aim was not met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help=f"which: {', '.join(NAMES)} (all)")
     parser.add_argument(
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_pages() -> None:
-    """Make the documentation's pages of the numbers of the last whole runs."""
+    """Write the documentation's pages from the numbers of the last whole runs."""
     found = sorted(reports.load(reports.RESULTS), key=lambda report: NAMES.index(report.name))
     reports.DOCS.mkdir(parents=True, exist_ok=True)
     for report in found:

@@ -1,4 +1,4 @@
-"""What label misses are measured against: one LRU cache with all slots of the fleet, on the same arrivals."""
+"""The reference for label misses: one LRU cache with all slots of the fleet, on the same arrivals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 def lru_misses(trace: Iterable[str], slots: int) -> int:
     """Loads that one cache of `slots` labels needs for `trace` (labels in the order of their arrival).
 
-    It has every model in one place and knows every arrival at once, which no fleet does.
+    It holds every model in one place and sees every arrival at once, which no fleet does.
     """
     held: OrderedDict[str, None] = OrderedDict()
     misses = 0

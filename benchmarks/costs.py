@@ -1,7 +1,7 @@
-"""What a deployment costs: `python -m benchmarks.costs`, from requests that were counted and prices that AWS lists.
+"""What a deployment costs: `python -m benchmarks.costs`, from counted requests and AWS list prices.
 
-Requests a job, by the way that jobs come, and those of a consumer that only waits are read from the numbers of the last whole
-run of `make bench ARGS=requests`. Nothing here is measured anew: it is the arithmetic behind docs/howto/costs.md.
+The requests per job, by arrival pattern, and those of an idle consumer come from the numbers of the last whole run of
+`make bench ARGS=requests`. Nothing is measured here: this is the arithmetic behind docs/howto/costs.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .requests.billing import READ_UNIT, SQS_FIFO_REQUEST, WRITE_UNIT
 #: pricing"; "AWS PrivateLink pricing"; "AWS Lambda pricing", arm64).
 FARGATE_VCPU_HOUR = 0.04048
 FARGATE_GIB_HOUR = 0.004445
-#: Spot prices move; AWS names discounts of up to 70 %.
+#: Spot prices vary; AWS advertises discounts of up to 70 %.
 SPOT_DISCOUNT = 0.70
 ENDPOINT_HOUR = 0.01
 METRIC_MONTH = 0.30
@@ -31,23 +31,23 @@ PUT_METRICS_CALL = 0.01 / 1000
 LAMBDA_GB_SECOND = 0.0000133334
 LAMBDA_CALL = 0.20 / 1e6
 
-#: "Elastic Load Balancing pricing": an Application Load Balancer, and a capacity unit, which 25 new connections a second fill.
+#: "Elastic Load Balancing pricing": an Application Load Balancer, and a capacity unit, which covers 25 new connections a second.
 BALANCER_HOUR = 0.0225
 CAPACITY_UNIT_HOUR = 0.008
 
 HOURS_A_MONTH = 730
 MINUTES_A_MONTH = HOURS_A_MONTH * 60
-#: What `terraform apply` makes: interface endpoints (SQS, ECR twice, Logs, monitoring) in two zones, metrics, and alarms, which
-#: are paid for by the metrics in them: 16 of ours, three of those on two metrics, and two that target tracking makes.
+#: What `terraform apply` makes: interface endpoints (SQS, ECR twice, Logs, monitoring) in two zones, metrics, and alarms. An
+#: alarm is billed per metric in it: 16 of ours, three of which use two metrics, and two that target tracking makes.
 ENDPOINTS, ZONES, METRICS, ALARMS = 5, 2, 16, 21
 #: The backlog function: memory, and how long a run takes with a hundred labels that have work.
 BACKLOG_GB, BACKLOG_SECONDS = 0.5, 1.0
-#: The gateway, where there is one: tasks of its smallest service, and metrics in its alarms, target tracking's included.
+#: The gateway, if there is one: tasks of its smallest service, and metrics in its alarms, including those of target tracking.
 GATEWAY_TASKS, GATEWAY_VCPU, GATEWAY_GIB, GATEWAY_ALARMS = 2, 0.5, 1.0, 8
-#: Tasks are kept so busy by the default target; the rest is reserve.
+#: How busy the default target keeps tasks; the rest is reserve.
 UTILISATION = 0.7
 
-#: Jobs a second while there is work, hours of work a day, and how they come.
+#: Jobs a second while there is work, hours of work a day, and the arrival pattern.
 TRAFFIC: tuple[tuple[float, float, str], ...] = (
     (0.01, 24, "lone"),
     (0.1, 24, "lone"),
@@ -60,7 +60,7 @@ TRAFFIC: tuple[tuple[float, float, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Dollars a million jobs by the way they come, and requests a minute of one idle consumer: what the benchmark counted."""
+    """What the benchmark counted: dollars per million jobs by arrival pattern, and dollars a minute of one idle consumer."""
 
     job_dollars: dict[str, float]
     idle_dollars_a_minute: float
@@ -77,14 +77,14 @@ class Task:
 
     @property
     def dollars_an_hour(self) -> float:
-        """By the mix of on-demand and Spot."""
+        """With its mix of on-demand and Spot capacity."""
         full = self.vcpu * FARGATE_VCPU_HOUR + self.memory_gib * FARGATE_GIB_HOUR
         return full * (1 - self.spot * SPOT_DISCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """A month in dollars, by what is paid for."""
+    """A month in dollars, by item."""
 
     jobs: float
     tasks: int
@@ -95,17 +95,17 @@ class Costs:
 
     @property
     def month(self) -> float:
-        """All told."""
+        """The total."""
         return self.requests + self.waiting + self.compute + self.fixed
 
     @property
     def per_million_jobs(self) -> float:
-        """All told, by jobs."""
+        """The total per million jobs."""
         return self.month / self.jobs * 1e6
 
 
 def counted() -> Counted:
-    """What the last whole run of the requests benchmark counted. Raises LookupError where there is none."""
+    """What the last whole run of the requests benchmark counted. Raises LookupError if there was none."""
     found = {report.name: report for report in load(RESULTS)}
     if "requests" not in found:
         raise LookupError("no counted requests: run `make bench ARGS=requests` first")
@@ -123,7 +123,7 @@ def counted() -> Counted:
 
 
 def fixed_dollars() -> float:
-    """A month of what is paid for whether there are jobs or not, one environment in one VPC."""
+    """A month of what is billed whether or not there are jobs, for one environment in one VPC."""
     lambda_run = LAMBDA_CALL + BACKLOG_GB * BACKLOG_SECONDS * LAMBDA_GB_SECOND + PUT_METRICS_CALL
     return (
         ENDPOINTS * ZONES * ENDPOINT_HOUR * HOURS_A_MONTH
@@ -135,7 +135,7 @@ def fixed_dollars() -> float:
 
 
 def gateway_dollars() -> float:
-    """A month of the HTTP gateway: its load balancer with little traffic, its fewest tasks, its alarms."""
+    """A month of the HTTP gateway: its load balancer with little traffic, its minimum of tasks, its alarms."""
     task_hour = GATEWAY_VCPU * FARGATE_VCPU_HOUR + GATEWAY_GIB * FARGATE_GIB_HOUR
     hour = BALANCER_HOUR + CAPACITY_UNIT_HOUR + GATEWAY_TASKS * task_hour
     return hour * HOURS_A_MONTH + GATEWAY_ALARMS * ALARM_MONTH
@@ -144,7 +144,7 @@ def gateway_dollars() -> float:
 def costs(
     jobs_per_second: float, hours_a_day: float, pattern: str, task: Task, known: Counted, *, gateway: bool = False
 ) -> Costs:
-    """A month of such traffic. As many tasks run in the hours of work as keep up with it, and none in the others."""
+    """A month of such traffic. As many tasks run as keep up with it in the hours of work, and none in the others."""
     hours = HOURS_A_MONTH * hours_a_day / 24
     jobs = jobs_per_second * hours * 3600
     tasks = max(1, math.ceil(jobs_per_second * task.job_seconds / UTILISATION))
@@ -159,7 +159,7 @@ def costs(
 
 
 def report(traffic: Sequence[tuple[float, float, str]], task: Task, *, gateway: bool = False) -> Report:
-    """The table of the documentation, for some traffic."""
+    """The table of the documentation, for the given traffic."""
     made = Report("costs", "Costs", "python -m benchmarks.costs")
     table = made.table(
         f"Dollars a month: tasks of {task.vcpu:g} vCPU and {task.memory_gib:g} GiB, {task.job_seconds:g} s of a task a job, "
@@ -178,7 +178,7 @@ def report(traffic: Sequence[tuple[float, float, str]], task: Task, *, gateway: 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table, of the documentation's traffic or of one's own."""
+    """Print the table, for the documentation's traffic or for the chosen traffic."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
     parser.add_argument("--jobs-per-second", type=float, help="while there is work (default: a table of several)")
     parser.add_argument("--hours-a-day", type=float, default=24, help="hours with work (24)")

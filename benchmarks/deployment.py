@@ -1,4 +1,4 @@
-"""A deployment to measure: an emulator of its own, queues and tables, consumer processes; requests counted on demand."""
+"""A deployment to measure: its own emulator, queues and tables, consumer processes; requests are counted on demand."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.support.fault_proxy import FaultProxy
 
 from .report import ROOT
 
-#: A consumer imports its libraries and connects in a second; a busy machine gets patience.
+#: A consumer imports its libraries and connects within a second; a busy machine takes longer.
 READY_SECONDS = 60.0
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
 class Deployment:
-    """Where producers and consumers of this process, and its children, post and take. `proxy` counts, where asked for."""
+    """Where producers and consumers of this process and its children post and receive. `proxy` counts requests, if wanted."""
 
     settings: Settings
     emulator: Emulator
@@ -37,11 +37,11 @@ class Deployment:
 
     @property
     def endpoint_url(self) -> str:
-        """What AWS clients take as their endpoint."""
+        """The endpoint for AWS clients."""
         return self.proxy.url if self.proxy else self.emulator.endpoint_url
 
     def environment(self) -> dict[str, str]:
-        """The variables of a child process that is to use this deployment, peers included."""
+        """The variables with which a child process, including a peer, uses this deployment."""
         values = {f"INFERENCE_ENGINE_{name.upper()}": value for name, value in self.settings.model_dump().items()}
         ours = {name: str(value) for name, value in values.items() if value is not None}
         return self.emulator.environment() | {"AWS_ENDPOINT_URL": self.endpoint_url} | ours
@@ -49,9 +49,9 @@ class Deployment:
 
 @contextmanager
 def deployment(*, counted: bool = False, **settings: Any) -> Iterator[Deployment]:
-    """An emulator with nothing else on it; this process's environment variables point at it meanwhile.
+    """An emulator with nothing else on it; meanwhile this process's environment variables point to it.
 
-    `counted` puts a proxy before it whose `calls` count requests by operation. `settings` are those of Settings.
+    `counted` puts a proxy in front of it whose `calls` count requests by operation. `settings` are those of Settings.
     """
     with ExitStack() as stack:
         emulator = stack.enter_context(Emulator())

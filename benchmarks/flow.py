@@ -1,4 +1,4 @@
-"""Flow control alone, on one core: how many requests it lets go in a second, and how long one decision takes."""
+"""Flow control alone, on one core: how many requests it dispatches per second, and how long one decision takes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from inference_engine.gateway.flow import FlowController, Limits, Room
 from .report import Aim, Report
 
 LABELS, FLOWS, BANDS = 40, 1000, 8
-#: Of each label on its way at once, in the steady state: with fewer, most decisions find the label saturated again.
+#: Requests of each label in flight at once, in the steady state: with fewer, most decisions find the label saturated again.
 ROOM = 64
 AIM_PER_SECOND = 100_000
-#: Best of so many: a machine's other work only ever makes a run slower.
+#: The best of this many rounds counts: other work on the machine can only slow a run.
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Requests a second, and microseconds of a decision."""
+    """Requests per second, and microseconds per decision."""
 
     emptied_per_second: float
     steady_per_second: float
@@ -32,7 +32,7 @@ class Found:
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Measure both orders, and the plainest queue that has priorities beside them."""
+    """Measure both orders and, beside them, the plainest queue that has priorities."""
     waiting = 5_000 if quick else 50_000
     report = Report("flow", "Flow control of the gateway", "make bench ARGS=flow")
     table = report.table(
@@ -60,8 +60,8 @@ def run(quick: bool, plots: Path) -> Report:
         for order, one in found.items()
     ]
     report.notes = [
-        "A decision is one dispatch with all its counts: which band, label, flow and request; the aim is for these. "
-        "The steady state also has the release of the slot and the entry of the next request in its time.",
+        "A decision is one dispatch with all its counts: which band, label, flow and request. The aim applies to these. "
+        "The steady-state rate also includes the time to release the slot and to enqueue the next request.",
     ]
     return report
 
@@ -102,7 +102,7 @@ async def _measure(order: Literal["fcfs", "edf"], waiting: int) -> Found:
 
 
 def _steady(order: Literal["fcfs", "edf"], waiting: int) -> tuple[float, list[float]]:
-    """One slot after another falls free, one request after another comes, while `waiting` wait all the time."""
+    """Slots become free and requests arrive one by one, while `waiting` requests wait all the time."""
     flow = _controller(order, [ROOM])
     for number in range(waiting):
         _enter(flow, number)

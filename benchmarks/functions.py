@@ -6,5 +6,5 @@ from typing import Any
 
 
 async def echo(body: Any, message_id: str) -> Any:
-    """Nothing: what is left is the cost of the engine."""
+    """Compute nothing, so that only the cost of the engine remains."""
     return body

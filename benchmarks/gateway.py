@@ -1,4 +1,4 @@
-"""What HTTP costs: calls through the gateway beside the library's own blocking posts, in turns on one deployment."""
+"""What HTTP costs: calls through the gateway compared with the library's own blocking posts, in turns on one deployment."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LABELS = [f"label-{number}" for number in range(5)]
 CALLERS = 64
 OURS, GATEWAY = "AsyncProducer.post", "POST /v1/predict of the gateway"
 BODY = {"n": 1, "text": "x" * 200}
-#: A call through the gateway makes the library's requests, and a reading of the registry now and then; but fewer calls a second
-#: share fewer requests.
+#: A call through the gateway makes the library's requests and, now and then, a read of the registry. With fewer calls a second,
+#: fewer calls also share a request.
 AIM_MORE_REQUESTS = 0.5
 
 Call = Callable[[str], Awaitable[Any]]
@@ -36,7 +36,7 @@ Call = Callable[[str], Awaitable[Any]]
 
 @dataclass(slots=True)
 class Side:
-    """One way to have a job done: calls a second with many callers, seconds of lone calls, AWS requests a call."""
+    """One way to run a job: calls a second with many callers, seconds of lone calls, AWS requests a call."""
 
     rates: list[float] = field(default_factory=list)
     lone: list[float] = field(default_factory=list)
@@ -77,7 +77,7 @@ def run(quick: bool, plots: Path) -> Report:
     ]
     report.notes = [
         f"The gateway used {1000 * cpu:.1f} ms of processor time a call. Client, gateway, consumer and emulator share the "
-        "machine's cores, so that the calls a second of both sides are those of the machine."
+        "machine's cores, so the calls a second of both sides depend on all four."
     ]
     return report
 
@@ -122,7 +122,7 @@ async def _both(url: str) -> AsyncIterator[dict[str, Call]]:
 
 
 async def _turns(sides: dict[str, Side], url: str, process: ChildProcess, calls: int, turns: int, lone: int) -> float:
-    """Fill in rates and lone calls; the gateway's processor seconds of a call."""
+    """Fill in rates and lone calls; return the gateway's processor seconds per call."""
     cpu = 0.0
     assert process.pid is not None
     async with _both(url) as both:
@@ -149,7 +149,7 @@ async def _count(sides: dict[str, Side], deployed: Deployment, url: str, calls: 
 
 
 async def _crowd(call: Call, calls: int) -> float:
-    """Seconds that so many calls take, CALLERS of them at once."""
+    """Seconds that `calls` calls take, CALLERS of them at once."""
     left = iter(range(calls))
 
     async def caller() -> None:

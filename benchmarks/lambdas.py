@@ -1,4 +1,4 @@
-"""The backlog function as it is uploaded: how long a run takes and how much memory, by the number of labels that have work."""
+"""The backlog function as uploaded: how long a run takes and how much memory it needs, by the number of labels with work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .proc import descendants, peak_bytes
 from .report import Aim, Report
 
 MEGABYTE = 1e6
-#: What Lambda gives the function (terraform), and what this one may take of it.
+#: What a run may take of the memory that Terraform gives the function.
 AIM_BYTES = 256 * MEGABYTE
 AIM_SECONDS = 3.0
 WARM_RUNS = 3
@@ -30,7 +30,7 @@ WARM_RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Seconds of an invocation that starts the function, and of the best of those that find it warm; peak memory in bytes."""
+    """Seconds of the invocation that starts the function and of the best warm one; peak memory in bytes."""
 
     labels: int
     cold_seconds: float
@@ -65,8 +65,8 @@ def run(quick: bool, plots: Path) -> Report:
         ),
     ]
     report.notes = [
-        "The emulator's Lambda has a whole core; on AWS, processor time comes with memory (Lambda Developer Guide, "
-        "'Configure Lambda function memory': a whole one at 1,769 MB). Terraform gives the function 512 MB."
+        "The emulator's Lambda has a whole core. On AWS, processor time grows with memory (Lambda Developer Guide, "
+        "'Configure Lambda function memory': a whole core at 1,769 MB). Terraform gives the function 512 MB."
     ]
     return report
 
@@ -81,7 +81,7 @@ def _measured(counts: tuple[int, ...]) -> Iterator[Runs]:
 
 
 async def _fill(deployed: Deployment, labels: int) -> None:
-    """A job in the queue of each label, as after a ring."""
+    """Put a job in the queue of each label, as after a ring."""
     aws = Aws.for_producer(deployed.settings)
 
     async def one(label: str) -> None:

@@ -1,4 +1,4 @@
-"""Plots of the documentation, all drawn alike: one axis, thin lines, names beside them."""
+"""Plots of the documentation, all in one style: one axis, thin lines, names beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 mpl.use("Agg")
 
-#: Distinguishable in grey and by people who see fewer colours (Okabe and Ito's palette).
+#: Distinguishable in grey and by colour-blind readers (Okabe and Ito's palette).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _STYLE: Any = {
     "svg.hashsalt": "inference-engine",
@@ -81,7 +81,7 @@ def panels(
                 axes.plot(xs, ys, label=name, drawstyle="steps-post", linewidth=1.0)
             axes.set(ylabel=y)
             axes.set_title(panel, loc="left", fontsize=9)
-        # The axes are shared: a bound that is set too early would keep out what comes in later panels.
+        # The axes are shared: a limit set too early would cut off later panels.
         every_axes[0, 0].set_ylim(bottom=0)
         every_axes[0, 0].legend(frameon=False, fontsize=8, loc="upper right")
         every_axes[-1, 0].set(xlabel=x)

@@ -1,4 +1,4 @@
-"""What a benchmark tells: tables, aims and whether they were met, plots. As text, as JSON, as Markdown."""
+"""What a benchmark reports: tables, plots, aims and whether they were met. As text, as JSON, as Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 ROOT = Path(__file__).parents[1]
-#: Where a whole run leaves its numbers, and what the pages of the documentation are made of.
+#: Where a whole run leaves its numbers, which the pages of the documentation are made from.
 RESULTS = Path(__file__).parent / "results"
 DOCS = ROOT / "docs" / "benchmarks"
 
@@ -25,7 +25,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """One thing that was promised: `measured` is to be at most, at least or exactly `limit`."""
+    """One promise: `measured` must be at most, at least or exactly `limit`."""
 
     text: str
     measured: float
@@ -50,13 +50,13 @@ class Table:
     rows: list[Sequence[Cell]] = field(default_factory=list)
 
     def add(self, *cells: Cell) -> None:
-        """One more row."""
+        """Add a row."""
         self.rows.append(cells)
 
 
 @dataclass(slots=True)
 class Report:
-    """All that one benchmark found. `versions` names what else was measured beside the library, and its release."""
+    """All that one benchmark found. `versions` gives the releases of what was measured beside the library."""
 
     name: str
     title: str
@@ -86,7 +86,7 @@ class Report:
             console.print(f"  {escape(note)}", style="dim", highlight=False)
 
     def write(self, folder: Path) -> None:
-        """Write it as JSON, with the machine that it was measured on."""
+        """Write it as JSON, with a description of the machine."""
         folder.mkdir(parents=True, exist_ok=True)
         data = asdict(self) | {"machine": machine()}
         for aim, entry in zip(self.aims, data["aims"], strict=True):
@@ -95,7 +95,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What numbers depend on, beside the code."""
+    """What the numbers depend on besides the code."""
     return {"cpus": os.cpu_count(), "python": platform.python_version(), "boto3": version("boto3")}
 
 
@@ -112,12 +112,12 @@ def load(folder: Path) -> list[Report]:
 
 
 def markdown_page(report: Report) -> str:
-    """One report as a part of the documentation."""
+    """One report as a page of the documentation."""
     return "\n".join(_page(report)) + "\n"
 
 
 def markdown_aims(reports: Sequence[Report]) -> str:
-    """All aims in one table, with the command that measures them again."""
+    """All aims in one table, each with the command that measures it again."""
     lines = ["| aim | wanted | measured | met | command |", "|---|---|---|---|---|"]
     for report in reports:
         for aim in report.aims:
@@ -131,7 +131,7 @@ def _page(report: Report) -> Iterator[str]:
     yield f"# {report.title}\n"
     if report.versions:
         beside = ", ".join(f"{name} {release}" for name, release in sorted(report.versions.items()))
-        yield f"Measured by `{report.command}` in {report.seconds:.0f} s, beside {beside}.\n"
+        yield f"Measured by `{report.command}` in {report.seconds:.0f} s, alongside {beside}.\n"
     else:
         yield f"Measured by `{report.command}` in {report.seconds:.0f} s.\n"
     for note in report.notes:

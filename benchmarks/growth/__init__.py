@@ -1,4 +1,4 @@
-"""What must not grow: the cost of a pending job, of a label that was served once, of a record in the table."""
+"""What must not grow: the cost of a pending job, of a label served once, and of a record in the table."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .records import BUCKET
 from .table import Step
 
 COMMAND = "make bench ARGS=growth"
-#: What counts as flat: the cost with the most of them against the cost with the fewest.
+#: What counts as flat: the cost at the largest count divided by the cost at the smallest.
 FLAT = 1.25
-#: What is exact in a short run as well.
+#: What is exact even in a short run.
 COUNTED = "requests per job"
-#: A consumer that stops waits for its polls; short ones keep that short.
+#: A stopping consumer waits for its polls; short polls keep that wait short.
 POLL_SECONDS = 1
 
 
@@ -43,18 +43,18 @@ class Plan:
     rounds: int
 
     def visits(self) -> list[int]:
-        """The tables that are measured, one after the other, as far as this machine's memory holds them."""
+        """The sizes of the tables to measure, in order, as far as this machine's memory can hold them."""
         return table.fitting(self.records)
 
 
-#: A label that stands still is rung for every 20 s, and jobs behind the heads of their lines are looked at every 5 s: the waits
-#: have that in them.
+#: The producer rings for a stalled label every 20 s and looks at jobs behind the heads of their lines every 5 s. The waits are
+#: long enough to include that.
 FULL = Plan((1_000, 10_000, 100_000), 22.0, (40, 1_000), 10.0, (1_000, 100_000, 1_000_000, 1_000), 500, 10, 3)
 QUICK = Plan((1_000, 2_000, 4_000), 5.0, (5, 15), 2.5, (1_000, 20_000), 100, 3, 1)
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Measure all three, one after the other; in a quick run the first one beside the others, as most of it is waiting."""
+    """Measure all three in sequence; in a quick run the first runs beside the others, because most of it is waiting."""
     plan, console = QUICK if quick else FULL, Console(stderr=True, style="dim", highlight=False)
     report = Report("growth", "Memory and growth", COMMAND)
     with (
@@ -77,13 +77,13 @@ def run(quick: bool, plots: Path) -> Report:
     _tell_known(report, few, many, plots)
     _tell_table(report, steps, plots)
     if quick:
-        report.notes.append("Times, memory and idling are not judged in a quick run: it is too short for them.")
+        report.notes.append("A quick run is too short to judge times, memory and idling.")
         report.aims = [aim for aim in report.aims if aim.text.startswith(COUNTED)]
     return report
 
 
 def _steps(plan: Plan, deployed: Deployment, console: Console) -> Iterator[Step]:
-    """Tables of growing size beside each other in one emulator; a size that comes again is the same table."""
+    """Tables of growing size beside each other in one emulator; a repeated size is the same table."""
     tables: dict[int, Deployment] = {}
     for records in plan.visits():
         console.print(f"  a table with {records:,} records")
@@ -121,7 +121,7 @@ def _tell_pending(report: Report, found: list[Waiter], plots: Path) -> None:
 
 
 def _further(costs: Sequence[tuple[int, float]]) -> list[float]:
-    """What each job more costs, from one count to the next: what a process takes anyway is left out."""
+    """What each further job costs, from one count to the next; this leaves out the fixed cost of a process."""
     return [
         (more * each_of_more - fewer * each_of_fewer) / (more - fewer)
         for (fewer, each_of_fewer), (more, each_of_more) in pairwise(costs)
@@ -164,8 +164,8 @@ def _tell_table(report: Report, steps: list[Step], plots: Path) -> None:
     after = next(step for step in reversed(steps) if step.records == grown[0].records)
     if after is not grown[0]:
         report.notes.append(
-            "The last table is the first one again, measured beside the large ones: what the emulator pays for holding them "
-            "is no part of a job's cost. Aims compare with this. Records are brought in by ImportTable."
+            "The last row is the first table again, measured beside the large ones: what the emulator pays to hold those is "
+            "not part of a job's cost. The aims compare with this row. Records are loaded by ImportTable."
         )
     against = f"{grown[-1].records:,} jobs in the table against {grown[0].records:,}"
     ratios = {

@@ -1,4 +1,4 @@
-"""What a consumer pays for every label that it has ever served: one that knows many, beside one that knows a few."""
+"""What a consumer pays for every label that it has ever served: a consumer that knows many, beside one that knows few."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tests.support.fault_proxy import FaultProxy
 from ..deployment import ConsumerProcess, Deployment, consumers
 from ..proc import resident_bytes
 
-#: The measured jobs are of at most so many labels, which both consumers hold.
+#: The most labels that the measured jobs use; both consumers hold these.
 BUSY_LABELS = 10
-#: Callers that post at once, while labels are served for the first time.
+#: Callers that post at once while labels are served for the first time.
 CALLERS = 64
 TIMEOUT_SECONDS = 300.0
-#: A consumer that stops waits for its polls; short ones keep that short.
+#: A stopping consumer waits for its polls; short polls keep that wait short.
 POLL_SECONDS = 1
-#: What an idle consumer asks AWS for. Anything else still looks after labels that it gave up.
+#: What an idle consumer calls. Any other call is still about labels that it gave up.
 IDLE_CALLS = frozenset({"ReceiveMessage", "Query", "PutItem"})
-#: So long without anything else, both are idle; so long at most that takes, in seconds.
+#: Both consumers count as idle after this long without other calls; the longest time to wait for that. Seconds.
 SETTLED_SECONDS, SETTLE_MAX_SECONDS = 2.0, 60.0
 
 
 @dataclass(slots=True)
 class Knowing:
-    """A consumer that has served `labels` labels: bytes, cores, and lists with a number for each round."""
+    """A consumer that has served `labels` labels: bytes, cores, and lists with one number per round."""
 
     labels: int
     resident_bytes: int = 0
@@ -47,7 +47,7 @@ class Knowing:
 def measure(
     deployed: Deployment, counts: Sequence[int], *, idle_seconds: float, jobs: int, rounds: int
 ) -> list[Knowing]:
-    """Both consumers in one run, idle at the same time, busy in turn. Both hold as many labels as the first one knows."""
+    """Measure both consumers in one run: idle at the same time, busy in turn. Both hold as many labels as the first knows."""
     slots = counts[0]
     with ExitStack() as stack:
         pairs = [stack.enter_context(_pair(deployed, count, slots)) for count in counts]
@@ -100,7 +100,7 @@ class _Pair:
         self.found.requests_per_job.append((self.proxy.calls.total() - calls) / len(ids))
 
     def look(self) -> None:
-        """Memory, and what a scrape of its metrics brings."""
+        """Measure its memory and the size of a metrics scrape."""
         assert self.consumer.process.pid is not None
         self.found.resident_bytes = resident_bytes(self.consumer.process.pid)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -111,7 +111,7 @@ class _Pair:
 @contextmanager
 def _pair(deployed: Deployment, labels: int, slots: int) -> Iterator[_Pair]:
     prefix = f"knows-{labels}"
-    # Tables of its own, named: the environment names those of `deployed`.
+    # Its own tables, set explicitly: the environment names those of `deployed`.
     tables = {"jobs_table": f"{prefix}-jobs", "registry_table": f"{prefix}-registry"}
     settings = Settings(prefix=prefix, wait_time_seconds=POLL_SECONDS, **tables)
     provision_now(settings)

@@ -1,4 +1,4 @@
-"""What a producer pays for each job that it waits for, from a thousand to a hundred thousand at once."""
+"""What a producer pays for each pending job, from a thousand to a hundred thousand at once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..deployment import Deployment
 from ..report import ROOT
 from .records import with_records
 
-#: The pending jobs are of so many labels: how often a producer looks depends on labels, not on jobs.
+#: Labels of the pending jobs: how often a producer looks depends on labels, not on jobs.
 LABELS = 5
-#: The longest pause between two looks, in seconds: shortened, so that a process looks at its steady pace soon.
+#: The longest pause between two looks, in seconds; shortened so that a process soon reaches its steady pace.
 POLL_MAX_SECONDS = 0.2
-#: The pause grows with the time waited; after so long it has reached that limit.
+#: The pause grows with the time waited; after this long it has reached that limit.
 STEADY_SECONDS = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """What one process told that waits for `count` jobs; cores, seconds, bytes."""
+    """What one process that waits for `count` jobs reported; cores, seconds, bytes."""
 
     count: int
     bytes_per_id: float
@@ -47,7 +47,7 @@ def measure(deployed: Deployment, counts: Sequence[int], seconds: float) -> list
         running: dict[int, tuple[_Process, dict[str, float]]] = {}
         for count in sorted(counts, reverse=True):
             process = stack.enter_context(_Process(pending, count))
-            # One after the other: to begin takes a whole core, to wait does not.
+            # One after the other: starting takes a whole core, waiting does not.
             running[count] = process, process.hear()
         time.sleep(STEADY_SECONDS)
         with ThreadPoolExecutor(len(running)) as pool:
@@ -55,7 +55,7 @@ def measure(deployed: Deployment, counts: Sequence[int], seconds: float) -> list
 
 
 class _Process:
-    """A waiter as a child process, its requests counted by a proxy of its own."""
+    """A waiter as a child process whose requests a separate proxy counts."""
 
     def __init__(self, deployed: Deployment, count: int) -> None:
         self._count = count
@@ -81,7 +81,7 @@ class _Process:
         self._proxy.__exit__(None, None, None)
 
     def hear(self) -> dict[str, float]:
-        """The next line that it tells."""
+        """The next line that it reports."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -90,7 +90,7 @@ class _Process:
         return numbers
 
     def observe(self, seconds: float, begun: dict[str, float]) -> Waiter:
-        """Let it wait for so long and hear what that took."""
+        """Let it wait for `seconds`, and collect what that cost."""
         assert self._process.stdin is not None
         before = self._proxy.calls.total()
         self._process.stdin.write(f"{seconds}\n")

@@ -1,4 +1,4 @@
-"""Very many job records at once, by DynamoDB's import from S3 (ImportTable): thousands a second, also on the emulator."""
+"""Many job records at once, by DynamoDB's import from S3 (ImportTable): thousands a second, even on the emulator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..deployment import Deployment
 BUCKET = "bench-payloads"
 #: Records in one object of the import.
 RECORDS_PER_OBJECT = 50_000
-#: What stands for a record's number in the text of all of them.
+#: Placeholder for a record's number in the template.
 _NUMBER = "0" * 12
 _POLL_SECONDS = 0.2
 
@@ -28,10 +28,10 @@ def message_id(number: int) -> str:
 
 
 def with_records(deployed: Deployment, count: int, status: ResultStatus, labels: int = 1) -> Deployment:
-    """The same deployment with a jobs table of its own that holds `count` records, spread over `labels`."""
+    """The same deployment with its own jobs table that holds `count` records, spread over `labels`."""
     table = f"{deployed.settings.prefix}-{status.value.lower()}-{count}"
     prefix = f"{table}/"
-    # Not through a proxy that counts: hundreds of megabytes go this way.
+    # Bypasses the counting proxy: this transfers hundreds of megabytes.
     direct = {"endpoint_url": deployed.emulator.endpoint_url}
     s3, dynamodb = boto3.client("s3", **direct), boto3.client("dynamodb", **direct)
     for start, text in _objects(count, status, labels):
@@ -52,7 +52,7 @@ def with_records(deployed: Deployment, count: int, status: ResultStatus, labels:
 
 
 def _objects(count: int, status: ResultStatus, labels: int) -> Iterator[tuple[int, str]]:
-    """Start and text of each object of the import: a record a line."""
+    """Start and text of each object of the import, one record per line."""
     templates = [_line(status, f"label-{number}").split(_NUMBER) for number in range(labels)]
     for start in range(0, count, RECORDS_PER_OBJECT):
         numbers = range(start, min(start + RECORDS_PER_OBJECT, count))
@@ -60,7 +60,7 @@ def _objects(count: int, status: ResultStatus, labels: int) -> Iterator[tuple[in
 
 
 def _line(status: ResultStatus, label: str) -> str:
-    """A record as the library keeps it, with `_NUMBER` where its number goes."""
+    """A record as the library stores it, with `_NUMBER` in place of its number."""
     now = time.time()
     numbers = {"submitted_at": now, "expires_at": int(now) + 86_400, "open": int(not status.finished), "attempt": 0}
     texts = {"message_id": message_id(0), "label": label, "request_id": f"request-{_NUMBER}", "status": status.value}

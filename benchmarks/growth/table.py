@@ -18,13 +18,13 @@ from .records import with_records
 LABEL = "echo"
 #: Jobs before anything is counted: the label is loaded, connections are open.
 WARM_UP_JOBS = 20
-#: What a record takes in the emulator, in bytes; half of the machine's free memory may be given to them.
+#: Bytes that a record takes in the emulator; records may use half of the machine's free memory.
 EMULATOR_BYTES_PER_RECORD = 6_000
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The cost of a job with so many others in the table; seconds, medians of rounds."""
+    """The cost of a job with `records` others in the table; seconds, medians of rounds."""
 
     records: int
     requests_per_job: float
@@ -35,12 +35,12 @@ class Step:
 
 
 def fitting(counts: Iterable[int]) -> list[int]:
-    """Those of `counts` for which this machine's memory is enough."""
+    """Those of `counts` that fit in this machine's memory."""
     return [count for count in counts if count * EMULATOR_BYTES_PER_RECORD < available_bytes() / 2]
 
 
 def available_bytes() -> int:
-    """Memory that processes may still take (proc(5), meminfo)."""
+    """Memory still available to processes (proc(5), meminfo)."""
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024
 
@@ -51,7 +51,7 @@ def fill(deployed: Deployment, records: int) -> Deployment:
 
 
 def measure(filled: Deployment, records: int, *, jobs: int, posts: int, rounds: int) -> Step:
-    """Run jobs in a table that holds `records`: `rounds` bulks, and `posts` jobs that are waited for one by one."""
+    """Run jobs in a table that holds `records`: `rounds` bulks, and `posts` blocking posts one by one."""
     assert filled.proxy is not None
     calls = filled.proxy.calls
     seconds, cpu, requests = [], [], []

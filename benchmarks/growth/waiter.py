@@ -1,7 +1,7 @@
-"""A process that waits for very many jobs, and tells what that costs it: `python -m benchmarks.growth.waiter COUNT`.
+"""A process that waits for very many jobs and reports what that costs: `python -m benchmarks.growth.waiter COUNT`.
 
-It prints a line of JSON when it has begun, one after the seconds that a line on its standard input names, and one when it has
-given up.
+It prints a line of JSON when it has begun to wait, one after the number of seconds that it reads from standard input, and one
+when it has given up.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from inference_engine.producer import AsyncProducer
 from ..proc import resident_bytes
 from .records import message_id
 
-#: Long enough for the whole benchmark: what is measured is waiting.
+#: Long enough for the whole benchmark, which measures waiting.
 TIMEOUT_SECONDS = 600.0
-#: A timer that comes so much later than asked for was kept waiting by something that ran on the loop, in seconds.
+#: Pause between two checks, in seconds. A timer that fires late was delayed by something that ran on the loop.
 TICK_SECONDS = 0.005
 
 
@@ -29,9 +29,9 @@ async def main(count: int) -> None:
     """Wait for `count` jobs of the deployment in the environment."""
     message_ids = [message_id(number) for number in range(count)]
     async with AsyncProducer() as producer:
-        # It has posted before, as every producer has: all its clients and connections are there.
+        # It has posted before, as every producer has, so all its clients and connections exist.
         await producer.post_non_blocking(None, "label-0")
-        # The last of them has ended: when it comes out, all before it are known to be waited for.
+        # The last job has ended: when its response arrives, the producer is waiting for all the others.
         await producer.cancel(message_ids[-1])
         bytes_before, cpu_before, begun = resident_bytes(os.getpid()), time.process_time(), asyncio.Event()
         waiting = asyncio.create_task(_wait(producer, message_ids, begun))
@@ -42,7 +42,7 @@ async def main(count: int) -> None:
         ended = time.monotonic()
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await waiting  # an error of its own comes out here
+            await waiting  # raises its own error here
         _tell(cancel_seconds=time.monotonic() - ended)
 
 
@@ -54,7 +54,7 @@ async def _wait(producer: AsyncProducer, message_ids: Sequence[str], begun: asyn
 
 
 async def _observe(seconds: float) -> dict[str, float]:
-    """Processor time and the longest time for which nothing else could run on the loop."""
+    """Processor time, and the longest time for which nothing else could run on the loop."""
     cpu, started, stall = time.process_time(), time.monotonic(), 0.0
     while (now := time.monotonic()) < started + seconds:
         await asyncio.sleep(TICK_SECONDS)

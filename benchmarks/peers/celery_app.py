@@ -12,7 +12,7 @@ from celery import Celery
 
 from .driver import Handlers, Stopwatch, serve
 
-#: Of the wait for one result; Celery's default is 0.5 s.
+#: Poll interval of the wait for one result; Celery's default is 0.5 s.
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 
@@ -24,7 +24,7 @@ app = Celery(
     backend=f"dynamodb://@{os.environ['AWS_REGION']}/celery-results",
     broker_transport_options={"region": os.environ["AWS_REGION"], "wait_time_seconds": 20, "polling_interval": 0},
     task_default_queue="celery-bench",
-    # Ten to a receive: by default a worker of one process takes four.
+    # Ten per receive: by default a worker with one process takes four.
     worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "40")),
     worker_enable_remote_control=False,
     broker_connection_retry_on_startup=True,

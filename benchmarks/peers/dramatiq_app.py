@@ -1,4 +1,4 @@
-"""dramatiq on SQS by dramatiq-sqs. It has no result backend for AWS: this one keeps results in DynamoDB, one item each."""
+"""dramatiq on SQS with dramatiq-sqs. It has no result backend for AWS: this one keeps results in DynamoDB, one item each."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dramatiq_sqs import SQSBroker
 from .driver import Handlers, Stopwatch, serve
 
 TABLE = "dramatiq-results"
-#: dramatiq's own wait for a result begins with a tenth of a second and doubles: this is quicker.
+#: dramatiq's own wait for a result starts at a tenth of a second and doubles: this is quicker.
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 
 
 class DynamoDBResults(ResultBackend):  # type: ignore[misc]
-    """What dramatiq asks of a result backend: to store and to get."""
+    """What dramatiq requires of a result backend: store and get."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """The producing side of a contender: takes commands as JSON lines on standard input, answers each with one on its output.
 
-Imports nothing but the standard library: it runs in the environments of the peers.
+Imports only the standard library, because it runs in the environments of the peers.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Handlers = Mapping[str, Callable[..., Any]]
 
 
 def serve(contender: AbstractAsyncContextManager[Handlers]) -> None:
-    """Answer commands `{"do": name, …arguments}` by the handler of that name, until the input ends.
+    """Answer commands `{"do": name, …arguments}` with the handler of that name, until the input ends.
 
-    A handler, async or not, returns a dictionary; the processor seconds that this process spent on it are added.
+    A handler, async or not, returns a dictionary; the answer adds the processor seconds that this process spent on it.
     """
     asyncio.run(_serve(contender))
 
 
 async def _serve(contender: AbstractAsyncContextManager[Handlers]) -> None:
-    # What libraries print must not come between the answers.
+    # Output that libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     async with contender as handlers:
-        # Read on a thread, so that what goes on in the background goes on between commands.
+        # Read on a thread, so that background work continues between commands.
         while line := await asyncio.to_thread(sys.stdin.readline):
             arguments = json.loads(line)
             handler = handlers[arguments.pop("do")]
@@ -43,17 +43,17 @@ async def _serve(contender: AbstractAsyncContextManager[Handlers]) -> None:
 
 
 class Stopwatch:
-    """Moments, in seconds since it was made."""
+    """Named moments, in seconds since the stopwatch was made."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self.moments: dict[str, float] = {}
 
     def note(self, name: str) -> None:
-        """This moment has the name."""
+        """Record this moment under `name`."""
         self.moments[name] = self.seconds
 
     @property
     def seconds(self) -> float:
-        """Since it was made."""
+        """Seconds since the stopwatch was made."""
         return time.perf_counter() - self._started

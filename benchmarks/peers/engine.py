@@ -1,4 +1,4 @@
-"""The library itself, driven as its peers are."""
+"""The library itself, driven like its peers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .driver import Handlers, Stopwatch, serve
 
 
 class Engine:
-    """Both producers: on asyncio, and for threads. Jobs are spread evenly over the labels."""
+    """Both producers, for asyncio and for threads. Jobs are spread evenly over the labels."""
 
     def __init__(self, producer: AsyncProducer, blocking: Producer) -> None:
         self._producer = producer
@@ -31,7 +31,7 @@ class Engine:
         return watch.moments
 
     def bulk_of_threads(self, jobs: int, labels: list[str]) -> dict[str, float]:
-        """The same with a thread for each label."""
+        """The same with one thread per label."""
         watch = Stopwatch()
         bodies = range(jobs // len(labels))
         with ThreadPoolExecutor(len(labels)) as threads:
@@ -53,7 +53,7 @@ class Engine:
         return watch.moments
 
     def post(self, label: str) -> dict[str, float]:
-        """One job and back, blocking."""
+        """Post one job and wait for its result, blocking."""
         watch = Stopwatch()
         _check([self._blocking.post(0, label)], 1)
         watch.note("collected")

@@ -1,4 +1,4 @@
-"""The peers' private environments, and which releases are in them."""
+"""The peers' private environments, and the releases installed in them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Peer:
     distributions: tuple[str, ...]
 
     def python(self, progress: Progress) -> Path:
-        """Its interpreter, in an environment that is built first if need be. Raises LocalStackError."""
+        """Its interpreter, in an environment that is built first if necessary. Raises LocalStackError."""
         return environments.ensure(self.spec, progress) / "bin" / "python"
 
     def versions(self) -> dict[str, str]:
-        """The releases that are installed."""
+        """The installed releases."""
         python = self.spec.folder / "bin" / "python"
         answer = subprocess.run(
             [python, "-I", "-c", _VERSIONS, *self.distributions], check=True, capture_output=True, text=True

@@ -1,9 +1,9 @@
 """The floor: what one would write by hand for exactly this work, with aioboto3 and batches, and no framework.
 
-It makes the record writes that the library makes: for a quick job SUBMITTED, if there is no record yet, and SUCCESS, if it is
-untouched since; for a blocking post only the second; each a conditional statement, up to 25 in a request. It shares SQS
-requests by ten and reads by a hundred. It has one poller or more for each of its fixed queues, and nothing of the rest: no
-placement, no look whether a job was cancelled or done before, no retries, heartbeats, leases, large payloads, draining.
+It makes the same record writes as the library: for a quick job SUBMITTED, if there is no record yet, and SUCCESS, if the record
+is untouched since; for a blocking post only SUCCESS. Each is a conditional statement, up to 25 in a request. Ten messages share
+an SQS request, and a hundred reads share a request. It has one or more pollers for each of its fixed queues, and nothing else:
+no placement, no check whether a job was cancelled or done before, no retries, heartbeats, leases, large payloads or draining.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botocore.config import Config
 
 from .driver import Handlers, Stopwatch, serve
 
-#: Of a lone caller that waits for its result.
+#: Poll interval of a lone caller that waits for its result.
 POLL_SECONDS = 0.02
 TTL_SECONDS = 86_400
 
@@ -44,12 +44,12 @@ class Table:
             writer.cancel()
 
     def insert(self, fields: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
-        """Write a record if there is none; what DynamoDB answers."""
+        """Write a record if there is none; returns DynamoDB's answer."""
         names = ", ".join(f"'{name}': ?" for name in fields)
         return self._submit((f'INSERT INTO "{self._name}" VALUE {{{names}}}', list(fields.values())))
 
     def finish(self, message_id: str, fields: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
-        """Change a record that nobody has touched; what DynamoDB answers."""
+        """Change a record if it is untouched; returns DynamoDB's answer."""
         changes = ", ".join(f'"{name}"=?' for name in fields)
         text = f'UPDATE "{self._name}" SET {changes} WHERE "message_id"=? AND "status"=? AND "attempt"=?'
         return self._submit((text, [*fields.values(), message_id, "SUBMITTED", 0]))
@@ -78,7 +78,7 @@ class Table:
                 answered.set_result(response)
 
     async def finished(self, message_ids: Sequence[str]) -> set[str]:
-        """Which of up to 100 jobs have their result."""
+        """Which of up to 100 jobs have a result."""
         keys = [{"message_id": {"S": message_id}} for message_id in message_ids]
         answer = await self._client.batch_get_item(RequestItems={self._name: {"Keys": keys}})
         return {item["message_id"]["S"] for item in answer["Responses"][self._name] if item["status"]["S"] == "SUCCESS"}
@@ -86,7 +86,7 @@ class Table:
 
 @asynccontextmanager
 async def connected(table: str, connections: int, writers: int) -> AsyncIterator[tuple[Any, Table]]:
-    """The SQS client and the table, to which `writers` requests of 25 statements go at once."""
+    """The SQS client and the table; `writers` requests of up to 25 statements go to the table at once."""
     session = aioboto3.Session()
     config = Config(max_pool_connections=connections, read_timeout=40)
     async with AsyncExitStack() as stack:
@@ -99,7 +99,7 @@ async def connected(table: str, connections: int, writers: int) -> AsyncIterator
 
 
 async def consume(queue_urls: Sequence[str], table: str, pollers: int, writers: int) -> None:
-    """Work for ever."""
+    """Work forever."""
     connections = 2 * pollers * len(queue_urls)
     async with connected(table, connections, writers) as (sqs, records), asyncio.TaskGroup() as tasks:
         for url in queue_urls:
@@ -143,9 +143,9 @@ async def _run(records: Table, message: dict[str, Any]) -> None:
         else:
             refused = (await records.insert(_record(message_id, job) | end)).get("Error")
         if not refused or "Item" in refused:
-            # Where something else stands, the job was done before and its message was on its way to be deleted.
+            # If the record holds something else, the job was done before and its message was about to be deleted.
             return
-        # Quicker than the producer, or not quite.
+        # The consumer was quicker than the producer, or the producer came first after all.
         known = not known
 
 
@@ -159,7 +159,7 @@ class Floor:
         self._group_per_job = group_per_job
 
     async def bulk(self, jobs: int) -> dict[str, float]:
-        """Post jobs evenly to all queues, then collect all."""
+        """Post jobs evenly to all queues, then collect all results."""
         watch = Stopwatch()
         posted = await asyncio.gather(*(self._send(url, jobs // len(self._queue_urls)) for url in self._queue_urls))
         await asyncio.gather(*(record for _, records in posted for record in records))
@@ -171,7 +171,7 @@ class Floor:
         return watch.moments
 
     async def post(self, queue: int = 0) -> dict[str, float]:
-        """One job and back."""
+        """Post one job and wait for its result."""
         watch = Stopwatch()
         ids, _ = await self._send(self._queue_urls[queue], 1, recorded=False)
         await self._collect(ids)
@@ -245,7 +245,7 @@ async def floor(queue_urls: Sequence[str], table: str, writers: int, group_per_j
 
 
 def main() -> None:
-    """`consume` works for ever, `produce` takes commands."""
+    """`consume` works forever, `produce` takes commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("consume", "produce"))
     parser.add_argument("--table", required=True)

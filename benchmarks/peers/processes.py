@@ -18,15 +18,15 @@ from inference_engine.local.processes import ChildProcess, free_port
 
 from ..report import ROOT
 
-#: A command that takes longer hangs: the slowest peer makes a hundred jobs a second.
+#: A command that takes longer hangs: even the slowest peer does more than a hundred jobs a second.
 COMMAND_SECONDS = 120.0
-#: Between two looks whether its consumer still runs.
+#: Seconds between two checks whether its consumer still runs.
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 30.0
 
 
 class ContenderError(Exception):
-    """A contender does not run here, or has hung."""
+    """A contender does not run here, or hangs."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class ProducerProcess:
     consumer: ChildProcess | None = None
 
     def do(self, name: str, **arguments: Any) -> dict[str, float]:
-        """Have it carry out a command; its answer. Raises ContenderError with the end of its log."""
+        """Have it carry out a command; returns its answer. Raises ContenderError with the end of its log."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps({"do": name, **arguments}) + "\n")
@@ -50,7 +50,7 @@ class ProducerProcess:
         return answer
 
     def _line(self) -> str:
-        """What it answers; nothing when it, or the consumer that it needs, has ended, or it takes too long."""
+        """Its answer; empty if the process or the consumer that it needs has ended, or if it takes too long."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + COMMAND_SECONDS
         while time.monotonic() < deadline:
@@ -67,7 +67,7 @@ class ProducerProcess:
 def producer(
     command: Sequence[str], environment: Mapping[str, str], consumer: ChildProcess | None = None
 ) -> Iterator[ProducerProcess]:
-    """Run a producer; it ends when its input does. It waits for nothing when its `consumer` has ended."""
+    """Run a producer, which ends when its input does. Its commands stop waiting when its `consumer` has ended."""
     log_file = _log_file()
     with log_file.open("w") as log:
         process = subprocess.Popen(
@@ -90,7 +90,7 @@ def producer(
 
 @contextmanager
 def consumer(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[ChildProcess]:
-    """Run a consumer. That it is ready shows when its first job is done."""
+    """Run a consumer. Its first finished job shows that it is ready."""
     process = ChildProcess(command, log_file=_log_file(), environment=environment)
     process.start()
     try:
@@ -100,7 +100,7 @@ def consumer(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
 
 
 def module_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with which a contender's interpreter finds its module of this package."""
+    """The environment variables with which a contender's interpreter finds its module in this package."""
     return {**environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 

@@ -1,7 +1,7 @@
-"""The pattern of the single-queue engine, call by call: nothing shares a request, and each waiting caller polls once a second.
+"""The single-queue engine's pattern, call by call: nothing shares a request, and each waiting caller polls once a second.
 
-For each job: one send and one put; one receive, one put when it begins, one put of its result, one delete; and a get a second
-for its caller until the result is there.
+For each job: one send and one put; one receive, one put when it starts, one put of its result, one delete; and one get a
+second by its caller until the result is there.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from botocore.config import Config
 
 from .driver import Handlers, Stopwatch, serve
 
-#: Between two looks of a waiting caller.
+#: Seconds between two looks of a waiting caller.
 POLL_SECONDS = 1.0
 
 
 class SingleQueue:
-    """Both ends of it."""
+    """Both ends of the pattern."""
 
     def __init__(self, queue_url: str, table: str) -> None:
         self._url = queue_url
@@ -33,7 +33,7 @@ class SingleQueue:
         self._dynamodb = boto3.client("dynamodb")
 
     def consume(self) -> None:
-        """Work for ever."""
+        """Work forever."""
         while True:
             answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=1, WaitTimeSeconds=20)
             for message in answer.get("Messages", []):
@@ -52,7 +52,7 @@ class SingleQueue:
         return watch.moments
 
     def post(self) -> dict[str, float]:
-        """One job and back."""
+        """Post one job and wait for its result."""
         return self.bulk(1)
 
     def _send(self, body: Any) -> str:
@@ -64,7 +64,7 @@ class SingleQueue:
             MessageDeduplicationId=unique,
         )
         message_id: str = sent["MessageId"]
-        # A consumer may have been quicker, and what it wrote must stay.
+        # A consumer may have been quicker, and its record must stay.
         self._put(message_id, "SUBMITTED", condition="attribute_not_exists(message_id)")
         return message_id
 
@@ -93,7 +93,7 @@ async def producer(engine: SingleQueue) -> AsyncIterator[Handlers]:
 
 
 def main() -> None:
-    """`consume` works for ever, `produce` takes commands."""
+    """`consume` works forever, `produce` takes commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("consume", "produce"))
     parser.add_argument("queue_url")

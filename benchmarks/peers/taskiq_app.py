@@ -1,4 +1,4 @@
-"""taskiq on SQS by taskiq-aio-sqs. Its result backend for AWS is S3; this one keeps results in DynamoDB as all others do.
+"""taskiq on SQS with taskiq-aio-sqs. Its result backend for AWS is S3; this one uses DynamoDB like all the others.
 
 The S3 backend was tried and is slower: each wait is a HEAD and a GET.
 """
@@ -21,13 +21,13 @@ from .driver import Handlers, Stopwatch, serve
 TABLE = "taskiq-results"
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
-#: Posts, and looks for results, at once.
+#: Concurrent posts, and concurrent looks for results.
 CONCURRENCY = 10
 TTL_SECONDS = 86_400
 
 
 class DynamoDBResults(AsyncResultBackend[Any]):  # type: ignore[misc]
-    """What taskiq asks of a result backend: to set, to get, and to say whether there is one."""
+    """What taskiq requires of a result backend: set, get, and whether there is a result."""
 
     async def startup(self) -> None:
         self._context = get_session().create_client("dynamodb")
@@ -65,7 +65,7 @@ broker = SQSBroker(
     wait_time_seconds=20,
     max_number_of_messages=10,
     enable_batching=os.environ.get("BENCH_BATCHES") == "1",
-    # The least that it takes: a batch that is not full waits so long.
+    # The smallest allowed value: how long an incomplete batch waits.
     batch_timeout=0.1,
 ).with_result_backend(results)
 
@@ -88,7 +88,7 @@ async def taskiq() -> AsyncIterator[Handlers]:
         deadline = time.monotonic() + PATIENCE_SECONDS
         async with limit:
             while time.monotonic() < deadline:
-                # One read a look; taskiq's own wait_result makes two for the last.
+                # One read per look; taskiq's own wait_result makes two for the last look.
                 found = await results.find(posted.task_id)
                 if found is not None:
                     return found.return_value

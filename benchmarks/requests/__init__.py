@@ -1,4 +1,4 @@
-"""AWS requests per job and dollars per million jobs, counted where they pass, by who makes them and what for."""
+"""AWS requests per job and dollars per million jobs, counted by proxies, by caller and purpose."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .idle import idle_consumers
 from .workloads import FULL, QUICK, Size, celery, ours, single_queue
 
 _NOTES = (
-    "Counted by proxies between each process and the emulator, with default settings. All told: what a process calls in the "
-    "background (leases, placement, long polls that bring nothing) is part of every figure.",
+    "Proxies between each process and the emulator count the requests, with default settings. 'All told' includes what a "
+    "process calls in the background (leases, placement, empty long polls).",
     f"Dollars are list prices of us-east-1 per million: SQS FIFO requests ${SQS_FIFO_REQUEST}, standard "
     f"${SQS_STANDARD_REQUEST}, DynamoDB on-demand write units ${WRITE_UNIT}, read units ${READ_UNIT}. DynamoDB bills each "
-    "statement and each key of a batch: sharing requests does not make them cheaper, writing and reading less often does.",
-    "The single-queue pattern: one send, put, receive, in-progress put, result put and delete a job, and one get a second of "
-    "each waiting caller; see benchmarks/peers/single_queue.py. Celery writes no record of a job but its result.",
+    "statement and each key of a batch: sharing requests does not make them cheaper, but writing and reading less often does.",
+    "The single-queue pattern: one send, put, receive, in-progress put, result put and delete per job, and one get a second "
+    "per waiting caller; see benchmarks/peers/single_queue.py. Celery's only record of a job is its result.",
 )
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Count the library's requests in three workloads and at rest, and those of two others."""
+    """Count the library's requests in three workloads and when idle, and those of two other systems."""
     report = Report("requests", "AWS requests and dollars per job", "make bench ARGS=requests")
     size = QUICK if quick else FULL
     with deployment() as deployed, idle_consumers(deployed, size.held) as idle:
@@ -56,7 +56,7 @@ def _aims(report: Report, requests: dict[str, float], idle: dict[int, float] | N
 
 def _sizes(size: Size) -> str:
     return (
-        f"Bulk: {size.bulk:,} jobs over 5 labels ({size.others:,} of the others). Steady: {size.per_second:g} posts a second "
+        f"Bulk: {size.bulk:,} jobs over 5 labels ({size.others:,} for the others). Steady: {size.per_second:g} posts a second "
         f"for {size.steady_seconds:g} s over 5 labels, each result awaited. Lone: {size.lone} synchronous posts, one after "
         f"the other with {size.pause_seconds:g} s between them."
     )

@@ -1,7 +1,7 @@
-"""What AWS bills for a call, from its parsed request and answer. Pure functions.
+"""What AWS bills for a call, from its parsed request and response. Pure functions.
 
-A batch is one request to SQS, but for DynamoDB each of its statements and keys is billed as if it had come alone: batches save
-requests, and processor time, not units.
+SQS bills a batch as one request, but DynamoDB bills each of its statements and keys as if it had come alone: batches save
+requests and processor time, not units.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SQS_STANDARD_REQUEST = 0.40
 WRITE_UNIT = 0.625
 READ_UNIT = 0.125
 
-#: A request to SQS is billed once for each begun chunk of its payload ("Amazon SQS pricing").
+#: SQS bills a request once per started chunk of its payload ("Amazon SQS pricing").
 SQS_CHUNK_BYTES = 64 * 1024
 #: DynamoDB Developer Guide, "DynamoDB read and write operations": bytes of a write unit and of a read unit.
 WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
-#: Of a read unit: what an eventually consistent read costs.
+#: What an eventually consistent read costs, as a share of a read unit.
 EVENTUALLY = 0.5
 
 _TABLE = re.compile(r'(?:INTO|UPDATE|FROM)\s+"?([A-Za-z0-9_.-]+)"?', re.IGNORECASE)
@@ -33,7 +33,7 @@ _DYNAMODB_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What calls cost: requests to SQS by chunks of 64 KB, and DynamoDB's write and read units."""
+    """What calls cost: requests to SQS in chunks of 64 KB, and DynamoDB's write and read units."""
 
     calls: int = 0
     fifo_requests: int = 0
@@ -62,7 +62,7 @@ class Bill:
 
 
 def resource(request: Mapping[str, Any]) -> str:
-    """The queue or table that a call is about; '' where it names none."""
+    """The queue or table of a call; '' if it names none."""
     if url := request.get("QueueUrl"):
         return str(url).rpartition("/")[2]
     if name := request.get("QueueName") or request.get("TableName"):
@@ -92,9 +92,9 @@ def _payload_bytes(request: Mapping[str, Any], answer: Mapping[str, Any]) -> int
 
 
 def _write_units(operation: str, request: Mapping[str, Any]) -> float:
-    """A refused condition costs what the write would have cost.
+    """A failed condition costs what the write would have cost.
 
-    The size of an item that a statement only changes is not in the call: what is assigned is taken for it.
+    A call does not contain the size of an item that it only changes: the assigned values stand in for it.
     """
     if operation in _DYNAMODB_WRITES:
         parts = ("Item", "Key", "ExpressionAttributeValues")
@@ -121,7 +121,7 @@ def _read_units(operation: str, request: Mapping[str, Any], answer: Mapping[str,
 
 
 def _batch_read(table: str, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    """Each key is a read of its own, found or not; what DynamoDB leaves for later is billed later."""
+    """Each key is a separate read, found or not; unprocessed keys are billed when they are read."""
     found = answer.get("Responses", {}).get(table, [])
     left = len((answer.get("UnprocessedKeys") or {}).get(table, {}).get("Keys", ()))
     missing = len(asked["Keys"]) - len(found) - left
@@ -152,7 +152,7 @@ def _item_bytes(item: Mapping[str, Any]) -> int:
 
 
 def _value_bytes(value: Any) -> int:
-    """About what DynamoDB counts for a typed value: the bytes of its text."""
+    """Approximately what DynamoDB counts for a typed value: the bytes of its text."""
     if isinstance(value, Mapping):
         return sum(_value_bytes(part) for part in value.values())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Consumers that have nothing to do: what they call meanwhile."""
+"""What consumers call when they have nothing to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..deployment import Deployment, consumers
 from .metered import proxied
 from .proxy import Account, BillingProxy, difference
 
-#: Labels that an idle consumer has room for.
+#: Labels for which an idle consumer has room.
 ROOM = 4
 
 
@@ -37,7 +37,7 @@ class Idle:
 
 @contextmanager
 def idle_consumers(deployed: Deployment, numbers: Sequence[int]) -> Iterator[Sequence[Idle]]:
-    """A consumer for each of the numbers of labels to hold, on prefixes of their own, idle from now on."""
+    """One consumer for each number of labels to hold, each on its own prefix, idle from now on."""
     with ExitStack() as stack:
         started = [stack.enter_context(_idle_consumer(deployed, held)) for held in numbers]
         for one in started:

@@ -1,4 +1,4 @@
-"""A contender whose producer and consumer each talk to AWS through a proxy of their own: who called what, phase by phase."""
+"""A contender whose producer and consumer each use their own proxy to AWS: who called what, phase by phase."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..peers.processes import ProducerProcess
 from .billing import Bill
 from .proxy import Account, BillingProxy, difference
 
-#: After its last job a consumer still deletes messages: a phase is over when nothing was called for so long.
+#: A consumer deletes messages even after its last job: a phase is over when there was no call for this long.
 QUIET_SECONDS = 0.2
-#: With background calls it never gets quiet: this is the limit of patience.
+#: With background calls it never becomes quiet: the longest time to wait for that.
 QUIET_PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What a workload called: by the producer, and by the consumer, what goes on in the background included."""
+    """What the producer and the consumer of a workload called, including calls in the background."""
 
     jobs: int
     producer: Account
@@ -32,17 +32,17 @@ class Phase:
 
     @property
     def total(self) -> Bill:
-        """All of it."""
+        """The sum of all bills."""
         return sum((*self.producer.values(), *self.consumer.values()), Bill())
 
     @property
     def requests_per_job(self) -> float:
-        """All told."""
+        """All requests per job."""
         return self.total.calls / self.jobs
 
     @property
     def dollars_per_million(self) -> float:
-        """Dollars for a million such jobs, all told."""
+        """Dollars for a million such jobs, for all requests."""
         return self.total.dollars / self.jobs * 1e6
 
 
@@ -55,7 +55,7 @@ class Metered:
     consumer: BillingProxy
 
     def phase(self, jobs: int, work: Callable[[ProducerProcess], object]) -> Phase:
-        """Do `work`, which is `jobs` jobs, and tell what it called."""
+        """Run `work`, which is `jobs` jobs, and return what it called."""
         before = self.producer.account(), self.consumer.account()
         work(self.process)
         self.quiet()
@@ -63,7 +63,7 @@ class Metered:
         return Phase(jobs, *made)
 
     def quiet(self) -> None:
-        """Wait until what was begun is over."""
+        """Wait until everything that was started has ended."""
         deadline = time.monotonic() + QUIET_PATIENCE_SECONDS
         known: tuple[Account, Account] | None = None
         while time.monotonic() < deadline and (now := (self.producer.account(), self.consumer.account())) != known:
@@ -73,13 +73,13 @@ class Metered:
 
 @contextmanager
 def proxied(deployed: Deployment) -> Iterator[tuple[Deployment, BillingProxy]]:
-    """The same deployment, seen through a proxy of its own."""
+    """The same deployment, seen through a separate proxy."""
     with BillingProxy(deployed.emulator.endpoint_url) as proxy:
         yield replace(deployed, proxy=proxy), proxy
 
 
 def variables(deployed: Deployment) -> dict[str, str]:
-    """All variables of a contender's process."""
+    """All environment variables of a contender's process."""
     return processes.module_environment({**os.environ, **deployed.environment()})
 
 
@@ -87,7 +87,7 @@ def variables(deployed: Deployment) -> dict[str, str]:
 def metered(
     deployed: Deployment, consume: Callable[[Deployment], AbstractContextManager[ChildProcess]], produce: Sequence[str]
 ) -> Iterator[Metered]:
-    """A consumer that `consume` starts in the deployment that it is given, and a producer by its command."""
+    """A consumer, which `consume` starts in the deployment passed to it, and a producer started by its command."""
     with (
         proxied(deployed) as (behind, consumer_proxy),
         proxied(deployed) as (before, producer_proxy),

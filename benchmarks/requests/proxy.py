@@ -1,4 +1,4 @@
-"""A proxy that keeps the accounts of who called what, for what AWS would bill."""
+"""A proxy that records what AWS would bill, by operation and resource."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Account = dict[tuple[str, str], Bill]
 
 
 class BillingProxy(FaultProxy):
-    """Forwards all calls, and bills each when it is answered."""
+    """Forwards all calls, and bills each one when it is answered."""
 
     def __init__(self, target_url: str) -> None:
         super().__init__(target_url, share=0)
@@ -38,7 +38,7 @@ class BillingProxy(FaultProxy):
 
 
 def difference(after: Account, before: Account) -> Account:
-    """What came in between."""
+    """What was billed between the two."""
     return {key: since for key, one in after.items() if (since := _minus(one, before.get(key, Bill()))).calls}
 
 

@@ -1,4 +1,4 @@
-"""The tables of the report: by operation, against others, at rest."""
+"""The tables of the report: by operation, against other systems, when idle."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BACKGROUND = ("placement queue", "registry")
 
 
 def wait_for(idle: Sequence[Idle], seconds: float) -> None:
-    """Until they have been idle for so long."""
+    """Wait until all of them have been idle for `seconds`."""
     time.sleep(max(0.0, seconds - (time.monotonic() - max(one.started for one in idle))))
 
 
 def operations(report: Report, workloads: Mapping[str, Phase], settings: Settings) -> None:
-    """Requests, and dollars, by who calls what: the jobs' own calls, then the background's, then the sum."""
+    """Requests and dollars by caller and operation: the jobs' own calls, then the background calls, then the sum."""
     rows: defaultdict[tuple[str, str, str], dict[str, Bill]] = defaultdict(dict)
     for workload, phase in workloads.items():
         for who, account in (("producer", phase.producer), ("consumer", phase.consumer)):
@@ -48,7 +48,7 @@ def operations(report: Report, workloads: Mapping[str, Phase], settings: Setting
 
 
 def comparison(report: Report, ours: Mapping[str, Phase], others: Mapping[str, Mapping[str, Phase]]) -> None:
-    """The library beside others: all told."""
+    """The totals of the library beside those of other systems."""
     table = report.table(
         "Against others, all told",
         *("", "requests per job, bulk", "requests of a lone post"),
@@ -62,7 +62,7 @@ def comparison(report: Report, ours: Mapping[str, Phase], others: Mapping[str, M
 
 
 def at_rest(report: Report, idle: Sequence[Idle]) -> dict[int, float]:
-    """Requests a minute of the idle consumers, by the number of labels that they hold."""
+    """Requests a minute of the idle consumers, by the number of labels held."""
     seconds = min(time.monotonic() - one.started for one in idle)
     title = f"An idle consumer with room for {ROOM} labels: requests a minute"
     table = report.table(title, f"over {seconds:.0f} s", *(f"holds {one.held}" for one in idle))

@@ -1,4 +1,4 @@
-"""The workloads that requests are counted in: in bulk, at a steady rate, one at a time."""
+"""The workloads whose requests are counted: in bulk, at a steady rate, one at a time."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LABELS = [f"label-{number}" for number in range(5)]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is counted: jobs in bulk, of the library and of the others; a steady rate; lone posts; rest.
+    """How much is counted: bulk jobs of the library and of the others, a steady rate, lone posts, idle time.
 
-    `held` are the numbers of labels that idle consumers hold.
+    `held` gives the numbers of labels that the idle consumers hold.
     """
 
     bulk: int
@@ -86,7 +86,7 @@ def single_queue(deployed: Deployment, size: Size) -> dict[str, Phase]:
 
 
 def celery(deployed: Deployment, size: Size, report: Report) -> dict[str, dict[str, Phase]]:
-    """Celery on SQS by the name of its setting; nothing but a note where it does not install or run."""
+    """Celery on SQS, by the name of its setting; only a note where it does not install or run."""
     setting = CELERY_THREADS
     try:
         python = str(setting.peer.python(say))

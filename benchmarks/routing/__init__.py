@@ -1,4 +1,4 @@
-"""Label misses: label routing against random dispatch, beside the bound of one LRU cache over the whole fleet."""
+"""Label misses: label routing against random dispatch, beside one LRU cache with all slots of the fleet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """All experiments, in processes of their own."""
-    # Consumer processes import this package too, and draw no plots.
+    """Run all experiments, each in its own process."""
+    # Consumer processes import this package too, but draw no plots.
     from .suite import run as run_suite
 
     return run_suite(quick, plots)

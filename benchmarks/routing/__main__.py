@@ -1,7 +1,7 @@
-"""`python -m benchmarks.routing a b`: one experiment or some of them alone, as long as one likes.
+"""`python -m benchmarks.routing a b`: run one or some of the experiments alone, for any length.
 
-Cases a and b are the published experiment. With `--published` their producers wait in real time, as those did: a takes about
-an hour in each mode, b half of that.
+Cases a and b are the published experiment. With `--published` their producers wait in real time, as the published ones did: by
+their nominal times, a takes about an hour in each mode, and b less than half of that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ console = Console(stderr=True, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for."""
+    """Measure the chosen experiments."""
     chosen = _parser().parse_args(arguments)
     for name in chosen.names:
         if name in CASES:

@@ -1,4 +1,4 @@
-"""A bulk backlog: jobs of very many labels, all of them posted at once, to a fleet that can hold a few of them."""
+"""A bulk backlog: jobs of very many labels, all posted at once, for a fleet that can hold few of these labels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .outcomes import Bulk
 from .replay import Told
 from .workers import FleetPlan, workers
 
-#: Threads that post, each a label at a time: their batches share requests.
+#: Threads that post, each one label at a time: their batches share requests.
 POSTING_THREADS = 16
-#: More than a whole run takes: a backlog that hangs must end.
+#: Longer than a whole run takes: ends a backlog that hangs.
 TIMEOUT_SECONDS = 300.0
 
 
 def measure(
     labels: int, *, posts: int, consumers: int, slots: int, journal: Path | None = None, told: Told = print
 ) -> Bulk:
-    """`posts` jobs of each of so many labels; models are slept for."""
+    """Run `posts` jobs of each of `labels` labels, with models that only sleep."""
     order = traces.bulk(traces.names(labels), seed=SEED)
     with deployment(**settings(FACTOR)) as deployed:
         plan = FleetPlan(consumers, slots, SLEPT, journal=journal)

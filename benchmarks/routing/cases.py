@@ -1,4 +1,4 @@
-"""The experiments that replay a trace: who asks for what, and the fleet that answers."""
+"""The experiments that replay a trace: which producer asks for which label, and the fleet that answers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from . import traces
 from .traces import Event
 from .workers import Slept
 
-#: The nominal duration of a job, in seconds: what the published experiment's random dispatch took on average.
+#: The nominal duration of a job, in seconds: about what the published experiment's random dispatch took on average.
 JOB_SECONDS = 0.3
-#: By how much waits are divided where time is compressed.
+#: What waits are divided by where time is compressed.
 FACTOR = 10.0
-#: All traces are drawn from this: one whose first few hundred requests miss a cache about as often as all 2,400 do.
+#: The seed of all traces: with it, the first few hundred requests of case a miss a cache about as often as all 2,400 do.
 SEED = 5
-#: Models that are only slept for: what a small one of ONNX Runtime takes on Triton, divided by FACTOR as waits are.
+#: Models that only sleep: the times of a small ONNX Runtime model on Triton, divided by FACTOR as waits are.
 SLEPT = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=0.005)
-#: The emulator wakes a long poll after up to 0.1 s. A consumer's place in line has to be worth several of those, else the
-#: second one, which looks without waiting, takes what the first one is about to be given.
+#: The emulator wakes a long poll after up to 0.1 s. One place in the ranking must be worth several of these ticks. Otherwise the
+#: second consumer, which looks without waiting, takes what the first is about to receive.
 INTERVAL_MIN_SECONDS = 0.3
-#: Settings in seconds that matter relative to the time between requests: compressed with it.
+#: Settings in seconds that matter relative to the time between requests and are compressed with it.
 _COMPRESSED = ("placement_interval_seconds", "placement_idle_seconds", "host_cache_seconds", "turn_min_seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the label-routing dispatcher's authors published of the same experiment: misses, mean seconds of a task."""
+    """What the authors of the label-routing dispatcher published for the same experiment: misses, mean seconds of a task."""
 
     random_misses: int
     label_misses: int
@@ -40,7 +40,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One experiment. `draw(requests)` makes its trace of about so many events."""
+    """One experiment. `draw(requests)` makes its trace of about `requests` events."""
 
     name: str
     title: str
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def fleet(self) -> str:
-        """In words."""
+        """The fleet in words."""
         return f"{len(self.labels)} labels, {self.consumers} × {self.slots} slots"
 
 
 def settings(factor: float) -> dict[str, Any]:
-    """Settings of a deployment whose producers wait `factor` times less than nominally.
+    """Settings of a deployment whose producers divide their nominal waits by `factor`.
 
     The wait of a long poll is a whole number of seconds, at least 1.
     """
@@ -89,7 +89,7 @@ def _zipf() -> Case:
             *(traces.zipf(labels), traces.normal_wait(1.0, 0.5)),
             requests=requests,
             producers=8,
-            # A miss on Triton as the wheel has it: the other producers go on meanwhile.
+            # As long as a miss on Triton as its wheel runs it: the other producers continue meanwhile.
             job_seconds=2.0,
             seed=SEED,
         )

@@ -1,4 +1,4 @@
-"""A hot label: how many jobs per second the fleet does for one label, by the lanes that the label is given."""
+"""A hot label: how many jobs per second the fleet computes for one label, by its number of lanes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .outcomes import Hot
 from .replay import Told
 from .workers import FleetPlan, Slept, workers
 
-#: A job takes this and keeps its consumer to itself, as one on a device does.
+#: A job takes this long and occupies its consumer alone, as a job on a device does.
 JOB_SECONDS = 0.1
 MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
-#: A fleet adds one host of a label every five seconds (`more_hosts.CHECK_SECONDS`); a busy machine gets patience.
+#: A fleet adds one host of a label every five seconds (`more_hosts.CHECK_SECONDS`); a busy machine takes longer.
 HOST_PATIENCE_SECONDS = 15.0
-#: Throughput is measured for so long, after a moment in which the newest host takes up its lanes.
+#: Throughput is measured over a window, after the newest host has had time to take its lanes.
 SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0
 
 
 def measure(lanes: Sequence[int], *, consumers: int, told: Told = print) -> list[Hot]:
-    """One label after the other, with that many lanes, on the same fleet."""
+    """Measure one label per number of lanes, one after the other, on the same fleet."""
     with deployment(wait_time_seconds=2, max_in_flight=1) as deployed:
         plan = FleetPlan(consumers, len(lanes), MODELS)
         with workers(deployed, plan) as fleet, Producer() as producer:
@@ -56,7 +56,7 @@ def _measure_one(
 
 
 def _jobs(hosts: int) -> int:
-    """As many as keep the fleet busy while it grows to `hosts` and is measured, and then still worth all of them."""
+    """Enough jobs to keep the fleet busy while it grows to `hosts` and is measured, with enough left to need all hosts."""
     per_host = 1 / JOB_SECONDS
     growing = sum(range(hosts)) * per_host * 6
     measured = hosts * per_host * (SETTLE_SECONDS + WINDOW_SECONDS)
@@ -72,7 +72,7 @@ async def _set_lanes(deployed: Deployment, label: str, lanes: int) -> None:
 
 
 def _purge(deployed: Deployment, label: str) -> None:
-    """What is left would only keep the fleet from the next label."""
+    """Drop the jobs that are left: they would keep the fleet from the next label."""
     sqs = boto3.client("sqs")
     sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=queue_name(deployed.settings.prefix, label))["QueueUrl"])
 

@@ -1,4 +1,4 @@
-"""A diary of what a backend was told to do, to explain each miss by."""
+"""A journal of what a backend was asked to do, which explains each miss."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JournalBackend:
         await self._inner.start()
 
     async def load(self, label: str) -> LoadedModel:
-        """A load; written down when it begins and when it has ended."""
+        """A load, recorded when it begins and when it has ended."""
         self._write("load", label)
         model = await self._inner.load(label)
         self._write("loaded", label)

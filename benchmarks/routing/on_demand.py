@@ -1,4 +1,4 @@
-"""Models loaded when a job asks for them: what a consumer does that takes whatever comes."""
+"""Loads models when a job needs them, for a consumer that takes whatever job comes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from inference_engine.backends.base import Backend, LoadedModel, Work
 
 
 class OnDemandBackend:
-    """Keeps the `slots` labels that were used last in `inner`; a job of another one waits for its load.
+    """Keeps the `slots` most recently used labels in `inner`; a job of another label waits for its load.
 
-    The body of a job is `{"label": …, "body": …}`, its label is that of the one queue. One job at a time, as a worker that
-    has no placement must: with two it could need more models than it has slots.
+    The body of a job is `{"label": …, "body": …}`, its label is that of the single queue. One job at a time, as a worker
+    without placement must: with two it could need more models than it has slots.
     """
 
     def __init__(self, inner: Backend, slots: int) -> None:
@@ -23,7 +23,7 @@ class OnDemandBackend:
         self._slots = slots
         self._held: OrderedDict[str, None] = OrderedDict()
         self._turn = asyncio.Lock()
-        #: Hears of each load: the label, and what it took in seconds.
+        #: Called after each load with the label and the seconds that it took.
         self.on_load: Callable[[str, float], None] = lambda label, seconds: None
 
     async def start(self) -> None:
@@ -35,13 +35,13 @@ class OnDemandBackend:
         return LoadedModel(label)
 
     async def unload(self, label: str) -> None:
-        """The consumer leaves: give all memory back."""
+        """The consumer leaves: free all memory."""
         async with self._turn:
             await asyncio.gather(*(self._inner.unload(held) for held in self._held))
             self._held.clear()
 
     async def infer(self, work: Work) -> Any:
-        """One job, after its model was loaded if it has to be."""
+        """One job, after loading its model if necessary."""
         label, body = work.body["label"], work.body["body"]
         async with self._turn:
             await self._need(label)

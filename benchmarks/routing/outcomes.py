@@ -1,4 +1,4 @@
-"""What was measured: numbers that travel as JSON from the process that measured them to the report."""
+"""What was measured: numbers passed as JSON from the process that measured them to the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["label", "random"]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One trace, label routing or random dispatch. `factor` divided the waits (1 is real time); seconds of blocking posts."""
+    """One trace with label routing or random dispatch. Waits were divided by `factor` (1 is real time); posts are blocking."""
 
     case: str
     mode: Mode
@@ -42,7 +42,7 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """A label with so many lanes; `hosts` are the consumers that computed its jobs."""
+    """A label with `lanes` lanes; `hosts` counts the consumers that computed its jobs."""
 
     lanes: int
     hosts: int
@@ -60,7 +60,7 @@ def save(path: Path, outcomes: Sequence[Any]) -> None:
 
 
 def load(path: Path, kind: type[Outcome]) -> list[Outcome]:
-    """What was written there; nothing when nothing was."""
+    """The outcomes in that file; none if there is no file."""
     if not path.exists():
         return []
     return [kind(**fields) for fields in json.loads(path.read_text("utf-8"))]

@@ -1,4 +1,4 @@
-"""Replays a trace with real producers: each synchronous, all of them in the order of the trace."""
+"""Replays a trace with real producers: each is synchronous, and all follow the order of the trace."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from .traces import Event, Trace
 
-#: Posts a job for a label and returns when its result is there.
+#: Posts a job for a label and returns when its result has arrived.
 Post = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What became of one event; Unix seconds."""
+    """When one event started and ended; Unix seconds."""
 
     event: Event
     started_at: float
@@ -31,7 +31,7 @@ class Played:
 
 
 class Order:
-    """Lets an event begin when all earlier ones have begun, and all that ended before it in nominal time have ended."""
+    """Lets an event begin when all earlier ones have begun and all that end before it in nominal time have ended."""
 
     def __init__(self, trace: Trace) -> None:
         ends = sorted((event.ends_at, index) for index, event in enumerate(trace))
@@ -44,7 +44,7 @@ class Order:
         self._changed = threading.Condition()
 
     def begin(self, index: int) -> None:
-        """Wait for the turn of the event of that index. Raises RuntimeError when another one has failed."""
+        """Wait for the turn of the event at `index`. Raises RuntimeError when another event has failed."""
         with self._changed:
             self._changed.wait_for(lambda: self._failed or self._may_begin(index))
             if self._failed:
@@ -53,7 +53,7 @@ class Order:
             self._changed.notify_all()
 
     def end(self, index: int, *, failed: bool = False) -> None:
-        """Tell that it has ended."""
+        """Record that the event has ended."""
         with self._changed:
             self._failed = self._failed or failed
             self._ended[self._place[index]] = True
@@ -66,10 +66,10 @@ class Order:
 
 
 def play(trace: Trace, posts: list[Post], *, factor: float, ordered: bool, told: Callable[[int], None]) -> list[Played]:
-    """Replay `trace`, producer n by `posts[n]`, with all waits divided by `factor`.
+    """Replay `trace` with all waits divided by `factor`; producer n posts with `posts[n]`.
 
-    In order (`ordered`) an event waits for those before it, as it must where time is compressed: jobs take their own
-    time, which nothing divides. `told` hears how many events have ended.
+    With `ordered`, an event waits for those before it. Compressed time needs this, because the duration of a job is not
+    divided. `told` is called with the number of events that have ended.
     """
     order = Order(trace) if ordered else None
     by_producer: dict[int, list[int]] = defaultdict(list)

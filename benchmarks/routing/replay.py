@@ -1,4 +1,4 @@
-"""Runs one case in one mode: a deployment, a fleet, producers that replay the trace, and what they saw."""
+"""Runs one case in one mode: a deployment, a fleet, producers that replay the trace, and the outcome."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .player import Played, Post, play
 from .traces import labels_of
 from .workers import FleetPlan, Slept, workers
 
-#: Hears a line about the progress.
+#: Receives a line about the progress.
 Told = Callable[[str], object]
-#: The one queue of random dispatch.
+#: The single queue of random dispatch.
 QUEUE_NAME = "bench-all-labels.fifo"
-#: How often progress is told: after so many requests.
+#: Requests between two reports of progress.
 TELL_EVERY = 50
 
 
@@ -45,10 +45,10 @@ def measure(
     journal: Path | None = None,
     told: Told = print,
 ) -> Replayed:
-    """Replay the case's trace with waits divided by `factor`; `models` None stands for real ones on Triton.
+    """Replay the case's trace with waits divided by `factor`; `models` None means real models on Triton.
 
-    Where time is compressed, the order of events is kept for label routing, which depends on it. Random dispatch does
-    not: its consumers see an order of their own anyway.
+    Where time is compressed, label routing keeps the order of events, because it depends on it. Random dispatch does not
+    depend on it: its consumers see a different order anyway.
     """
     trace = case.draw(requests)
     with ExitStack() as stack:
@@ -100,7 +100,7 @@ def _repository(case: Case, stack: ExitStack) -> Path:
 
 
 def _single_queue(deployed: Deployment) -> str:
-    """Make the queue of random dispatch, with the attributes of a label's."""
+    """Make the queue of random dispatch, with the attributes of a label's queue."""
     sqs = boto3.client("sqs")
     dead = sqs.get_queue_url(QueueName=dead_letter_queue_name(deployed.settings.prefix))["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -110,7 +110,7 @@ def _single_queue(deployed: Deployment) -> str:
 
 @contextmanager
 def _posting(queue_name: str | None, *, slept: bool) -> Iterator[Post]:
-    """A producer of its own, as each of the published ones is; connected, so that the first post is like the others."""
+    """A separate producer, like each of the published ones, already connected so that its first post is like the others."""
     with Producer(queue_name=queue_name) as producer:
         with suppress(UnknownMessageError):
             producer.retrieve_result_status("none")
@@ -127,6 +127,6 @@ def _posting(queue_name: str | None, *, slept: bool) -> Iterator[Post]:
 
 
 def _numbers(label: str) -> tuple[Any, Any]:
-    """A body for a small model, and what only this label's makes of it."""
+    """A body for a small model, and the result that only this label's model returns for it."""
     x = np.arange(TINY_SIZE, dtype=np.float32)[np.newaxis]
     return {"X": x}, tiny_expected(label, x)

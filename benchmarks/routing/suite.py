@@ -1,4 +1,4 @@
-"""Which experiments a run consists of: each a process of its own, those that mostly wait beside each other."""
+"""The experiments of a run, each in its own process; those that mostly wait run side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = str
 Strand = Sequence[Command]
 Stage = Sequence[Strand]
 
-#: What a and b wait for is mostly Triton's unloads: they leave room for each other. Throughput is measured alone.
+#: Cases a and b mostly wait for Triton's unloads, so they can run side by side. Throughput is measured alone.
 FULL: Sequence[Stage] = (
     (
         ("a --mode random --requests 200",),
@@ -40,7 +40,7 @@ QUICK: Sequence[Stage] = (
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Run the stages and sum them up."""
+    """Run the stages and summarise them."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for stage in QUICK if quick else FULL:

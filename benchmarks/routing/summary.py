@@ -1,4 +1,4 @@
-"""The report: tables, aims and plots of what the experiments left as JSON."""
+"""The report: tables, aims and plots from the JSON that the experiments wrote."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .cases import CASES, FACTOR, INTERVAL_MIN_SECONDS
 from .hot import JOB_SECONDS
 from .outcomes import Bulk, Hot, load, replayed
 
-#: All 2,400 requests of the published experiment take longer than a run of the benchmarks: kept from the last time.
+#: All 2,400 requests of the published experiment take longer than a run of the benchmarks: results of the last whole run.
 RECORDED = Path(__file__).parent / "recorded"
 NOTES = (
     "Consumers are processes, AWS is an emulator on the same machine, and cases a, b and Zipf load real models into a real "
-    "Triton server beside each consumer. A miss is a load, as the consumers count them (`GET /stats`). The bound is one LRU "
-    "cache with all slots of the fleet on the same trace. Random dispatch is the library's single-queue mode: each consumer "
-    "takes what comes and loads models on demand, the least recently used one making room. Consumers compute one job at a "
-    "time in both, as the published workers do.",
-    f"Waits of producers (normal, below zero is zero) are divided by {FACTOR:g}, and with them the library's own waits "
-    f"(`placement_interval_seconds`, `placement_idle_seconds`, `host_cache_seconds`, `turn_min_seconds`; none below "
-    f"{INTERVAL_MIN_SECONDS:g} s, three times the emulator's wake-up tick). Loads, unloads and jobs take their real time, so an "
-    "event of label routing begins only when all have ended that ended before it in nominal time. `python -m "
-    "benchmarks.routing a b --published` waits in real time.",
-    "Freeing a Python-backed model takes Triton 1.1 s, loading it 0.2–0.5 s; a miss in a full fleet pays both. The published "
-    "workers dropped a model in no time. Compare the ratios of task runtimes, not the seconds.",
-    "Churn, the backlog and the hot label load models that are only slept for (load 0.03 s, unload 0.11 s).",
+    "Triton server beside each consumer. A miss is a load, as counted by the consumers (`GET /stats`). The reference is one "
+    "LRU cache with all slots of the fleet on the same trace. Random dispatch is the library's single-queue mode: each "
+    "consumer takes whatever job comes and loads models on demand, evicting the least recently used one. In both modes a "
+    "consumer computes one job at a time, as the published workers do.",
+    f"The producers' waits (normally distributed, negative values set to zero) are divided by {FACTOR:g}, and so are the "
+    f"library's own waits (`placement_interval_seconds`, `placement_idle_seconds`, `host_cache_seconds`, `turn_min_seconds`, "
+    f"`wait_time_seconds`; none below {INTERVAL_MIN_SECONDS:g} s, three times the emulator's wake-up tick). Loads, unloads and "
+    "jobs take their real time. With label routing, an event therefore begins only when all events that end before it in "
+    "nominal time have ended. `python -m benchmarks.routing a b --published` waits in real time.",
+    "Triton takes 1.1 s to free a Python-backed model and 0.2–0.5 s to load one; a miss in a full fleet pays both. The "
+    "published workers dropped a model in no time. Compare the ratios of task runtimes, not the seconds.",
+    "Churn, the backlog and the hot label use models that only sleep (load 0.03 s, unload 0.11 s).",
 )
 
 
@@ -37,7 +37,7 @@ def summarise(folder: Path, plots: Path, *, quick: bool) -> Report:
     report.notes += NOTES
     _misses(report, folder)
     if quick:
-        report.notes.append("A quick run: the models of a and b are only slept for, too.")
+        report.notes.append("A quick run: the models of a and b only sleep, too.")
     else:
         _published(report, folder)
     _aims(report, folder, quick=quick)
@@ -48,7 +48,7 @@ def summarise(folder: Path, plots: Path, *, quick: bool) -> Report:
 
 
 def _misses(report: Report, folder: Path) -> None:
-    """All cases of this run beside their bounds."""
+    """All cases of this run, each beside one LRU cache."""
     table = report.table("Misses", "case", "fleet", "requests", "one LRU cache", "label routing", "random dispatch")
     for case in CASES.values():
         label, random = replayed(folder, case.name, "label"), replayed(folder, case.name, "random")
@@ -60,7 +60,7 @@ def _misses(report: Report, folder: Path) -> None:
 
 
 def _published(report: Report, folder: Path) -> None:
-    """The published experiment: there, here in this run, and here over all of its requests."""
+    """The published experiment: as published, in this run, and over all of its requests."""
     table = report.table(
         "The published experiment: misses, and the mean runtime of a task in seconds",
         *("case", "requests", "label routing", "random dispatch", "random ÷ label"),
@@ -95,7 +95,7 @@ def _sides(name: str, requests: int, misses: tuple[int, int], seconds: tuple[flo
 
 
 def _aims(report: Report, folder: Path, *, quick: bool) -> None:
-    """What holds for small sizes is promised of them too; ratios to the bound need some hundred requests."""
+    """A quick run only has the aims that hold for small sizes: ratios to one LRU cache need a few hundred requests."""
     if b := replayed(folder, "b", "label"):
         report.aims.append(Aim(f"b ({CASES['b'].fleet}): misses", b.misses, "=", 4))
     if quick:

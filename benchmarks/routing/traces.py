@@ -1,7 +1,7 @@
-"""Traces: who asks for which label when. Pure, and the same for the same seed.
+"""Traces: which producer asks for which label, and when. Pure; the same seed gives the same trace.
 
-A producer is synchronous: it waits, posts, has its result, and waits again. Waits and nominal durations of jobs together
-give each event a nominal start and end; the order of nominal starts is the order of the trace, for all that replay it.
+A producer is synchronous: it waits, posts, gets its result, and waits again. Waits and nominal durations of jobs together
+give each event a nominal start and end; the order of nominal starts is the order of the trace in every replay.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Trace = Sequence[Event]
 
 
 def names(count: int, prefix: str = "label") -> list[str]:
-    """So many labels, in the order of their names."""
+    """`count` labels, in the order of their names."""
     width = len(str(count - 1))
     return [f"{prefix}-{number:0{width}d}" for number in range(count)]
 
 
 def labels_of(trace: Trace) -> list[str]:
-    """The labels in the order in which they are asked for: what a cache is judged by."""
+    """The labels in the order in which they are requested: what a cache is judged by."""
     return [event.label for event in trace]
 
 
@@ -48,20 +48,20 @@ def uniform(labels: Sequence[str]) -> DrawLabel:
 
 
 def zipf(labels: Sequence[str], exponent: float = 1.0) -> DrawLabel:
-    """The label of rank r as often as 1 / r ** exponent says; the first label is asked for most."""
+    """The label of rank r with a weight of 1 / r ** exponent; the first label is requested most."""
     weights = list(accumulate(1 / rank**exponent for rank in range(1, len(labels) + 1)))
     return lambda source: source.choices(labels, cum_weights=weights)[0]
 
 
 def normal_wait(mean_seconds: float, deviation_seconds: float) -> DrawWait:
-    """Normal; what would be below zero is zero."""
+    """Normally distributed; negative values become zero."""
     return lambda source: max(source.gauss(mean_seconds, deviation_seconds), 0.0)
 
 
 def synchronous(
     draw_label: DrawLabel, draw_wait: DrawWait, *, requests: int, producers: int, job_seconds: float, seed: int
 ) -> list[Event]:
-    """`requests` events of producers that each wait, post and have the result `job_seconds` later."""
+    """`requests` events of producers that each wait, post and get the result `job_seconds` later."""
     source = random.Random(seed)
     trace: list[Event] = []
     turns: list[tuple[float, float, int]] = []
@@ -80,9 +80,9 @@ def synchronous(
 
 
 def churn(labels: Sequence[str], *, alive: int, posts: int, seed: int) -> list[str]:
-    """Labels that arrive and vanish: each is asked for `posts` times and never again, `alive` of them at a time.
+    """Labels that arrive and vanish: each is requested `posts` times and never again; `alive` labels live at a time.
 
-    The posts of those that live now are mixed at random; when one has had its last, the next one arrives.
+    The posts of the living labels are mixed at random; after the last post of one, the next label arrives.
     """
     source = random.Random(seed)
     left = {label: posts for label in labels[:alive]}

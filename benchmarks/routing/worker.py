@@ -1,6 +1,6 @@
 """One consumer process of these benchmarks: `python -m benchmarks.routing.worker --triton HOST:PORT --slots 2 …`.
 
-It is what `inference-engine consume` runs, with two more choices: models that are only slept for, and random dispatch
+It runs what `inference-engine consume` runs, with two more choices: models that only sleep, and random dispatch
 (one queue for all labels, models loaded on demand).
 """
 
@@ -22,14 +22,14 @@ from inference_engine.consumer import AsyncConsumer
 
 def on_triton(url: str) -> Backend:
     """The models of a Triton server."""
-    # Half a second of imports that fleets of slept-for models do without.
+    # Half a second of imports, which fleets without Triton skip.
     from inference_engine.backends.triton import TritonBackend
 
     return TritonBackend(url)
 
 
 def slept_for(load_seconds: float, unload_seconds: float, job_seconds: float) -> Backend:
-    """Models that take time and nothing else, for fleets that one machine could not hold."""
+    """Models that take only time, for fleets that one machine could not hold."""
 
     async def load(label: str) -> None:
         await asyncio.sleep(load_seconds)
@@ -60,7 +60,7 @@ async def consume(arguments: argparse.Namespace) -> None:
         consumer_id=arguments.consumer_id,
     )
     if on_demand is not None:
-        # So that misses are counted, and read, as those of label routing are.
+        # So that misses are counted and read as with label routing.
         on_demand.on_load = consumer.metrics.loaded
     async with consumer:
         await asked.wait()

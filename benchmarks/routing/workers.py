@@ -1,4 +1,4 @@
-"""Fleets of consumer processes, each with a Triton server of its own or with models that are only slept for."""
+"""Fleets of consumer processes, each with its own Triton server or with models that only sleep."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.local.triton import TritonServer
 
-#: A consumer that is told to stop waits for its long polls to come back.
+#: A stopping consumer waits for its long polls to return.
 STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Slept:
-    """Models that take time and nothing else, in seconds."""
+    """Models that take only time, in seconds."""
 
     load_seconds: float
     unload_seconds: float
@@ -32,7 +32,7 @@ class Slept:
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """`models` is a Triton repository, or what is slept for. With `queue_name` dispatch is random."""
+    """`models` is a Triton repository or the times to sleep. With `queue_name`, dispatch is random."""
 
     consumers: int
     slots: int

@@ -35,7 +35,7 @@ _CHOICES = {
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """All ways to scale on the same day; quick: on its first twelve hours, and without other settings."""
+    """Simulate all ways to scale on the same day; a quick run covers its first twelve hours, without other settings."""
     seconds = (12 if quick else 24) * HOUR
     day = Case(OURS, metrics.per_desired_task, working_day(), seconds=seconds)
     oracle = replace(day, name="oracle", metric=None)

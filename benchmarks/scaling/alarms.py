@@ -1,11 +1,11 @@
 """CloudWatch alarms, and Application Auto Scaling of an ECS service.
 
-Amazon CloudWatch User Guide, "Alarm actions": an action of Auto Scaling is repeated each minute for as long as its alarm
-lasts. Application Auto Scaling User Guide, "How target tracking scaling works": cooldowns; capacity is rounded up; of several
-policies the one that asks for most wins. The alarms that a target tracking policy makes for itself take three points of a
-minute above the target to scale out, and fifteen below nine tenths of it to scale in (they are seen in the console; the guide
-leaves it open). Amazon ECS Developer Guide, "Automatically scale your Amazon ECS service": the running count is where it
-starts from. The desired count is what it sets and what other services multiply, so a day is simulated with either.
+Amazon CloudWatch User Guide, "Alarm actions": an Auto Scaling action repeats each minute for as long as its alarm lasts.
+Application Auto Scaling User Guide, "How target tracking scaling works": cooldowns; capacity is rounded up; of several
+policies the one that asks for most wins. The alarms that a target tracking policy makes for itself take three one-minute
+points above the target to scale out, and fifteen below nine tenths of it to scale in (as the console shows; the guide does
+not say). Amazon ECS Developer Guide, "Automatically scale your Amazon ECS service": scaling starts from the running count.
+It sets the desired count, which other services multiply, so a day is simulated with either count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Start(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a deployment chooses: seconds of the target and the cooldowns, and the bounds of the fleet."""
+    """What a deployment chooses: the target and the cooldowns in seconds, and the largest fleet."""
 
     target: float = 60.0
     scale_out_cooldown: float = 60.0
@@ -52,14 +52,14 @@ class Alarm:
         self._last = deque(maxlen=self.points)
 
     def put(self, value: float) -> bool:
-        """One more point; whether it is in alarm now."""
+        """Add a point; return whether the alarm is on now."""
         self._last.append(self.beyond(value))
         return len(self._last) == self.points and all(self._last)
 
 
 @dataclass(slots=True)
 class Change:
-    """The desired count changed."""
+    """A change of the desired count."""
 
     at: float
     before: int
@@ -80,11 +80,11 @@ class AutoScaling:
         self._wake = Alarm(1, lambda value: value >= 1)
         self._out_until = -math.inf
         self._in_until = -math.inf
-        # The capacity before the activity that began the cooldown: what it added is not added twice.
+        # The capacity before the activity that began the cooldown, so that what it added is not added twice.
         self._base = 0
 
     def minute(self, now: float, metric: float, requires_consumer: float) -> None:
-        """New points of both metrics; what the alarms do about them."""
+        """Take new points of both metrics, and act as the alarms do."""
         high, low, wake = self._high.put(metric), self._low.put(metric), self._wake.put(requires_consumer)
         wanted = [1] if wake else []
         if high:
@@ -98,7 +98,7 @@ class AutoScaling:
         return self._service.desired if self._start is Start.DESIRED else len(self._service.running)
 
     def _tracked(self, metric: float, base: int) -> int:
-        # A fleet of none is scaled out "by the minimum possible amount" (ECS Developer Guide).
+        # An empty fleet is scaled out "by the minimum possible amount" (ECS Developer Guide).
         wanted = (
             math.ceil(base * metric / self._settings.target - 1e-9) if base else int(metric > self._settings.target)
         )

@@ -1,4 +1,4 @@
-"""A day of jobs: which labels there are, and when their jobs come."""
+"""A day of jobs: the labels, and when their jobs arrive."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 MINUTE = 60.0
 
-#: How many tasks' worth of work comes at an hour, for a load.
+#: How many tasks' worth of work arrives at an hour of the day.
 Load = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPlan:
-    """One label: what its jobs cost a task, what it costs to load, how many tasks may serve it at once, when its jobs come.
+    """One label: what its jobs cost a task, what it costs to load, how many tasks may serve it at once, when jobs arrive.
 
     `load` is how many tasks its jobs would keep busy at an hour of the day (0 to 24); `bulks` are (hour, jobs) posted at once;
-    `lone` are hours at which a single job comes.
+    `lone` are hours at which a single job arrives.
     """
 
     name: str
@@ -50,7 +50,7 @@ def daytime(most: float) -> Load:
 
 
 def between(begin: float, end: float, level: float) -> Load:
-    """The same load from one hour to another, else none."""
+    """A constant load from one hour to another, otherwise none."""
     return lambda hour: level if begin <= hour < end else 0.0
 
 
@@ -60,9 +60,9 @@ def together(*loads: Load) -> Load:
 
 
 def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
-    """A day of 24 labels, more than five tasks have slots for; its load is multiplied by `load`."""
+    """A day of 24 labels, more than five tasks have slots for; `load` multiplies its load."""
     minor = [
-        # Zipf's law among them; together they keep about two tasks busy at noon.
+        # They follow Zipf's law; together they keep about two tasks busy at two in the afternoon.
         LabelPlan(f"minor-{rank}", 1.0 + 0.5 * (rank % 5), 4.0 + rank % 7, load=daytime(load * 2.0 / (3.5 * rank)))
         for rank in range(1, minor_labels + 1)
     ]
@@ -70,10 +70,10 @@ def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
     return [
         LabelPlan("search", 2.0, 8.0, lanes=6, load=daytime(2.5 * load)),
         LabelPlan("bursts", 1.5, 10.0, lanes=6, load=together(daytime(0.5 * load), *bursts)),
-        # One lane, and for two hours more work than one task can do: what waits then waits for its lane.
+        # One lane and, for one hour, more work than one task can do: its jobs then wait for the lane.
         LabelPlan("hot", 1.5, 6.0, lanes=1, load=together(daytime(0.2 * load), between(10, 11, 1.0))),
         LabelPlan("bulk", 1.0, 12.0, lanes=8, bulks=((15.0, round(6_000 * load)), (20.5, round(2_000 * load)))),
-        # Longer than a consumer has for draining: only protection saves these.
+        # Longer than the drain time of a consumer: only protection saves these jobs.
         LabelPlan("film", 150.0, 20.0, lanes=4, load=daytime(1.0 * load)),
         LabelPlan("night", 2.0, 10.0, lone=(0.5, 1.6, 2.4, 2.45, 3.7, 4.9, 22.9, 23.5)),
         *minor,
@@ -81,12 +81,12 @@ def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
 
 
 def hot_label(load: float = 3.0) -> list[LabelPlan]:
-    """One label of one lane, with more work for two hours than its lane can do."""
+    """One label with one lane and, for two hours, more work than its lane can do."""
     return [LabelPlan("hot", 1.5, 6.0, lanes=1, load=between(1, 3, load))]
 
 
 def arrivals(plan: LabelPlan, until: float, seed: int) -> list[Arrival]:
-    """All jobs of a label until then (seconds from midnight), in order. Times are Poisson's, costs within 50 % of the mean."""
+    """All jobs of a label up to `until` (seconds from midnight), in order. Poisson arrivals, costs within 50 % of the mean."""
     random_source = random.Random(f"{seed} {plan.name}")
     times = [*_poisson(plan, until, random_source)]
     times += [hour * HOUR for hour, jobs in plan.bulks for _ in range(jobs) if hour * HOUR < until]

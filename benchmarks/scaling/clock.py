@@ -1,4 +1,4 @@
-"""Virtual time: what is to happen, in its order."""
+"""Virtual time: runs what is planned, in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 
 
 class Clock:
-    """Runs what was planned, earliest first; what was planned first where times are the same. Seconds from midnight."""
+    """Runs what was planned, earliest first; at the same time, what was planned first. Seconds from midnight."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -16,15 +16,15 @@ class Clock:
         self._order = count()
 
     def at(self, when: float, what: Callable[[], None]) -> None:
-        """Plan one thing."""
+        """Plan one thing for the time `when`."""
         heapq.heappush(self._planned, (when, next(self._order), what))
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
-        """Plan one thing, from now on."""
+        """Plan one thing, `seconds` from now."""
         self.at(self.now + seconds, what)
 
     def every(self, seconds: float, what: Callable[[], None]) -> None:
-        """Plan one thing again and again, the first time in so many seconds."""
+        """Repeat one thing every `seconds`, the first time `seconds` from now."""
 
         def again() -> None:
             what()
@@ -33,7 +33,7 @@ class Clock:
         self.after(seconds, again)
 
     def run(self, until: float) -> None:
-        """Let time pass."""
+        """Let time pass up to `until`."""
         while self._planned and self._planned[0][0] <= until:
             self.now, _, what = heapq.heappop(self._planned)
             what()

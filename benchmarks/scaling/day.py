@@ -1,4 +1,4 @@
-"""A day of a deployment: jobs come, a fleet does them, each minute its work is measured and the fleet scaled."""
+"""A day of a deployment: jobs arrive, a fleet computes them, and each minute its work is measured and the fleet scaled."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .queues import LabelQueue
 from .service import Service
 from .task import Task
 
-#: The metric is published so long after the full minute, and its alarms act.
+#: How long after the full minute the metric is published and its alarms act.
 PUBLISH_SECONDS = 10.0
 #: How far the oracle sees: it starts tasks just in time.
 ORACLE_SEES_SECONDS = 180.0
 ORACLE_ACTS_SECONDS = 10.0
-#: What is left at midnight is done in this time, or never.
+#: Jobs left at midnight are done within this time, or never.
 REST_SECONDS = 2 * 3600.0
-#: What is asked for again so soon was given up too early: the alarm had watched for as long.
+#: Tasks asked for again this soon were given up too early: the alarm had watched for as long.
 REGRET_SECONDS = 900.0
 
 
@@ -35,7 +35,7 @@ REGRET_SECONDS = 900.0
 class Case:
     """One way to scale, on one day.
 
-    `metric` None is the oracle. `window_seconds` is how far "of late" reaches back when consumers tell how busy a label keeps
+    `metric` None is the oracle. `window_seconds` is how far back consumers look when they report how busy a label keeps
     them; 0 scales by the backlog alone. Without `relief`, labels stay on overloaded tasks.
     """
 
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(slots=True)
 class Minute:
-    """What was measured at one minute."""
+    """What was measured in one minute."""
 
     at: float
     desired: int
@@ -67,7 +67,7 @@ class Minute:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a day came to; times in seconds."""
+    """The outcome of a day; times in seconds."""
 
     case: Case
     minutes: list[Minute]
@@ -86,17 +86,17 @@ class Outcome:
 
     @property
     def task_hours(self) -> float:
-        """What is paid for."""
+        """The task-hours that are paid for."""
         return self.task_seconds / 3600
 
     @property
     def peak(self) -> int:
-        """The most tasks that were asked for."""
+        """The largest desired count."""
         return max((change.after for change in self.changes), default=0)
 
     @property
     def started(self) -> int:
-        """Tasks that scaling asked for, one after the other."""
+        """Tasks that scaling asked for, in total."""
         return sum(max(0, change.after - change.before) for change in self.changes)
 
     @property
@@ -106,16 +106,16 @@ class Outcome:
 
     @property
     def turns_per_hour(self) -> float:
-        """Of the hours with a desired task."""
+        """Turns per hour with a desired task."""
         return self.turns() / self.hours_awake
 
     def turns(self) -> int:
-        """How often the desired count turned from growing to shrinking or back, but for waking up and falling asleep."""
+        """How often the desired count turned from growing to shrinking or back, except to wake up and to fall asleep."""
         directions = [change.after > change.before for change in self.changes if change.before and change.after]
         return sum(before != after for before, after in pairwise(directions))
 
     def regretted(self) -> int:
-        """Tasks that were given up and asked for again within a quarter of an hour."""
+        """Tasks given up and asked for again within a quarter of an hour."""
         count = 0
         for index, change in enumerate(self.changes):
             later = [next_.after for next_ in self.changes[index + 1 :] if next_.at <= change.at + REGRET_SECONDS]
@@ -124,7 +124,7 @@ class Outcome:
         return count
 
     def wait(self, share: float, *, without: Sequence[str] = ()) -> float:
-        """The wait that this share of the jobs stayed within."""
+        """The wait that `share` of the jobs did not exceed."""
         all_waits = sorted(wait for label, waits in self.waits.items() if label not in without for wait in waits)
         return all_waits[min(len(all_waits) - 1, math.ceil(share * len(all_waits)) - 1)]
 
@@ -158,7 +158,7 @@ class Simulation:
             self.clock.every(ORACLE_ACTS_SECONDS, self._oracle.act)
 
     def run(self) -> Outcome:
-        """The day, and what is left of it."""
+        """Run the day, and then what is left of its jobs."""
         self.clock.run(self.case.seconds)
         while self._unfinished() and self.clock.now < self.case.seconds + REST_SECONDS:
             self.clock.run(self.clock.now + MINUTE)
@@ -228,7 +228,7 @@ class Simulation:
             )
 
     def _has_work(self, queue: LabelQueue) -> bool:
-        """Now, or of late."""
+        """Whether the label has work now or had some recently."""
         window = max(MINUTE, self.case.window_seconds)
         return bool(queue.visible or queue.in_flight or queue.busy(self.clock.now, window))
 
@@ -256,9 +256,9 @@ class Simulation:
 
 
 class Oracle:
-    """Knows all jobs of the next minutes and what they cost: starts tasks just in time, stops them when nothing is to do.
+    """Knows all jobs of the next minutes and their cost: starts tasks just in time, stops them when there is nothing to do.
 
-    A bound for what scaling can come to, not a way to scale.
+    A reference for how few task-hours a day needs, not a way to scale.
     """
 
     def __init__(self, simulation: Simulation) -> None:

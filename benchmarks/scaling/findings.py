@@ -1,4 +1,4 @@
-"""What the days tell: tables, aims, plots."""
+"""What the days show: tables, aims, plots."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from .task import PROTECTION_SECONDS, SLOTS
 
 #: Fargate, Linux on ARM, us-east-1: dollars per vCPU and per GB and hour (AWS Fargate pricing); a task of 2 vCPU and 8 GB.
 DOLLARS_PER_TASK_HOUR = 2 * 0.03238 + 8 * 0.00356
-#: What any fleet needs that is scaled by alarms: the points above the target, their publication, and a start.
+#: What any fleet scaled by alarms needs: the points above the target, their publication, and a start.
 REACTION_SECONDS = OUT_POINTS * MINUTE + PUBLISH_SECONDS + START_SECONDS[1]
 #: From the first message at zero: the minute until it is measured, its publication, a start, a load, a job.
 WAKE_SECONDS = MINUTE + PUBLISH_SECONDS + START_SECONDS[1] + 15
 #: Half of what the alarms allow: growing takes three points and shrinking fifteen, so a fleet can turn twice in that time.
 TURNS_PER_HOUR_LIMIT = 0.5 * 2 * 3600 / ((OUT_POINTS + IN_POINTS) * MINUTE)
-#: Half as much again as a fleet that knows the future. What costs are the fifteen minutes before anything is given back.
+#: Half as much again as a fleet that knows the future. The cost is the fifteen minutes before anything is given back.
 HOURS_LIMIT = 1.5
-#: Of what a fleet gives up too early that is scaled by its backlog alone.
+#: As a share of what a fleet scaled by its backlog alone gives up too early.
 REGRETTED_LIMIT = 0.5
-#: Its wait is that of its only lane, whatever is scaled.
+#: It waits for its only lane, however the fleet is scaled.
 ONE_LANE = ("hot",)
 
 HOW = [
-    "The numbers of tasks come from the library's own arithmetic (`inference_engine/backlog.py`), labels are placed by its own "
-    "rules (`consumer/placement.py`); jobs, tasks, alarms, Application Auto Scaling and ECS are simulated on a virtual clock "
-    f"as AWS documents them. A task holds {SLOTS} of 24 labels, computes for one at a time, starts within "
-    f"{START_SECONDS[0]:.0f} to {START_SECONDS[1]:.0f} s, is protected {PROTECTION_SECONDS} s after it got busy; "
-    f"{SPOT_SHARE:.0%} are on spot capacity and {SPOT_LOSSES_PER_HOUR:.0%} of these are lost per hour. How busy a label keeps "
-    "the fleet is the mean of five minutes. Waits are from post to the begin of the computation, without those of the hot "
+    "The library's own arithmetic (`inference_engine/backlog.py`) computes what scaling is based on, and its own rules "
+    "(`consumer/placement.py`) place the labels. Jobs, tasks, alarms, Application Auto Scaling and ECS are simulated on a "
+    f"virtual clock as AWS documents them. A task holds {SLOTS} of 24 labels, computes for one at a time, takes "
+    f"{START_SECONDS[0]:.0f} to {START_SECONDS[1]:.0f} s to start and is protected {PROTECTION_SECONDS} s after it becomes busy; "
+    f"{SPOT_SHARE:.0%} of tasks are on spot capacity and {SPOT_LOSSES_PER_HOUR:.0%} of these are lost per hour. How busy a "
+    "label keeps the fleet is averaged over five minutes. Waits run from post to start of computation and exclude the hot "
     "label, which waits for its only lane.",
-    "The ECS guide says that scaling calculates from the *running* count; elsewhere AWS speaks of the desired one. Every way "
-    f"is simulated with both. The oracle knows all jobs of the next {ORACLE_SEES_SECONDS / 60:.0f} minutes, what they cost, "
-    f"and needs no alarm. The guess takes a job for {GUESSED_JOB_SECONDS:g} s. Turns are changes from growing to shrinking or "
-    "back, without waking up and falling asleep, per hour with a desired task; regretted are tasks that were given up and asked "
-    "for again within a quarter of an hour. Dollars are of Fargate on demand, 2 vCPU and 8 GB on ARM, "
+    "The ECS guide says that scaling calculates from the *running* count; elsewhere AWS names the desired count. Every way "
+    f"is simulated with both. The oracle knows all jobs of the next {ORACLE_SEES_SECONDS / 60:.0f} minutes and what they cost, "
+    f"and needs no alarm. The guess assumes {GUESSED_JOB_SECONDS:g} s per job. Turns are changes from growing to shrinking or "
+    "back, per hour with a desired task; waking up and falling asleep do not count. Regretted tasks are those given up and "
+    "asked for again within a quarter of an hour. Dollars are for Fargate on demand, 2 vCPU and 8 GB on ARM, "
     f"{DOLLARS_PER_TASK_HOUR:.3f} a task-hour.",
 ]
 
@@ -49,7 +49,7 @@ _WAITS = ("wait p50 s", "p99 s", "longest s")
 
 
 def ways(report: Report, found: Mapping[Start, Sequence[Outcome]], oracle: Outcome, plots: Path) -> None:
-    """Ours, what is usual, and the bound."""
+    """Our ways to scale, the usual ones, and the oracle."""
     for start, outcomes in found.items():
         table = _table(report, f"Ways to scale, calculated from the {start.value} count")
         for one in (*outcomes, oracle):
@@ -87,7 +87,7 @@ def ways(report: Report, found: Mapping[Start, Sequence[Outcome]], oracle: Outco
 def relief(
     report: Report, ours: Sequence[Outcome], oracle: Outcome, ours_stuck: Sequence[Outcome], oracle_stuck: Outcome
 ) -> None:
-    """What waits would be if labels stayed on a task that has too much to do."""
+    """What waits would be if labels stayed on an overloaded task."""
     table = report.table(
         "Waits, and what they would be if no overloaded task left a label to one that rests (all but the hot label)",
         *("fleet", *_WAITS, "task-hours"),
@@ -105,7 +105,7 @@ def relief(
 
 
 def one_lane(report: Report, outcomes: Sequence[Outcome]) -> None:
-    """A label that one task can serve, with work for three."""
+    """A label that only one task can serve, with work for three."""
     table = report.table(
         "One label with one lane and three times its work, two hours", "scaled by", "most tasks", "task-hours"
     )
@@ -125,7 +125,7 @@ def protection(report: Report, protected: Outcome, unprotected: Outcome) -> None
 
 
 def settings(report: Report, found: Mapping[str, Sequence[Outcome]]) -> None:
-    """Other targets and cooldowns; of both counts the worse."""
+    """Other targets and cooldowns; the worse value of both counts."""
     table = report.table(
         "Targets and cooldowns (worse of both counts, all but the hot label)",
         *("setting", *_WAITS, "task-hours", "turns per hour", "tasks started", "most tasks"),
@@ -185,7 +185,7 @@ def _zero_note(one: Outcome) -> str:
     wakes = sorted(one.wakes)
     return (
         f"The day has {one.posted:,} jobs of {one.work_seconds / 3600:.0f} task-hours. The fleet was at zero for {at_zero:.1f} "
-        f"hours and woke {len(wakes)} times; from the first message to a result it took {wakes[0]:.0f} to {wakes[-1]:.0f} s."
+        f"hours and woke {len(wakes)} times; the first result came {wakes[0]:.0f} to {wakes[-1]:.0f} s after the first message."
     )
 
 

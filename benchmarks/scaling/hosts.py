@@ -1,4 +1,4 @@
-"""Who loads which label: the library's own rules (`inference_engine.consumer.placement`) over the simulated fleet."""
+"""Which task loads which label: the library's own rules (`inference_engine.consumer.placement`) over the simulated fleet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .service import Service
 from .task import SLOTS, Loaded, Task
 
 PLACE_SECONDS = 1.0
-#: How old a load request is before a busy label makes room for it.
+#: How old a load request must be before a busy label makes room for it.
 PATIENCE_SECONDS = 3.0
 _TURN_MIN_SECONDS: float = Settings.model_fields["turn_min_seconds"].default
 
 
 class Hosts:
-    """Finds hosts for labels that have work and none, or work for more."""
+    """Finds hosts for labels that have work but no host, or work for more hosts."""
 
     def __init__(self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, relieve: bool = True) -> None:
         self._clock = clock
@@ -85,7 +85,7 @@ class Hosts:
             self._asked_at.pop(queue.plan.name, None)
 
     def _room(self, label: str) -> Task | None:
-        """A task with a free slot, or an idle label to evict: the best placed one that does not hold the label yet."""
+        """The best placed task with a free slot, or with an idle label to evict, that does not hold the label yet."""
         left, at = self._left.get(label, (None, 0.0))
         giver = left if self._clock.now - at < relief.LEFT_SECONDS else None
         able = {task.name: task for task in self._service.running if label not in task.held and task is not giver}
@@ -109,7 +109,7 @@ class Hosts:
         return None
 
     def _relieve(self) -> None:
-        """Let an overloaded task leave a label to one that rests."""
+        """Let an overloaded task hand a label over to an idle task."""
         now = self._clock.now
         fleet = Fleet(tuple(task.view() for task in self._service.running), now)
         for task in self._service.running:
@@ -123,5 +123,5 @@ class Hosts:
                 return
 
     def _backlog(self, loaded: Loaded) -> float:
-        """A host's share of what waits for a label, in seconds."""
+        """A host's share of the waiting work of a label, in seconds."""
         return loaded.queue.visible_seconds / max(1, len(self.of(loaded.queue.plan.name)))

@@ -1,4 +1,4 @@
-"""What the fleet is scaled by: the library's measures, and what is usual elsewhere."""
+"""The metrics that scale the fleet: the library's measures, and what is usual elsewhere."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 
 from inference_engine.backlog import Measures
 
-#: What target tracking goes by: of the measures of a moment, and the desired count.
+#: The value that target tracking follows, from the measures of a moment and the desired count.
 Metric = Callable[[Measures, int], float]
 
-#: A guess of someone who saw the jobs of one label; the mean over all jobs is another number.
+#: A guess from the jobs of one label; the mean over all jobs is different.
 GUESSED_JOB_SECONDS = 1.0
 
 
 def per_desired_task(measures: Measures, desired: int) -> float:
-    """What the library publishes for it."""
+    """What the library publishes for target tracking."""
     return measures.backlog_seconds_per_desired_task
 
 
 def per_running_task(measures: Measures, desired: int) -> float:
-    """The same work, divided by the tasks that run."""
+    """The same work divided by the running tasks."""
     running = max(1, measures.running_tasks)
     return measures.backlog_seconds_per_desired_task * max(running, desired) / running
 
 
 def guessed(measures: Measures, desired: int) -> float:
-    """Messages that wait, per running task, times the guess: no lanes, nothing in flight, no loads, nothing that comes."""
+    """Waiting messages per running task times the guess. Ignores lanes, loads, jobs in flight and jobs still to come."""
     return measures.jobs_visible * GUESSED_JOB_SECONDS / max(1, measures.running_tasks)

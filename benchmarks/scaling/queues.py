@@ -1,6 +1,6 @@
 """The queue of a label: a lane is a message group, and SQS gives the messages of a group to one consumer at a time.
 
-Amazon SQS Developer Guide, "FIFO queue delivery logic": while messages of a group are in flight, no more of it are returned.
+Amazon SQS Developer Guide, "FIFO queue delivery logic": while messages of a group are in flight, SQS returns no others of it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from .arrivals import Arrival, LabelPlan
 
-#: Messages that one receive brings at most.
+#: The most messages that one receive returns.
 RECEIVE_MAX = 10
-#: How much work a task takes of one label before it turns to the next one: short turns are as good as sharing.
+#: How much work of one label a task takes before it turns to the next label: short turns are as good as sharing.
 TURN_SECONDS = 2.0
 
 
@@ -27,15 +27,15 @@ class Batch:
 
     @property
     def seconds(self) -> float:
-        """What they cost the task."""
+        """How long they take the task."""
         return sum(job.seconds for job in self.jobs)
 
 
 @dataclass(slots=True, eq=False)
 class LabelQueue:
-    """Jobs of one label that wait or are in flight, and how long those that are done waited to be begun (seconds).
+    """The waiting and in-flight jobs of one label, and how long finished jobs waited to start (seconds).
 
-    `on_work` is called when a receive may bring something that it would not have brought before, `on_done` after each batch.
+    `on_work` is called when a receive may return something that it would not have returned before, `on_done` after each batch.
     """
 
     plan: LabelPlan
@@ -57,7 +57,7 @@ class LabelQueue:
         self.free = set(range(self.plan.lanes))
 
     def post(self, job: Arrival) -> None:
-        """A new job; lanes take turns."""
+        """Add a new job; lanes take turns."""
         self.lanes[self._next].append(job)
         self._next = (self._next + 1) % len(self.lanes)
         self.visible += 1
@@ -65,7 +65,7 @@ class LabelQueue:
         self._tell()
 
     def receive(self, now: float) -> Batch | None:
-        """The next jobs of a lane that nobody works on; None when there are none."""
+        """The next jobs of a lane with none in flight; None if there are none."""
         for lane in sorted(self.free):
             waiting = self.lanes[lane]
             if not waiting:
@@ -84,7 +84,7 @@ class LabelQueue:
         return None
 
     def finish(self, batch: Batch, began: float) -> None:
-        """All jobs of a batch are done, one after the other; `began` is when their task began with them."""
+        """Mark the jobs of a batch as done, one after the other; `began` is when their task started the batch."""
         self._ended.append((began, began + batch.seconds))
         for job in batch.jobs:
             self.waits.append(began - job.at)
@@ -95,7 +95,7 @@ class LabelQueue:
             self.on_done()
 
     def busy(self, now: float, window: float) -> float:
-        """How many tasks its jobs kept busy within the last `window` seconds, on average."""
+        """How many tasks its jobs kept busy on average over the last `window` seconds."""
         begin = now - window
         while self._ended and self._ended[0][1] < begin:
             self._ended.popleft()
@@ -103,14 +103,14 @@ class LabelQueue:
         return (done + sum(now - max(began, begin) for began in self._began.values())) / window
 
     def give_back(self, batch: Batch) -> None:
-        """A batch's jobs are to be done again, before those behind them."""
+        """Return a batch's jobs to the front of their lane, to be computed again."""
         self.lanes[batch.lane].extendleft(reversed(batch.jobs))
         self.visible += len(batch.jobs)
         self.visible_seconds += batch.seconds
         self._release(batch)
 
     def oldest_at(self) -> float | None:
-        """When the oldest job was posted that waits."""
+        """When the oldest waiting job was posted."""
         return min((lane[0].at for lane in self.lanes if lane), default=None)
 
     def _release(self, batch: Batch) -> None:

@@ -1,7 +1,7 @@
-"""An ECS service: as many tasks as are desired, some on spot capacity.
+"""An ECS service: as many tasks as desired, some on spot capacity.
 
-Amazon ECS Developer Guide. "Protect your Amazon ECS tasks from being terminated by scale-in events": a protected task is not
-stopped for a scale-in, one that is not protected may be. "Amazon ECS clusters for Fargate": a task on Fargate Spot gets SIGTERM
+Amazon ECS Developer Guide. "Protect your Amazon ECS tasks from being terminated by scale-in events": a scale-in does not stop
+a protected task, but may stop any other. "Amazon ECS clusters for Fargate": a task on Fargate Spot gets SIGTERM
 two minutes before it is stopped; the service then starts another.
 """
 
@@ -12,26 +12,26 @@ import random
 from .clock import Clock
 from .task import State, Task
 
-#: From the decision to a task that takes jobs: capacity, image, Triton, joining the fleet.
+#: From the decision until a task takes jobs: capacity, image, Triton, joining the fleet.
 START_SECONDS = (60.0, 120.0)
 SPOT_SHARE = 0.7
 #: Losses of a spot task per hour.
 SPOT_LOSSES_PER_HOUR = 0.1
-#: From SIGTERM to the end, for a task that was told of its loss.
+#: From SIGTERM to the end, for a task with an interruption notice.
 SPOT_NOTICE_SECONDS = 120.0
 #: How often ECS compares what runs with what is desired.
 RECONCILE_SECONDS = 5.0
 
 
 class Service:
-    """Keeps the number of tasks; `protection` off shows what it is for."""
+    """Keeps the desired number of tasks; without `protection`, a day shows what protection is for."""
 
     def __init__(self, clock: Clock, seed: int, *, protection: bool = True, spot: bool = True) -> None:
         self.desired = 0
         self.tasks: list[Task] = []
         self.stopped: list[Task] = []
         self.spot_losses = 0
-        #: Tasks with jobs in hand that a scale-in stopped: they had just begun, or nothing protected them.
+        #: Busy tasks that a scale-in stopped: they had only just started a job, or nothing protected them.
         self.busy_stopped = 0
         self._clock = clock
         self._random = random.Random(f"{seed} service")
@@ -45,7 +45,7 @@ class Service:
         return [task for task in self.tasks if task.state is State.RUNNING]
 
     def reconcile(self) -> None:
-        """Start or stop tasks, so that as many are there as desired."""
+        """Start or stop tasks to reach the desired count."""
         kept = [task for task in self.tasks if not task.scaled_in]
         for _ in range(self.desired - len(kept)):
             self._launch()

@@ -14,14 +14,14 @@ from .clock import Clock
 from .queues import Batch, LabelQueue
 
 SLOTS = 4
-#: Between the first job in hand and the protection of its task: a call to ECS (`consumer/protection.py`).
+#: From a task's first job to its protection: a call to ECS (`consumer/protection.py`).
 PROTECTION_SECONDS = 0.5
 #: How long a stopping consumer lets its jobs run on (`Settings.drain_seconds`).
 DRAIN_SECONDS = 90.0
 
 
 class State(Enum):
-    """Where a task is in its life."""
+    """The state of a task."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -31,7 +31,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Loaded:
-    """A label that a task holds; it serves it from `ready_at` on."""
+    """A label that a task holds and serves from `ready_at` on."""
 
     queue: LabelQueue
     ready_at: float
@@ -42,7 +42,7 @@ class Loaded:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One task; times in seconds of the clock. It computes one batch at a time, its labels in turn."""
+    """One task; times in seconds of the clock. It computes one batch at a time and serves its labels in turn."""
 
     name: str
     clock: Clock
@@ -54,7 +54,7 @@ class Task:
     held: dict[str, Loaded] = field(default_factory=dict)
     batch: Batch | None = None
     busy_seconds: float = 0.0
-    #: Jobs that were cut off, and had to be done again.
+    #: Jobs that were cut off and had to be computed again.
     cut_off: int = 0
     scaled_in: bool = False
     _busy_since: float | None = None
@@ -81,7 +81,7 @@ class Task:
         del self.held[label]
 
     def work(self) -> None:
-        """Begin with the next batch, if there is none in hand and one can be had."""
+        """Start the next batch, if none is in progress and one is available."""
         if not self.live or self.batch:
             return
         self.batch = self._receive()
@@ -93,7 +93,7 @@ class Task:
         self.clock.after(self.batch.seconds, self._finisher(self.batch, self.clock.now))
 
     def drain(self, jobs_may_run_on: float = DRAIN_SECONDS) -> None:
-        """SIGTERM: finish what is in hand if there is time, then leave."""
+        """SIGTERM: finish the current batch if there is time, then leave."""
         if self.state is State.STARTING:
             self._stop()
             return

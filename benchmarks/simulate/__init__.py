@@ -1,4 +1,4 @@
-"""The library's own consumers and producers on a virtual clock: fleets of up to 1,000, with deaths, with silent labels."""
+"""The library's own consumers and producers on a virtual clock: fleets of up to 1,000, with deaths and silent labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COMMAND = "make bench ARGS=simulate"
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Simulate all scenarios, each in a process of its own, as many at once as there are processors."""
-    # The processes of the scenarios import this package too, and need no plots.
+    """Simulate all scenarios, each in its own process, as many at once as there are processors."""
+    # The processes of the scenarios import this package too, but need no plots.
     from . import findings
 
     sizes, long, deaths, silent = _sizes(quick), _long(quick), _deaths(quick), _silent(quick)
-    # Twice what is compared by its processor time.
+    # What is compared by its processor time runs twice.
     outcomes = _simulate_all([*sizes, *long, deaths, *silent, *silent])
     report = Report("simulate", "Simulation of large fleets", COMMAND)
     findings.fleets(report, [outcomes[one.name] for one in sizes], [outcomes[one.name] for one in long], plots)
@@ -35,13 +35,13 @@ def run(quick: bool, plots: Path) -> Report:
 
 
 def _sizes(quick: bool) -> list[Scenario]:
-    """Fleets that differ in nothing but size, all for the same short time: it is what 1,000 consumers can be given."""
+    """Fleets that differ only in size, all for the same short time, which is what 1,000 consumers can be simulated for."""
     seconds, counts = (20, (10, 50)) if quick else (45, (10, 50, 200, 1_000))
     return [Scenario(f"{count:,} consumers", count, labels=100 * count, seconds=seconds) for count in counts]
 
 
 def _long(quick: bool) -> list[Scenario]:
-    """Small fleets for long: after the first loads of all labels what counts is who is evicted."""
+    """Small fleets for a long time: after the first loads of all labels, the choice of evictions matters."""
     if quick:
         return [Scenario("10 consumers, 2 minutes", 10, labels=100, seconds=120)]
     return [
@@ -63,13 +63,13 @@ def _silent(quick: bool) -> list[Scenario]:
 
 
 def _simulate_all(scenarios: Sequence[Scenario]) -> dict[str, Outcome]:
-    """Outcomes by name; the costliest begin first, so that no processor is idle at the end.
+    """Outcomes by name; the costliest scenarios start first, so that no processor is idle at the end.
 
-    Of one that runs more than once, the run that was disturbed least counts: they differ in nothing but processor time.
+    If a scenario runs more than once, the least disturbed run counts: the runs differ only in processor time.
     """
     console = Console(stderr=True)
     outcomes: dict[str, Outcome] = {}
-    # Sets of strings have an order of their own in each process, unless it is told which.
+    # Sets of strings have a different order in each process unless the hash seed is set.
     with mock.patch.dict(os.environ, PYTHONHASHSEED="0"):
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(os.cpu_count(), context, max_tasks_per_child=1) as pool:

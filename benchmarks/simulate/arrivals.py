@@ -1,4 +1,4 @@
-"""Who asks for which label, when: Poisson arrivals over labels of Zipf's popularity."""
+"""Which label is requested when: Poisson arrivals over labels whose popularity follows Zipf's law."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A job of `label` that is posted `at` seconds after the begin."""
+    """A job of `label`, posted `at` seconds after the start."""
 
     at: float
     label: str
 
 
 def zipf_arrivals(*, labels: int, exponent: float, per_second: float, seconds: float, seed: int) -> list[Arrival]:
-    """Arrivals in the order of time; the label of rank r has a share proportional to r to the power of -`exponent`."""
+    """Arrivals in order of time; the share of the label of rank r is proportional to r to the power of -`exponent`."""
     chance = random.Random(seed)
     names = [label_name(rank) for rank in range(labels)]
     shares = list(itertools.accumulate((rank + 1) ** -exponent for rank in range(labels)))

@@ -1,4 +1,4 @@
-"""A backend that computes nothing and takes its time: what loads, unloads and jobs cost is set."""
+"""A backend that computes nothing and takes a set time for loads, unloads and jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inference_engine.backends.base import LoadedModel, Work
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """Seconds of virtual time; a label's load takes 0.5 to 1.5 times `load`, always the same."""
+    """Seconds of virtual time; a label's load takes 0.5 to 1.5 times `load`, always the same for a label."""
 
     load: float = 2.0
     unload: float = 0.1
@@ -25,7 +25,7 @@ class Durations:
 
 
 class SimulatedBackend:
-    """One consumer's compute; `loading(label)` is called at the begin of every load."""
+    """One consumer's compute; `loading(label)` is called at the start of every load."""
 
     def __init__(self, durations: Durations, loading: Callable[[str], None]) -> None:
         self._durations = durations
@@ -34,33 +34,33 @@ class SimulatedBackend:
         self._is_dead = False
 
     def kill(self) -> None:
-        """The process is dead: what it was computing comes to no end."""
+        """The process dies: what it was computing never ends."""
         self._is_dead = True
 
     async def start(self) -> None:
-        """Always there."""
+        """Nothing to do."""
 
     async def load(self, label: str) -> LoadedModel:
-        """Takes its time; no memory."""
+        """Takes the label's load time; no memory."""
         self._loading(label)
         await self._take(self._durations.load_of(label))
         self._held.add(label)
         return LoadedModel(label)
 
     async def unload(self, label: str) -> None:
-        """Takes its time."""
+        """Takes the unload time."""
         await self._take(self._durations.unload)
         self._held.discard(label)
 
     async def infer(self, work: Work) -> Any:
-        """The body again; only for a label that is loaded."""
+        """Return the body; only for a loaded label."""
         if work.label not in self._held:
             raise RuntimeError(f"job of {work.label!r} for a consumer that holds {sorted(self._held)}")
         await self._take(self._durations.job)
         return work.body
 
     async def healthy(self) -> bool:
-        """Until it is killed."""
+        """True until it is killed."""
         await self._take(0)
         return True
 

@@ -16,12 +16,12 @@ Result = TypeVar("Result")
 
 #: Unix time at which every simulation begins; windows of whole seconds begin with it.
 EPOCH_SECONDS = 1_700_000_000.0
-#: Each turn of the loop takes so long: code that asks the time again and again must see it pass.
+#: How long each turn of the loop takes: code that polls the clock must see time pass.
 TURN_SECONDS = 1e-7
 
 
 class DeadlockError(RuntimeError):
-    """Every task waits for another: nothing is scheduled, so virtual time cannot go on."""
+    """Every task waits for another: nothing is scheduled, so virtual time cannot advance."""
 
 
 class _VirtualSelector(selectors.SelectSelector):
@@ -39,7 +39,7 @@ class _VirtualSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose `time()` jumps to the next thing that is scheduled. Nothing may come from other threads."""
+    """An event loop whose `time()` jumps to the next scheduled event. Nothing may come from other threads."""
 
     def __init__(self) -> None:
         self._virtual = _VirtualSelector()
@@ -52,14 +52,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
-    """`time.time()` and `time.monotonic()` of the whole process are the loop's meanwhile."""
+    """Meanwhile `time.time()` and `time.monotonic()` of the whole process follow the loop."""
     with mock.patch.multiple(time, time=lambda: EPOCH_SECONDS + loop.time(), monotonic=loop.time):
         yield
 
 
 @contextmanager
 def repeatable_ids(seed: int) -> Iterator[None]:
-    """`uuid.uuid4()` of the whole process gives the same ids again for the same seed."""
+    """Meanwhile `uuid.uuid4()` of the whole process gives the same ids for the same seed."""
     bits = random.Random(seed)
 
     def uuid4() -> uuid.UUID:
@@ -70,7 +70,7 @@ def repeatable_ids(seed: int) -> Iterator[None]:
 
 
 def run(main: Coroutine[Any, Any, Result], *, seed: int = 0) -> Result:
-    """The result of `main` on a virtual clock; what still runs after it is cancelled.
+    """The result of `main` on a virtual clock; tasks that still run after it are cancelled.
 
     Raises DeadlockError where real time would hang.
     """

@@ -1,7 +1,7 @@
 """The parts of DynamoDB's languages that the library writes: conditions, updates, and PartiQL statements.
 
-Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` (with `if_not_exists`) and `ADD`. Texts
-are parsed once: there are few of them, and many calls.
+Comparisons joined by AND and OR (without parentheses), `attribute_not_exists`, `SET` (with `if_not_exists`) and `ADD`. Each
+text is parsed once: there are few texts and many calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _COMPARISON = re.compile(r"(\S+) (=|<>|<=|>=|<|>) (\S+)")
 _EXISTENCE = re.compile(r"attribute_(not_)?exists\((\S+)\)")
 _ASSIGNMENT = re.compile(r"([\w#]+)(?: = | )(?:(if_not_exists)\([\w#]+, )?(:\w+)")
-#: A change by `if_not_exists`, which stands only where there is nothing.
+#: A change by `if_not_exists`, which applies only where there is no value.
 _ONCE = "SET ONCE"
 _INSERT = re.compile(r'INSERT INTO "([^"]+)" VALUE \{(.*)\}')
 _UPDATE = re.compile(r'UPDATE "([^"]+)" SET (.*) WHERE (.*)')
@@ -55,7 +55,7 @@ def _term(text: str) -> _Term:
 
 
 def holds(text: str, item: Item | None, names: _Names, values: _Values) -> bool:
-    """Whether a condition expression is true of an item (None: there is none)."""
+    """Whether a condition expression is true of an item (None if there is no item)."""
     return any(all(_term_holds(term, item or {}, names, values) for term in terms) for terms in _condition(text))
 
 
@@ -67,7 +67,7 @@ def _term_holds(term: _Term, item: Item, names: _Names, values: _Values) -> bool
 
 
 def compare(left: dict[str, Any], relation: str, right: dict[str, Any]) -> bool:
-    """Whether two attribute values are so related; those of different types are only unequal."""
+    """Whether two attribute values have this relation; values of different types are only unequal."""
     if left.keys() != right.keys():
         return relation == "<>"
     return _COMPARE[relation](_comparable(left), _comparable(right))
@@ -103,7 +103,7 @@ def updated(text: str, item: Item, names: _Names, values: _Values) -> Item:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A PartiQL statement with `?` for each value: first of the fields that it writes, then of the conditions."""
+    """A PartiQL statement with `?` for each value: first for the fields that it writes, then for the conditions."""
 
     table: str
     inserts: bool
@@ -123,7 +123,7 @@ def statement(text: str) -> Statement:
 
 
 def bind(text: str, values: list[dict[str, Any]]) -> tuple[Statement, Item, Item]:
-    """A statement with the fields that it writes and those that it compares."""
+    """A statement with the fields that it writes and the fields that it compares."""
     parsed = statement(text)
     written = len(parsed.fields)
     return (

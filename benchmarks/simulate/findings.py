@@ -1,4 +1,4 @@
-"""What the outcomes tell: tables, aims, plots."""
+"""What the outcomes show: tables, aims, plots."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .scenario import Outcome
 
 HOW = (
     "The library's own AsyncConsumer and AsyncProducer run on a virtual clock against SQS and DynamoDB in memory (5 ms a "
-    "call), with the settings of production: 3 slots a consumer, loads of 1 to 3 s, jobs of 20 ms, Zipf arrivals "
+    "call), with production settings, 3 slots a consumer, loads of 1 to 3 s, jobs of 20 ms, Zipf arrivals "
     f"(exponent 1.2) of 0.5 jobs a second per consumer, cells of {CONSUMERS_PER_CELL} consumers, one producer a cell. "
-    "The bound is one LRU cache of all slots. Waits are virtual seconds from post to result, the first load of every "
-    "label included. Deciding is what the library does to place labels: registry, placement queue, ranking."
+    "The bound is one LRU cache of all slots. Waits are virtual seconds from post to result and include the first load of "
+    "every label. Deciding is what the library does to place labels: registry, placement queue, ranking."
 )
 
 #: Misses for each miss of the bound.
 MISSES_LIMIT = 1.05
 #: Five mean loads: a fleet that keeps up answers nearly all jobs within that.
 WAIT_P99_LIMIT_SECONDS = 10.0
-#: What may be added to the cost of deciding by a fleet twenty times as large, or by labels that nobody asks for.
+#: How much a fleet twenty times as large, or labels that nobody asks for, may multiply the requests.
 GROWTH_LIMIT = 1.1
-#: The same of processor time, which is measured and not counted.
+#: The same for processor time, which is measured rather than counted.
 CPU_GROWTH_LIMIT = 1.25
 
 
 def fleets(report: Report, sizes: Sequence[Outcome], long: Sequence[Outcome], plots: Path) -> None:
-    """How fleets of different sizes do, and how some do for longer."""
+    """How fleets of different sizes perform, and some of them over a longer time."""
     outcomes = [*sizes, *long]
     _misses_table(report, outcomes)
     _cost_table(report, outcomes)
@@ -66,7 +66,7 @@ def fleets(report: Report, sizes: Sequence[Outcome], long: Sequence[Outcome], pl
 
 
 def deaths(report: Report, outcome: Outcome) -> None:
-    """How a fleet does whose consumers die."""
+    """How a fleet performs when its consumers die."""
     table = report.table(
         "Consumers killed without warning, each replaced 20 s later",
         *("consumers", "deaths", "jobs", "results", "misses / bound", "wait p50 s", "wait p99 s", "longest wait s"),
@@ -86,7 +86,7 @@ def deaths(report: Report, outcome: Outcome) -> None:
 
 
 def silent(report: Report, outcomes: Sequence[Outcome], plots: Path) -> None:
-    """What labels cost that nobody asks for."""
+    """What labels cost when nobody asks for them."""
     table = report.table(
         "Labels that nobody asks for, beside the same 200 that are asked for",
         *("silent labels", "jobs", "misses", "requests to decide / job", "requests / job"),
@@ -209,7 +209,7 @@ def _rate(outcome: Outcome, requests: int) -> float:
 
 
 def _one_cell(outcomes: Sequence[Outcome]) -> Outcome:
-    """The largest fleet that is not split."""
+    """The largest fleet that is not split into cells."""
     return max(
         (one for one in outcomes if one.scenario.consumers <= CONSUMERS_PER_CELL),
         key=lambda one: one.scenario.consumers,

@@ -14,16 +14,16 @@ from inference_engine.settings import Settings
 from .backend import Durations, SimulatedBackend
 from .transport import Account, Connection
 
-#: The library's design: larger fleets are split into cells of about so many consumers.
+#: By the library's design, larger fleets are split into cells of about this many consumers.
 CONSUMERS_PER_CELL = 50
 
 Calls = Counter[tuple[str, str]]
 
 
 class SimulatedFleet:
-    """Consumers with `slots` labels each, and a producer per cell, all at the settings of production.
+    """Consumers with `slots` labels each, and one producer per cell, all with production settings.
 
-    `loads` has the label of every load in order; `consumer_calls` and `producer_calls` count AWS requests by operation and
+    `loads` lists the label of every load in order; `consumer_calls` and `producer_calls` count AWS requests by operation and
     subject.
     """
 
@@ -39,7 +39,7 @@ class SimulatedFleet:
         self._alive: dict[int, tuple[AsyncConsumer, SimulatedBackend, Connection]] = {}
 
     def settings(self, cell: int = 0) -> Settings:
-        """Those of production, in one of the cells."""
+        """Production settings, in one of the cells."""
         return Settings(prefix="simulated", cells=self.cells, cell=cell)
 
     async def provision(self) -> None:
@@ -69,23 +69,23 @@ class SimulatedFleet:
         await consumer.start()
 
     def kill(self, number: int) -> None:
-        """What SIGKILL does to consumer `number`."""
+        """Do what SIGKILL does to consumer `number`."""
         _, backend, connection = self._alive.pop(number)
         connection.cut()
         backend.kill()
 
     def kill_all(self) -> None:
-        """The end of the simulation."""
+        """End the simulation."""
         for number in list(self._alive):
             self.kill(number)
 
     @property
     def alive(self) -> list[int]:
-        """Numbers of the consumers that run."""
+        """The numbers of the running consumers."""
         return sorted(self._alive)
 
     async def join_within(self, numbers: range, seconds: float) -> None:
-        """Start consumers one after the other, evenly over a time, as a fleet comes up."""
+        """Start consumers one after the other, evenly over `seconds`, as a fleet comes up."""
         starts = []
         for number in numbers:
             starts.append(asyncio.create_task(self.join(number)))

@@ -15,7 +15,7 @@ _Answer = dict[str, Any]
 
 
 def refusal(operation: str, code: str, message: str) -> ClientError:
-    """What botocore raises where AWS answers with an error."""
+    """What botocore raises when AWS answers with an error."""
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
@@ -26,7 +26,7 @@ class QueueService:
         self._queues: dict[str, Queue] = {}
 
     def create_queue(self, *, QueueName: str, Attributes: dict[str, str]) -> _Answer:
-        """Make a queue, unless it is there with the same attributes."""
+        """Make a queue, unless it exists with the same attributes."""
         queue = self._queues.get(QueueName)
         if queue is None:
             queue = self._queues[QueueName] = Queue(QueueName, Attributes)
@@ -45,12 +45,12 @@ class QueueService:
         return {}
 
     def get_queue_url(self, *, QueueName: str) -> _Answer:
-        """Whether there is such a queue."""
+        """The URL of a queue; an error if it does not exist."""
         self._queue("GetQueueUrl", QueueName)
         return {"QueueUrl": QueueName}
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> _Answer:
-        """Attributes and, exactly, the counts that AWS gives approximately."""
+        """Attributes and exact values of the counts that AWS approximates."""
         queue = self._queue("GetQueueAttributes", QueueUrl)
         known = queue.attributes | {
             "QueueArn": _ARN + queue.name,
@@ -61,7 +61,7 @@ class QueueService:
         return {"Attributes": {name: known[name] for name in wanted if name in known}}
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> _Answer:
-        """Append messages in order; what repeats an earlier one gets its id."""
+        """Append messages in order; a repetition of an earlier message gets that message's id."""
         queue = self._queue("SendMessageBatch", QueueUrl)
         sent = [
             {
@@ -88,12 +88,12 @@ class QueueService:
         )
 
     def delete_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> _Answer:
-        """Take messages off the queue."""
+        """Delete messages from the queue."""
         queue = self._queue("DeleteMessageBatch", QueueUrl)
         return _batch_answer({entry["Id"]: queue.delete(entry["ReceiptHandle"]) for entry in Entries})
 
     def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> _Answer:
-        """Hide messages for other times than they were received with."""
+        """Change the visibility timeouts of received messages."""
         queue = self._queue("ChangeMessageVisibilityBatch", QueueUrl)
         return _batch_answer(
             {entry["Id"]: queue.hide(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in Entries}

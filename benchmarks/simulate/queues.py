@@ -1,9 +1,9 @@
 """SQS FIFO queues in memory, as far as the library uses them (SQS Developer Guide, "Amazon SQS FIFO queues").
 
-A group with messages in flight gives nothing more; a receive brings up to ten messages, as many as possible of one group;
-deduplication ids are remembered per group for five minutes; receipt handles lapse with the visibility timeout. Long polls
-are woken by what they wait for. The cost of a call depends neither on the backlog nor on the number of queues. Not
-there: retention, size limits.
+A group with messages in flight returns nothing more; a receive returns up to ten messages, as many as possible of one group;
+deduplication ids are remembered per group for five minutes; receipt handles expire with the visibility timeout. An available
+message wakes a long poll. The cost of a call depends neither on the backlog nor on the number of queues. Not
+simulated: retention, size limits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Message:
 
 @dataclass(eq=False, slots=True)
 class _Group:
-    """The messages of one group: `flying` locks those that wait; `back` came back while others were still flying."""
+    """The messages of one group: `flying` blocks `waiting`; `back` became visible again while others were still in flight."""
 
     name: str
     waiting: deque[Message] = field(default_factory=deque)
@@ -78,7 +78,7 @@ class Queue:
         self.visible = 0
         self._sequence = 0
         self._groups: dict[str, _Group] = {}
-        #: Groups that a receive may take from, the longest available first.
+        #: Groups that a receive may take from, the group that has been available longest first.
         self._available: dict[str, _Group] = {}
         self._flying: dict[str, _Group] = {}
         self._polls: dict[_Poll, None] = {}
@@ -87,11 +87,11 @@ class Queue:
 
     @property
     def in_flight(self) -> int:
-        """Messages that somebody received and has not deleted."""
+        """Messages that were received and are neither deleted nor visible again."""
         return len(self._flying)
 
     def send(self, body: str, group: str, deduplication_id: str) -> str:
-        """The id of the message, or of the one that it repeats. Call `offer` when all of a batch are sent."""
+        """The id of the message, or of the message that it repeats. Call `offer` when the whole batch is sent."""
         now, key = time.time(), (group, deduplication_id)
         while self._seen_order and self._seen_order[0][0] <= now:
             self._seen.pop(self._seen_order.popleft()[1], None)
@@ -104,7 +104,7 @@ class Queue:
         return message_id
 
     def put(self, message_id: str, body: str, group: str) -> None:
-        """Append a message under an id that it has already."""
+        """Append a message that already has an id."""
         self._sequence += 1
         target = self._groups.setdefault(group, _Group(group))
         target.waiting.append(Message(message_id, body, group, self._sequence, time.time()))
@@ -113,7 +113,7 @@ class Queue:
             self._available.setdefault(group, target)
 
     def offer(self) -> None:
-        """Hand what is available to the polls that wait, the oldest first."""
+        """Hand available messages to the waiting polls, the oldest poll first."""
         while self._available and self._polls:
             poll = next(iter(self._polls))
             del self._polls[poll]
@@ -137,7 +137,7 @@ class Queue:
             self._polls.pop(poll, None)
 
     def delete(self, receipt: str) -> bool:
-        """Take a message off the queue; False when the receipt handle has lapsed."""
+        """Delete a message from the queue; False if the receipt handle has expired."""
         group = self._flying.pop(receipt, None)
         if group is None:
             return False
@@ -146,7 +146,7 @@ class Queue:
         return True
 
     def hide(self, receipt: str, seconds: float) -> bool:
-        """Make a message visible `seconds` from now; False when the receipt handle has lapsed."""
+        """Make a message visible `seconds` from now; False if the receipt handle has expired."""
         group = self._flying.get(receipt)
         if group is None:
             return False
@@ -187,7 +187,7 @@ class Queue:
         self._flying[message.receipt] = group
 
     def _watch(self, group: _Group) -> None:
-        """Be called when the first message of a group that is in flight becomes visible."""
+        """Set a timer for when the first in-flight message of a group becomes visible."""
         at = min(message.visible_at for message in group.flying.values())
         if group.timer is None or group.timer.when() > at:
             if group.timer is not None:
@@ -207,7 +207,7 @@ class Queue:
         self._settle(group)
 
     def _settle(self, group: _Group) -> None:
-        """After messages left or came back: the group is locked, available again, or empty and forgotten."""
+        """After messages left or came back: keep the group locked, make it available, or forget it if it is empty."""
         if group.flying:
             self._watch(group)
             return

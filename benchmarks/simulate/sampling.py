@@ -1,4 +1,4 @@
-"""Which part of the program the processor works for, by samples of the stack."""
+"""Which part of the program uses the processor, by samples of the stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-#: Between two samples, of processor time.
+#: Processor time between two samples.
 SAMPLE_SECONDS = 0.002
 
 _SIMULATOR = {"queues.py", "queue_service.py", "tables.py", "expressions.py", "transport.py", "backend.py"}
@@ -29,7 +29,7 @@ class CpuSampler:
     """Counts samples of this process by part: `deciding`, `simulator` and `other`.
 
     Deciding is all that the library does to place labels: the registry's rows, the order of consumers, load requests, and
-    what a producer does to know whether anybody holds a label. Use it in the main thread, as a context.
+    how a producer finds out whether any consumer holds a label. Use it in the main thread, as a context manager.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class CpuSampler:
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
 
     def seconds(self, part: str) -> float:
-        """Processor seconds that were spent on a part."""
+        """Processor seconds spent on a part."""
         return self.samples[part] * SAMPLE_SECONDS
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
@@ -60,7 +60,7 @@ class CpuSampler:
         self.samples["other"] += 1
 
     def _part(self, file: str) -> str:
-        """The part that a source file belongs to, '' for those that work for whoever calls them."""
+        """The part that a source file belongs to; '' for files that count towards their caller."""
         if file not in self._parts:
             path = Path(file)
             if path.parent == Path(__file__).parent and path.name in _SIMULATOR:

@@ -1,4 +1,4 @@
-"""One simulated run: a fleet, its arrivals and deaths, and what was measured."""
+"""One simulated run: a fleet, its arrivals and deaths, and its measurements."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .sampling import CpuSampler
 
 #: A fleet comes up within this time, before the first job.
 JOIN_SECONDS = 10.0
-#: A caller's patience; a job that ends later counts as lost.
+#: How long a caller waits; a job that ends later counts as lost.
 TIMEOUT_SECONDS = 1200.0
 
-#: Objects between two collections of garbage: a process holds the memory of a whole fleet, which no consumer has.
+#: Objects between two garbage collections: this process holds the objects of a whole fleet, which no real consumer does.
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
 _READS = ("query", "get_item")
@@ -37,7 +37,7 @@ _WRITES = ("put_item", "delete_item", "update_item")
 class Scenario:
     """What is simulated. `deaths` consumers are killed evenly over the time, each replaced after `replaced_seconds`.
 
-    `silent` labels more are known and were used before, but nobody asks for them.
+    `silent` further labels are known and were used before, but nobody asks for them.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a scenario. Waits, from post to result, and `virtual_seconds` are on the virtual clock.
+    """The outcome of a scenario. Waits (from post to result) and `virtual_seconds` are on the virtual clock.
 
-    Requests count from the first post to the last result. Processor times are those of this process.
+    Requests are counted from the first post to the last result. Processor times are those of this process.
     """
 
     scenario: Scenario
@@ -81,7 +81,7 @@ class Outcome:
 
     @property
     def lost(self) -> int:
-        """Jobs without the result that they should have."""
+        """Jobs without their correct result."""
         return self.posts - self.results
 
     @property
@@ -91,12 +91,12 @@ class Outcome:
 
     @property
     def misses_to_bound(self) -> float:
-        """Loads of the fleet for each load of the bound."""
+        """Loads of the fleet per load of the bound."""
         return self.misses / self.bound
 
     @property
     def registry_reads(self) -> int:
-        """Reads of the registry by everybody."""
+        """Reads of the registry by consumers and producers."""
         return _count(self.consumer_calls + self.producer_calls, "registry", _READS)
 
     @property
@@ -106,24 +106,24 @@ class Outcome:
 
     @property
     def placement_requests(self) -> int:
-        """Requests to placement queues by everybody."""
+        """Requests to placement queues by consumers and producers."""
         return _count(self.consumer_calls + self.producer_calls, "placement")
 
     @property
     def deciding_requests(self) -> int:
-        """All requests that go to the registry and to placement queues."""
+        """All requests to the registry and to placement queues."""
         return self.registry_reads + self.registry_writes + self.placement_requests
 
 
 def simulate(scenario: Scenario) -> Outcome:
-    """Run a scenario; the same one gives the same outcome (processor times apart) where PYTHONHASHSEED is set."""
+    """Run a scenario. With PYTHONHASHSEED set, the same scenario gives the same outcome, except for processor times."""
     disabled, thresholds = logging.root.manager.disable, gc.get_threshold()
     logging.disable(logging.ERROR)
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     try:
         return clock.run(_simulate(scenario), seed=scenario.seed)
     finally:
-        # Others in this process go on as they were.
+        # Restore the settings for the rest of this process.
         logging.disable(disabled)
         gc.set_threshold(*thresholds)
         gc.unfreeze()
@@ -135,7 +135,7 @@ async def _simulate(scenario: Scenario) -> Outcome:
     await _remember(fleet, (label_name(scenario.labels + index) for index in range(scenario.silent)))
     await fleet.join_within(range(scenario.consumers), JOIN_SECONDS)
     arrivals = _arrivals(scenario)
-    # What was there before is not to be walked through by the garbage collector of the time that is measured.
+    # During the measurement, the garbage collector must not walk through what existed before.
     gc.collect()
     gc.freeze()
     before = fleet.consumer_calls.copy(), fleet.producer_calls.copy()
@@ -174,7 +174,7 @@ def _arrivals(scenario: Scenario) -> list[Arrival]:
 
 
 async def _post_all(fleet: SimulatedFleet, arrivals: list[Arrival]) -> list[float]:
-    """Post each job at its time and wait for all results; the waits of those that came to a good end."""
+    """Post each job at its time and wait for all results; return the waits of the successful jobs."""
     started = time.time()
     callers: list[asyncio.Task[float | None]] = []
     for number, arrival in enumerate(arrivals):
@@ -192,14 +192,14 @@ async def _call(fleet: SimulatedFleet, number: int, label: str) -> float | None:
 
 
 async def _deaths(fleet: SimulatedFleet, scenario: Scenario) -> None:
-    """Kill consumers without warning, and start new ones in their place."""
+    """Kill consumers without warning, and start new ones to replace them."""
     chance = random.Random(scenario.seed)
     newcomers: list[asyncio.Task[None]] = []
     for death in range(scenario.deaths):
         await asyncio.sleep(scenario.seconds / (scenario.deaths + 1))
         number = chance.choice(fleet.alive)
         fleet.kill(number)
-        # A multiple of the number of cells later: the same cell.
+        # Its number differs by a multiple of the number of cells, so it joins the same cell.
         successor = number % fleet.cells + fleet.cells * (scenario.consumers + death)
         newcomers.append(asyncio.create_task(_join_later(fleet, successor, scenario.replaced_seconds)))
     await asyncio.gather(*newcomers)
@@ -211,7 +211,7 @@ async def _join_later(fleet: SimulatedFleet, number: int, seconds: float) -> Non
 
 
 async def _remember(fleet: SimulatedFleet, labels: Iterable[str]) -> None:
-    """Leave behind what labels leave that were used: settings, an empty queue, a job record."""
+    """Create what used labels leave behind: settings, an empty queue, a job record."""
     settings = fleet.settings()
     aws, _ = fleet.account.connect(settings)
     dead_letters = await aws.queues.named(dead_letter_queue_name(settings.prefix))

@@ -1,6 +1,6 @@
 """The operations of DynamoDB over tables in memory, as far as the library uses them, with their error codes.
 
-Reads are consistent, answers have one page, and expired items stay until they are overwritten (as in AWS, for days).
+Reads are consistent, responses have one page, and expired items stay until they are overwritten (as in AWS, for days).
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _Answer = dict[str, Any]
 
 @dataclass(slots=True)
 class Table:
-    """Items by partition key and sort key ('' in a table that has none)."""
+    """Items by partition key and sort key ('' in a table without sort keys)."""
 
     keys: tuple[str, ...]
     partitions: dict[str, dict[str, Item]] = field(default_factory=dict)
 
     def get(self, key: Item) -> Item | None:
-        """The item of a key, not to be changed."""
+        """The item of a key; callers must not change it."""
         partition, sort = self.key(key)
         return self.partitions.get(partition, {}).get(sort)
 
     def put(self, item: Item) -> None:
-        """Write an item in the place of what is there."""
+        """Write an item, replacing any existing one."""
         partition, sort = self.key(item)
         self.partitions.setdefault(partition, {})[sort] = item
 
     def delete(self, key: Item) -> None:
-        """Take an item out, if it is there."""
+        """Delete an item, if it exists."""
         partition, sort = self.key(key)
         items = self.partitions.get(partition, {})
         items.pop(sort, None)
@@ -62,14 +62,14 @@ class TableService:
         self.tables: dict[str, Table] = {}
 
     def create_table(self, *, TableName: str, KeySchema: list[dict[str, str]], **_: Any) -> _Answer:
-        """Make a table, which is there at once."""
+        """Make a table, which exists at once."""
         if TableName in self.tables:
             raise refusal("CreateTable", "ResourceInUseException", f"table {TableName} exists")
         self.tables[TableName] = Table(tuple(key["AttributeName"] for key in KeySchema))
         return {}
 
     def describe_table(self, *, TableName: str) -> _Answer:
-        """Whether there is such a table."""
+        """The status of a table; an error if it does not exist."""
         self._table("DescribeTable", TableName)
         return {"Table": {"TableStatus": "ACTIVE"}}
 
@@ -84,21 +84,21 @@ class TableService:
         return {} if item is None else {"Item": item}
 
     def put_item(self, *, TableName: str, Item: Item, **options: Any) -> _Answer:
-        """Write one item, if its condition holds of what is there."""
+        """Write one item, if the condition holds for the existing item."""
         table = self._table("PutItem", TableName)
         _check("PutItem", table.get(Item), options)
         table.put(Item)
         return {}
 
     def delete_item(self, *, TableName: str, Key: Item, **options: Any) -> _Answer:
-        """Take one item out, if the condition holds of it."""
+        """Delete one item, if the condition holds for it."""
         table = self._table("DeleteItem", TableName)
         _check("DeleteItem", table.get(Key), options)
         table.delete(Key)
         return {}
 
     def update_item(self, *, TableName: str, Key: Item, UpdateExpression: str, **options: Any) -> _Answer:
-        """Change an item, or make it, if the condition holds."""
+        """Change or create an item, if the condition holds."""
         table = self._table("UpdateItem", TableName)
         found = table.get(Key)
         _check("UpdateItem", found, options)
@@ -121,7 +121,7 @@ class TableService:
         return {"Items": table.query(str(ExpressionAttributeValues[value]["S"]))}
 
     def batch_get_item(self, *, RequestItems: dict[str, dict[str, Any]]) -> _Answer:
-        """Many items by their keys; none for those that are not there."""
+        """Many items by their keys; missing items are left out."""
         responses = {}
         for name, wanted in RequestItems.items():
             table = self._table("BatchGetItem", name)
@@ -131,7 +131,7 @@ class TableService:
         return {"Responses": responses, "UnprocessedKeys": {}}
 
     def batch_execute_statement(self, *, Statements: list[dict[str, Any]]) -> _Answer:
-        """PartiQL statements, each with a condition and an error of its own."""
+        """PartiQL statements, each with its own condition and error."""
         bound = [(one, *expressions.bind(one["Statement"], one["Parameters"])) for one in Statements]
         tables = [self._table("BatchExecuteStatement", statement.table) for _, statement, _, _ in bound]
         keys = [str(table.key(where or fields)) for table, (_, _, fields, where) in zip(tables, bound, strict=True)]

@@ -16,7 +16,7 @@ from inference_engine.settings import Settings
 from .queue_service import QueueService
 from .tables import TableService
 
-#: A call within a Region; what it does is done at once, so that every answer is that old when it arrives.
+#: Latency of a call within a Region. A call takes effect at once, so every answer is this old when it arrives.
 LATENCY_SECONDS = 0.005
 
 
@@ -29,13 +29,13 @@ class Account:
         self.tables = TableService()
 
     def connect(self, settings: Settings, calls: Counter[tuple[str, str]] | None = None) -> tuple[Aws, Connection]:
-        """The library's view of this account through a connection of its own."""
+        """The library's view of this account through a separate connection."""
         connection = Connection(self, Counter() if calls is None else calls)
         return Aws.over(settings, connection), connection
 
 
 class Connection:
-    """The transport of one process. `calls` counts by operation and by what it was about."""
+    """The transport of one process. `calls` counts by operation and subject."""
 
     def __init__(self, account: Account, calls: Counter[tuple[str, str]]) -> None:
         self._account = account
@@ -43,15 +43,15 @@ class Connection:
         self._is_cut = False
 
     def cut(self) -> None:
-        """The process is dead: nothing that it still does reaches AWS, and nothing of AWS reaches it.
+        """The process dies: nothing that it still does reaches AWS, and nothing from AWS reaches it.
 
-        Its tasks end at their next call, or with the answer that they wait for. A message that a long poll was still to
-        bring is hidden for its visibility timeout, as one that AWS sends to a broken connection.
+        Its tasks end at their next call, or with the answer that they wait for. A message that a pending long poll receives
+        stays hidden for its visibility timeout, like a message that AWS sends to a broken connection.
         """
         self._is_cut = True
 
     async def call(self, service: Service, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As the transports of the library; see `Transport`."""
+        """Like the library's own transports; see `Transport`."""
         self._check_alive()
         self.calls[operation, _subject(parameters)] += 1
         provider = self._account.queues if service == "sqs" else self._account.tables

@@ -15,16 +15,16 @@ from .peers import one_by_one
 
 _NOTES = (
     "By hand: a script with aioboto3 that makes the library's record writes (SUBMITTED and SUCCESS of a quick job, each "
-    "conditional) and nothing of the rest; see benchmarks/peers/floor.py. A group per label keeps the order of a label's jobs, "
+    "conditional) and does nothing of the rest; see benchmarks/peers/floor.py. A group per label keeps a label's jobs in order, "
     "as the library does by default; a group per job does not, and is compared with lanes.",
-    "A blocking post contains the emulator's own tick: a long poll notices a message after up to 0.1 s.",
+    "A blocking post includes the emulator's own tick: a long poll notices a message after up to 0.1 s.",
 )
 _PEER_NOTES = (
-    f"Peers: {FULL.peer_jobs} jobs a run, no labels, one standard queue, no order; each writes one record a job, its result, "
-    "to DynamoDB, and reads each result for itself.",
-    "dramatiq has no result backend for AWS and taskiq only one that keeps objects in S3 (tried, half as fast): for both a "
-    "DynamoDB backend of twenty lines is used, as Celery brings one.",
-    "taskiq that sends in batches returns from a post before anything is sent: what it submits is in memory only.",
+    f"Peers: {FULL.peer_jobs} jobs a run, no labels, one standard queue, no order; each writes one record per job, its result, "
+    "to DynamoDB, and reads each result separately.",
+    "dramatiq has no result backend for AWS, and taskiq's only one keeps objects in S3 (tried, half as fast). Both use a "
+    "DynamoDB backend of about twenty lines here; Celery brings its own.",
+    "With batched sends, taskiq returns from a post before it has sent anything: the jobs submitted are in memory only.",
 )
 
 
@@ -41,7 +41,7 @@ def run(quick: bool, plots: Path) -> Report:
     report.plots.append(draw.bars(plots / "throughput.svg", rates, x="jobs/s, submit to all collected", title="Jobs/s"))
     report.notes += [
         f"{size.jobs:,} jobs that do nothing, over {LABELS} labels, on the emulator; one consumer process, one producer "
-        "process, everything warm; medians. Aims against the floor are medians of the ratios of each turn.",
+        "process, everything warm; medians. Throughput aims against the floor are medians of the ratios of each turn.",
         *_NOTES,
         *(_PEER_NOTES if peers else ()),
     ]
@@ -81,5 +81,5 @@ def _aims(report: Report, ours: Mapping[str, Result], peers: Mapping[str, Result
 
 
 def _ratio(ours: Result, floor: Result) -> float:
-    """The median over the turns: both sides of a turn met the same noise."""
+    """The median over the turns: both sides of a turn meet the same noise."""
     return median(mine.rate / bound.rate for mine, bound in zip(ours.runs, floor.runs, strict=True))

@@ -1,4 +1,4 @@
-"""One contender's runs: jobs through it, and what they cost."""
+"""The runs of one contender: its jobs and what they cost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from ..peers.processes import ProducerProcess
 
-#: Over which all jobs are spread.
+#: The number of labels over which all jobs are spread.
 LABELS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: jobs of one run, runs, blocking posts; jobs and posts of a peer."""
+    """How much is measured: jobs per run, runs, blocking posts; jobs and posts of a peer."""
 
     jobs: int
     runs: int
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(slots=True)
 class Contender:
-    """Something that carries jobs. `arguments` go with each bulk command, `consumer_cpu` tells processor seconds so far."""
+    """Something that runs jobs. `arguments` go with each bulk command; `consumer_cpu` returns processor seconds so far."""
 
     name: str
     producer: ProducerProcess
@@ -51,7 +51,7 @@ class Contender:
     post_arguments: dict[str, Any] = field(default_factory=dict)
 
     def warm(self) -> None:
-        """Until all labels are loaded, connections are open and code is compiled."""
+        """Run jobs until all labels are loaded, connections are open and code is compiled."""
         self.producer.do(self.command, jobs=10 * LABELS, **self.arguments)
 
     def run(self, jobs: int) -> Run:
@@ -70,7 +70,7 @@ class Contender:
         return self.producer.do("post", **self.post_arguments)["collected"]
 
     def requests(self, jobs: int, calls: Counter[str]) -> float:
-        """AWS requests per job of one more run, which `calls` counts."""
+        """AWS requests per job of one more run, counted by `calls`."""
         before = calls.total()
         self.run(jobs)
         return (calls.total() - before) / jobs
@@ -78,7 +78,7 @@ class Contender:
 
 @dataclass(slots=True)
 class Result:
-    """All that was measured of one contender; posts in seconds."""
+    """All measurements of one contender; posts in seconds."""
 
     name: str
     runs: list[Run] = field(default_factory=list)

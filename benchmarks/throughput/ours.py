@@ -1,4 +1,4 @@
-"""The library and the floor, in turns on one emulator, so that noise hits both alike."""
+"""The library and the floor, in turns on one emulator, so that noise affects both alike."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..peers import processes
 from .measure import LABELS, Contender, Result, Size
 from .progress import say
 
-#: Message groups of a label that several consumers may serve, against a message group per job.
+#: Message groups of a label that several consumers may serve; compared with a message group per job.
 LANES = 8
-#: Pollers of each queue, and requests to the table at once; found by trying. One message group gives its messages to one
+#: Pollers of each queue, and concurrent requests to the table; found by trial. SQS gives the messages of a group to one
 #: poller at a time.
 POLLERS = {"label": 1, "job": 4}
 WRITERS = {"label": 1, "job": 2}
@@ -35,7 +35,7 @@ _LANES = [f"lanes-{number}" for number in range(LABELS)]
 
 
 def side_by_side(size: Size, *, count: bool) -> dict[str, Result]:
-    """What was measured, by contender; requests in a further run, if wanted: counting them slows."""
+    """The results, by contender. With `count`, a further run counts requests, because counting slows a run down."""
     with deployment() as deployed, sides(deployed) as contenders:
         results = {contender.name: Result(contender.name) for contender in contenders}
         for contender in contenders:

@@ -1,4 +1,4 @@
-"""Task queues from PyPI on SQS, one after the other, each in an environment of its own."""
+"""Task queues from PyPI on SQS, one after the other, each in its own environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..report import Report
 from .measure import Contender, Result, Size
 from .progress import say
 
-#: A worker thread that waits for AWS lets the next one run.
+#: While a worker thread waits for AWS, another can run.
 THREADS = 8
 
 _CELERY = ("-m", "celery", "-A", "benchmarks.peers.celery_app", "worker", "--loglevel", "WARNING")
@@ -70,7 +70,7 @@ SETTINGS = (
 
 
 def one_by_one(size: Size, report: Report) -> dict[str, Result]:
-    """What was measured, by setting. A peer that does not install or run here is told of in the notes of the report."""
+    """The results, by setting. The report's notes list each peer that does not install or run here."""
     results = {}
     for setting in SETTINGS:
         say(f"{setting.name}: {size.runs} runs of {size.peer_jobs} jobs")
@@ -84,7 +84,7 @@ def one_by_one(size: Size, report: Report) -> dict[str, Result]:
 
 
 def not_measured(name: str, problem: Exception) -> str:
-    """What a report notes of a peer that does not install or run here: the reason without the log."""
+    """The report's note on a peer that does not install or run here: the reason without the log."""
     line = -1 if isinstance(problem, ContenderError) else 0
     return f"{name} was not measured: {str(problem).splitlines()[line].strip()}"
 
@@ -104,7 +104,7 @@ def _measure(setting: Setting, size: Size) -> Result:
 
 @contextmanager
 def running(deployed: Deployment, setting: Setting) -> Iterator[Contender]:
-    """A consumer and a producer of one setting. Raises LocalStackError where the peer can't be installed."""
+    """A consumer and a producer of one setting. Raises LocalStackError if the peer can't be installed."""
     python = str(setting.peer.python(say))
     asyncio.run(provision())
     environment = processes.module_environment({**os.environ, **deployed.environment(), **setting.variables})
@@ -118,7 +118,7 @@ def running(deployed: Deployment, setting: Setting) -> Iterator[Contender]:
 
 
 async def provision() -> None:
-    """The queue and tables of the peers: a worker and a producer that both make theirs come into each other's way."""
+    """Make the queue and tables of the peers: a worker and a producer that both made them would conflict."""
     transport = ThreadTransport()
     try:
         for name, key in (

@@ -1,4 +1,4 @@
-"""What a long run says of itself, on standard error."""
+"""Progress of a long run, on standard error."""
 
 from __future__ import annotations
 

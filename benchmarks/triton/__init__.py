@@ -1,8 +1,8 @@
 """Items per second through the whole engine, against tritonclient driving the same Triton server.
 
-Both sides send the same bodies with the same number of requests in flight to the same loaded model, in turn (A B A B) and
-in one run. Emulator, Triton, consumer and producer share this machine's cores: the processor time of each is reported,
-because on AWS the first is somebody else's.
+Both sides send the same bodies to the same loaded model, with the same number of requests in flight, in turn (A B A B) and
+in one run. Emulator, Triton, consumer and producer share this machine's cores. The processor time of each is reported,
+because on AWS the emulator's work runs elsewhere.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .rounds import Comparison, bench
 from .workloads import Workload, pages, sentences, strips
 
 COMMAND = "make bench ARGS=triton"
-#: What an application sends that wants throughput: as many sentences as the model runs at once.
+#: What an application sends for throughput: as many sentences as the model runs at once.
 BULK_SENTENCES = 32
-#: Their rounds are so much longer: what a bulk costs at its begin and end is no part of a rate.
+#: How much longer their rounds are: what a bulk costs at its start and end is not part of a rate.
 BULK_ROUND = 2.5
-#: Of the direct rate, for jobs of that size.
+#: The wanted share of the direct rate, for jobs of that size.
 AIM_SHARE = 0.8
-#: A consumer that stops waits for its polls; short ones keep that short.
+#: A stopping consumer waits for its polls; short polls keep that wait short.
 POLL_SECONDS = 2
 
 
@@ -61,7 +61,7 @@ QUICK = Plan({1: (sentences(1), sentences(BULK_SENTENCES))}, rounds=1, round_sec
 
 
 def run(quick: bool, plots: Path) -> Report:
-    """Compare, and tell where the processor time went."""
+    """Compare both sides, and report where the processor time went."""
     report = Report("triton", "Triton: through the engine and directly", COMMAND)
     if reason := unavailable_reason():
         report.notes.append(f"Not measured: {reason}.")
@@ -127,13 +127,13 @@ def _processors(report: Report, found: list[Comparison]) -> None:
 
 def _notes() -> list[str]:
     return [
-        f"The aim is for {BULK_SENTENCES} sentences a job, because that is what an application does that wants throughput: "
-        "the model runs so many at once, and the queue's cost is shared by them. A job of one sentence costs the model "
-        "a few milliseconds, and three more processes on the same cores about as much again; such jobs are for latency.",
-        f"All processes share {os.cpu_count()} cores. On AWS the emulator's part is SQS's, DynamoDB's and S3's, and the "
-        "caller is another machine; what is left beside Triton is the consumer.",
+        f"The aim is for {BULK_SENTENCES} sentences a job, because an application that wants throughput sends that many: "
+        "the model runs them at once, and they share the queue's cost. A job of one sentence costs the model "
+        "a few milliseconds, and the three other processes on the same cores about as much again; such jobs are for latency.",
+        f"All processes share {os.cpu_count()} cores. On AWS, SQS, DynamoDB and S3 do the emulator's part, and the "
+        "caller is another machine; only the consumer remains beside Triton.",
         "Strips of text are the worst case for any queue: 110 kB to move for less than a millisecond of compute. Pages are "
-        "2.5 MB in and 0.8 MB out, through S3. Applications that send pictures compressed, or by reference, pay less.",
+        "2.5 MB in and 0.8 MB out, through S3. Applications that send compressed pictures, or references, pay less.",
         "Triton loads these models with one instance and one thread, as the demo does.",
     ]
 

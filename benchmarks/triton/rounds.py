@@ -1,4 +1,4 @@
-"""Rounds of both sides in turn, and the processor time that each process took for them."""
+"""Rounds of both sides in turn, and the processor time that each process used for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..proc import tree_cpu_seconds
 from .sides import Timed, check_same, direct, engine
 from .workloads import Workload
 
-#: SQS hands out at most ten messages of a message group at once: what the engine has in flight for each lane.
+#: What the engine has in flight per lane: SQS returns at most ten messages of a message group at once.
 JOBS_PER_LANE = 10
 #: The model server's slots: every model of the benchmark stays loaded.
 SLOTS = 4
@@ -27,7 +27,7 @@ SLOTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One side, once: seconds, and processor seconds by process."""
+    """One round of one side: seconds, and processor seconds by process."""
 
     seconds: float
     cpu: dict[str, float]
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def concurrency(self) -> int:
-        """Requests that are in flight at once, on either side."""
+        """Requests in flight at once, on either side."""
         return JOBS_PER_LANE * self.lanes
 
     def rate(self, rounds: Sequence[Round]) -> float:
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def share(self) -> float:
-        """What the engine reaches of the direct rate."""
+        """The engine's rate as a share of the direct rate."""
         return self.rate(self.engine) / self.rate(self.direct)
 
     def cpu(self, rounds: Sequence[Round], process: str) -> float:
@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Bench:
-    """Everything that runs: where to post, where Triton is, whose processor time to read."""
+    """Everything that runs: where to post, where Triton is, and the processes whose processor time is read."""
 
     producer: Producer
     triton: TritonServer
@@ -76,10 +76,10 @@ class Bench:
     pids: dict[str, int]
 
     def compare(self, workload: Workload, *, rounds: int, round_seconds: float, jobs_min: int) -> Comparison:
-        """Both sides in turn; as many jobs as the slower one does in about `round_seconds`, but at least `jobs_min`."""
+        """Run both sides in turn, with as many jobs as the slower one does in about `round_seconds`, but at least `jobs_min`."""
         bodies, label = workload.bodies(), workload.label
         concurrency = JOBS_PER_LANE * self.lanes
-        # Nobody counts these: the model is loaded, connections are open, rates are known after them.
+        # Not counted: after these, the model is loaded, connections are open and rates are known.
         engine(self.producer, label, bodies[:1], JOBS_PER_LANE)
         through = engine(self.producer, label, bodies, jobs_min)
         straight = direct(self.triton.grpc_url, label, bodies, jobs_min, concurrency)
@@ -107,7 +107,7 @@ class Bench:
 
 @contextmanager
 def bench(deployed: Deployment, server: TritonServer, labels: Sequence[str], lanes: int) -> Iterator[Bench]:
-    """One consumer of `server`, and a producer; every label has so many lanes."""
+    """One consumer of `server`, and a producer; every label has `lanes` lanes."""
     asyncio.run(_set_lanes(deployed, labels, lanes))
     with (
         consumers(deployed, 1, "--triton", server.grpc_url, "--max-labels", str(SLOTS)) as (consumer,),

@@ -18,7 +18,7 @@ from inference_engine import Producer
 
 from .workloads import Body
 
-#: A job that takes longer than this is no slow job any more.
+#: A job that takes longer than this hangs.
 TIMEOUT_SECONDS = 300.0
 _DATATYPES = {"float32": "FP32", "object": "BYTES"}
 
@@ -34,7 +34,7 @@ class Timed:
 
 
 def direct(url: str, label: str, bodies: list[Body], jobs: int, concurrency: int) -> Timed:
-    """`jobs` requests by tritonclient's asyncio client, `concurrency` of them on their way at any time."""
+    """`jobs` requests by tritonclient's asyncio client, `concurrency` of them in flight at any time."""
     return asyncio.run(_direct(url, label, bodies, jobs, concurrency))
 
 
@@ -63,7 +63,7 @@ def _input(name: str, array: NDArray[Any]) -> InferInput:
 
 
 def engine(producer: Producer, label: str, bodies: list[Body], jobs: int) -> Timed:
-    """`jobs` jobs posted as one bulk, until the last result is here. Raises RuntimeError when one of them failed."""
+    """`jobs` jobs posted as one bulk, until the last result arrives. Raises RuntimeError if one of them failed."""
     started = time.monotonic()
     ids = producer.post_many(itertools.islice(itertools.cycle(bodies), jobs), label)
     responses = {one.message_id: one for one in producer.as_completed(ids, timeout_seconds=TIMEOUT_SECONDS)}

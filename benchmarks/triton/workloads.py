@@ -1,4 +1,4 @@
-"""What is sent: real inputs of the demo's models, one or many to a job."""
+"""What is sent: real inputs of the demo's models, one or many per job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inference_engine.local import demo, demo_inputs
 
 Body = dict[str, NDArray[Any]]
 
-#: Different bodies in turn, so that no cache anywhere makes one side look better.
+#: The number of different bodies sent in turn, so that no cache favours one side.
 VARIETY = 8
 
 
@@ -27,7 +27,7 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """As tables call it."""
+        """The name used in tables."""
         return f"{self.noun}, {self.items} a job"
 
     def bodies(self) -> list[Body]:

@@ -17,7 +17,7 @@ locals {
 }
 
 ################################################################################
-# Who may talk to the endpoints: the VPC, by HTTPS
+# Who may reach the endpoints: the VPC, over HTTPS
 ################################################################################
 
 resource "aws_security_group" "this" {

@@ -14,11 +14,11 @@ output "vpc_endpoints" {
 }
 
 output "security_group_id" {
-  description = "Security group of the interface endpoints; environments let their tasks out to it."
+  description = "Security group of the interface endpoints; environments allow their tasks to reach it."
   value       = aws_security_group.this.id
 }
 
 output "prefix_list_ids" {
-  description = "Prefix lists of the gateway endpoints by service (s3, dynamodb); environments let their tasks out to them."
+  description = "Prefix lists of the gateway endpoints by service (s3, dynamodb); environments allow their tasks to reach them."
   value       = { for service, endpoint in aws_vpc_endpoint.gateway : service => endpoint.prefix_list_id }
 }

@@ -13,7 +13,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Private subnets, one in each Availability Zone that tasks run in: the interface endpoints get an address in each."
+  description = "Private subnets, one in each Availability Zone that tasks run in; the interface endpoints get an address in each."
   type        = list(string)
 
   validation {
@@ -23,24 +23,24 @@ variable "subnet_ids" {
 }
 
 variable "route_table_ids" {
-  description = "Route tables of those subnets: the gateway endpoints get a route in each."
+  description = "Route tables of those subnets; the gateway endpoints get a route in each."
   type        = list(string)
 
   validation {
     condition     = length(var.route_table_ids) > 0 && alltrue([for id in var.route_table_ids : can(regex("^rtb-[0-9a-f]+$", id))])
-    error_message = "route_table_ids must be ids of route tables (rtb-...), at least one: without a route S3, DynamoDB and image layers are out of reach."
+    error_message = "route_table_ids must be ids of route tables (rtb-...), at least one: without a route, tasks reach neither S3 nor DynamoDB nor image layers."
   }
 }
 
 variable "other_cidr_blocks" {
-  description = "More addresses that may use the interface endpoints, for example the VPC's secondary ranges."
+  description = "Additional addresses that may use the interface endpoints, for example the VPC's secondary ranges."
   type        = set(string)
   default     = []
 
   validation {
-    # Of IPv4 alone there is a netmask.
+    # Only IPv4 has a netmask.
     condition     = alltrue([for block in var.other_cidr_blocks : can(cidrnetmask(block))])
-    error_message = "other_cidr_blocks must be CIDR blocks of IPv4, for example 10.1.0.0/16."
+    error_message = "other_cidr_blocks must be IPv4 CIDR blocks, for example 10.1.0.0/16."
   }
 }
 
@@ -49,24 +49,24 @@ variable "other_cidr_blocks" {
 ################################################################################
 
 variable "name" {
-  description = "What the security group's and the endpoints' names begin with."
+  description = "Prefix of the names of the security group and the endpoints."
   type        = string
   default     = "inference-engine"
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,60}$", var.name)) && !startswith(var.name, "sg-")
-    error_message = "name must be 1 to 60 of letters, digits, '-' and '_', and not begin with sg-."
+    error_message = "name must be 1 to 60 letters, digits, '-' and '_', and must not begin with sg-."
   }
 }
 
 variable "ssm" {
-  description = "Whether there is an endpoint for SSM, for clients in the VPC that read the parameters of an environment; consumers do not."
+  description = "Whether to create an endpoint for SSM, for clients in the VPC that read an environment's parameters; consumers do not read them."
   type        = bool
   default     = false
 }
 
 variable "ecs" {
-  description = "Whether there are endpoints for ECS itself: for GPU instances without another way out, and for Fargate where task protection does not answer."
+  description = "Whether to create endpoints for ECS itself: for GPU instances without other access to AWS, and for Fargate where the task protection endpoint does not respond."
   type        = bool
   default     = false
 }

@@ -7,7 +7,7 @@ data "aws_region" "current" {}
 locals {
   prefix         = coalesce(var.prefix, "inference-engine-${var.environment}")
   parameter_path = "/inference-engine/${var.environment}"
-  # CloudWatch namespace of what the Lambdas publish, with the dimension Deployment = prefix.
+  # CloudWatch namespace of the metrics that the Lambdas publish, with the dimension Deployment = prefix.
   metric_namespace = "InferenceEngine"
 
   account_id = data.aws_caller_identity.current.account_id
@@ -15,7 +15,7 @@ locals {
   # `id` is the Region's name in versions 5 and 6 of the provider.
   region = data.aws_region.current.id
 
-  # Buckets and repositories take no capitals and no '_', repositories no two '-' in a row.
+  # Names of buckets and repositories may have no capitals and no '_', those of repositories no two '-' in a row.
   plain_prefix = trim(lower(replace(local.prefix, "/[_-]+/", "-")), "-")
 
   # A consumer belongs to one cell, so each cell has a service.
@@ -30,7 +30,7 @@ locals {
 
   tags = merge({ Application = "inference-engine", Environment = var.environment }, var.tags)
 
-  # What clients and consumers have to agree on: fields of inference_engine/settings.py.
+  # What clients and consumers must agree on: fields of inference_engine/settings.py.
   settings = {
     prefix                     = local.prefix
     jobs_table                 = module.tables.jobs.name
@@ -47,7 +47,7 @@ locals {
 }
 
 ################################################################################
-# What jobs travel through and are kept in
+# Where jobs travel and are stored
 ################################################################################
 
 module "queues" {
@@ -87,7 +87,7 @@ module "models" {
 
   name      = "${local.plain_prefix}-models-${local.account_id}"
   versioned = true
-  # With S3's own key an object's ETag is its MD5, by which consumers check what they fetched.
+  # With S3's own key an object's ETag is its MD5, with which consumers verify their downloads.
   kms_key_arn   = null
   force_destroy = var.force_destroy
   tags          = local.tags
@@ -147,12 +147,12 @@ module "backlog_metrics" {
   source = "../modules/lambda_function"
 
   name         = "${local.prefix}-backlog-metrics"
-  description  = "Measures the backlog each minute and publishes what autoscaling and alarms go by"
+  description  = "Measures the backlog each minute and publishes the metrics for autoscaling and alarms"
   zip_path     = "${local.zips_dir}/backlog_metrics.zip"
   runtime      = var.lambda_runtime
   architecture = var.lambda_architecture
   memory_mb    = 512
-  # Within the minute, so that two runs do not overlap.
+  # Less than a minute, so that two runs do not overlap.
   timeout_seconds      = 55
   reserved_concurrency = var.backlog_metrics_reserved_concurrency
   schedule             = "rate(1 minute)"
@@ -291,7 +291,7 @@ module "consumer_task" {
     var.consumer.environment,
   )
 
-  # Rollback needs earlier revisions; an environment that goes with all that is in it leaves none behind.
+  # Rollback needs earlier revisions; an environment that is destroyed with all its contents leaves none behind.
   keep_revisions = !var.force_destroy
 
   task_policy_arns   = merge({ consumer = module.policies.arns["consumer"] }, var.consumer.policy_arns)
@@ -360,9 +360,9 @@ module "gateway_balancer" {
 
   certificate_arn = var.gateway.certificate_arn
   plain_http      = var.gateway.plain_http
-  # The gateway answers first, even when it is as slow to notice as that.
+  # Longer, so that the gateway answers first even if it notices the timeout late.
   idle_timeout_seconds = var.gateway.timeout_seconds + 20
-  # Who waits at a task that is replaced has the whole time too.
+  # Callers that wait on a task being replaced also get the full time.
   deregistration_delay_seconds = var.gateway.timeout_seconds
   access_logs = var.gateway.access_logs_bucket == null ? null : {
     bucket = var.gateway.access_logs_bucket
@@ -431,11 +431,11 @@ module "gateway" {
 }
 
 ################################################################################
-# What people look at
+# Alarms and dashboard
 ################################################################################
 
 locals {
-  # Names, not what the modules say: they are keys, which have to be known before anything is made.
+  # Written out, not taken from the modules' outputs: they are for_each keys, which must be known before anything is created.
   function_names = concat(
     ["${local.prefix}-backlog-metrics", "${local.prefix}-dead-letters"],
     var.webhooks.enabled ? ["${local.prefix}-webhooks"] : [],
@@ -492,7 +492,7 @@ module "dashboard" {
 }
 
 ################################################################################
-# What a client needs to know
+# What clients need to know
 ################################################################################
 
 module "parameters" {

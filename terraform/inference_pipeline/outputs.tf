@@ -3,7 +3,7 @@
 ################################################################################
 
 output "prefix" {
-  description = "What all names begin with."
+  description = "Prefix of all names."
   value       = local.prefix
 }
 
@@ -18,17 +18,17 @@ output "settings" {
 }
 
 output "policy_arns" {
-  description = "ARNs of the policies to attach by role: producer, gateway, consumer, operator, backlog-metrics, dead-letters, and webhooks where there are any."
+  description = "ARNs of the policies to attach, by role: producer, gateway, consumer, operator, backlog-metrics, dead-letters, and webhooks if enabled."
   value       = module.policies.arns
 }
 
 output "policy_json" {
-  description = "Documents of those policies by role, for tools that make roles of this account."
+  description = "Documents of those policies by role, for tools that create the roles of this account."
   value       = module.policies.json
 }
 
 ################################################################################
-# What was made
+# What the stack creates
 ################################################################################
 
 output "queues" {
@@ -51,12 +51,12 @@ output "buckets" {
 }
 
 output "repository_urls" {
-  description = "ECR repositories: consumer, triton for a mirror of NVIDIA's image, and gateway where there is one."
+  description = "ECR repositories: consumer, triton for a mirror of NVIDIA's image, and gateway if enabled."
   value       = module.repositories.urls
 }
 
 output "functions" {
-  description = "Lambda functions: backlog_metrics, dead_letters, and webhooks where there are any."
+  description = "Lambda functions: backlog_metrics, dead_letters, and webhooks if enabled."
   value = merge(
     { backlog_metrics = module.backlog_metrics.name, dead_letters = module.dead_letters.name },
     { for one in module.webhooks : "webhooks" => one.function_name },
@@ -104,7 +104,7 @@ output "scaling" {
 }
 
 output "gateway" {
-  description = "The gateway, null where there is none: url, dns_name and zone_id (for a record of one's own domain), load_balancer_arn, service_name, task_definition_arn, container, task_role_arn, execution_policy_json, log_group_name, security_group_ids (balancer, tasks)."
+  description = "The gateway, null if disabled: url, dns_name and zone_id (for a record in your own domain), load_balancer_arn, service_name, task_definition_arn, container, task_role_arn, execution_policy_json, log_group_name, security_group_ids (balancer, tasks)."
   value = one([
     for index, gateway in module.gateway : {
       url                   = module.gateway_balancer[index].url
@@ -123,7 +123,7 @@ output "gateway" {
 }
 
 output "webhooks" {
-  description = "The webhooks, null where there are none: queue and dead_queue, each with name, arn and url, and secret_parameter, the name of the secret in SSM."
+  description = "The webhooks, null if disabled: queue and dead_queue, each with name, arn and url, and secret_parameter, the name of the secret in SSM."
   value = one([
     for webhooks in module.webhooks : {
       queue            = webhooks.queue

@@ -3,28 +3,28 @@
 ################################################################################
 
 variable "environment" {
-  description = "Name of this environment, for example prod, the only one of that name in the account, whatever the Region. It is in the path of its SSM parameters and, unless prefix says otherwise, in all names."
+  description = "Name of this environment, for example prod; unique in the account, across all Regions. It is part of the path of its SSM parameters and, unless prefix is set, of all names."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]{0,19}$", var.environment))
-    error_message = "environment must be 1 to 20 small letters and digits, beginning with a letter. No '-': the rights of 'prod' would reach the queues of 'prod-eu'."
+    error_message = "environment must be 1 to 20 lowercase letters and digits, beginning with a letter. No '-': the permissions of 'prod' would cover the queues of 'prod-eu'."
   }
 }
 
 variable "prefix" {
-  description = "What all names begin with; null for inference-engine-ENVIRONMENT. In one account, all its Regions included, no two are the same, and none is another one followed by '-'."
+  description = "Prefix of all names; null for inference-engine-ENVIRONMENT. Within an account, across all Regions, prefixes must be unique, and none may begin with another one followed by '-'."
   type        = string
   default     = null
 
   validation {
     condition     = var.prefix == null || (can(regex("^[A-Za-z][A-Za-z0-9_-]{0,39}$", var.prefix)) && !can(regex("^sg-", var.prefix)))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_', beginning with a letter, and not with sg-: names of repositories and of security groups follow from it."
+    error_message = "prefix must be 1 to 40 letters, digits, '-' and '_', beginning with a letter, but not with sg-: names of repositories and security groups are derived from it."
   }
 }
 
 variable "tags" {
-  description = "More tags of all resources."
+  description = "Additional tags of all resources."
   type        = map(string)
   default     = {}
 }
@@ -66,19 +66,19 @@ variable "prefix_list_ids" {
 }
 
 variable "egress_cidr_blocks" {
-  description = "Other addresses that tasks may reach by HTTPS, for example 0.0.0.0/0 behind a NAT gateway."
+  description = "Other addresses that tasks may reach over HTTPS, for example 0.0.0.0/0 behind a NAT gateway."
   type        = list(string)
   default     = []
 
   validation {
-    # Of IPv4 alone there is a netmask.
+    # Only IPv4 has a netmask.
     condition     = alltrue([for block in var.egress_cidr_blocks : can(cidrnetmask(block))])
-    error_message = "egress_cidr_blocks must be CIDR blocks of IPv4, for example 0.0.0.0/0."
+    error_message = "egress_cidr_blocks must be IPv4 CIDR blocks, for example 0.0.0.0/0."
   }
 
   validation {
     condition     = length(var.egress_cidr_blocks) > 0 || (length(var.endpoint_security_group_ids) > 0 && length(var.prefix_list_ids) > 0)
-    error_message = "Tasks could not reach AWS: give endpoint_security_group_ids and prefix_list_ids (outputs of the endpoints stack), or egress_cidr_blocks."
+    error_message = "Tasks could not reach AWS: set endpoint_security_group_ids and prefix_list_ids (outputs of the endpoints stack), or egress_cidr_blocks."
   }
 }
 
@@ -87,7 +87,7 @@ variable "egress_cidr_blocks" {
 ################################################################################
 
 variable "cells" {
-  description = "Parts that a large fleet is split into; each has a placement queue and a service of its own."
+  description = "Number of cells that a large fleet is split into; each has its own placement queue and service."
   type        = number
   default     = 1
 
@@ -98,19 +98,19 @@ variable "cells" {
 }
 
 variable "labels" {
-  description = "Labels whose queues exist before their first job. Other labels get theirs on their first post."
+  description = "Labels whose queues exist before their first job. Queues of other labels are created on their first post."
   type        = set(string)
   default     = []
 }
 
 variable "auto_create_queues" {
-  description = "Whether a label's queue is created on its first post. If not, only labels and `inference-engine labels create` make some."
+  description = "Whether a label's queue is created on its first post. If not, only labels and `inference-engine labels create` create queues."
   type        = bool
   default     = true
 }
 
 variable "message_max_bytes" {
-  description = "Largest message of the queues made here, in bytes; larger bodies travel through S3. Versions of the AWS provider before 6.8 refuse more than 262144."
+  description = "Largest message of the queues created here, in bytes; larger bodies travel through S3. Versions of the AWS provider before 6.8 reject more than 262144."
   type        = number
   default     = 1048576
 
@@ -121,7 +121,7 @@ variable "message_max_bytes" {
 }
 
 variable "visibility_timeout_seconds" {
-  description = "How long a job of a consumer that died stays hidden from the others, in seconds."
+  description = "Visibility timeout in seconds: how long a job stays hidden from other consumers after its consumer has died."
   type        = number
   default     = 30
 
@@ -143,24 +143,24 @@ variable "wait_time_seconds" {
 }
 
 variable "max_receive_count" {
-  description = "Receives before a message is dead-lettered."
+  description = "How often a message may be received before it is dead-lettered."
   type        = number
   default     = 10
 
   validation {
     condition     = var.max_receive_count >= 5 && var.max_receive_count <= 1000
-    error_message = "max_receive_count must be 5 to 1000: messages that are given back count as received, so a low number dead-letters healthy jobs."
+    error_message = "max_receive_count must be 5 to 1000: a message that is returned to its queue counts as received, so a low number dead-letters healthy jobs."
   }
 }
 
 variable "payload_retention_days" {
-  description = "Days that bodies and results in S3 are kept. A message may wait for 14 days, and its body with it."
+  description = "Days that bodies and results are kept in S3. A message can wait for 14 days, and needs its body."
   type        = number
   default     = 15
 
   validation {
     condition     = var.payload_retention_days >= 15
-    error_message = "payload_retention_days must be at least 15: SQS keeps a message for 14 days, and it refers to its body."
+    error_message = "payload_retention_days must be at least 15: SQS keeps a message for 14 days, and the message refers to its body."
   }
 }
 
@@ -170,19 +170,19 @@ variable "payload_retention_days" {
 
 variable "compute" {
   description = <<-EOT
-    What a task of the fleet gets, and where it runs.
+    Resources of a task of the fleet, and where it runs.
 
-    cpu                      units; 1024 is a processor
-    memory_mib               for consumer, Triton and all loaded models together
-    architecture             X86_64 or ARM64, as the images
+    cpu                      CPU units; 1024 is one vCPU
+    memory_mib               for the consumer, Triton and all loaded models together
+    architecture             X86_64 or ARM64, the same as the images
     ephemeral_storage_gib    disk for models (Fargate)
-    fargate_base             tasks that run on FARGATE before any runs on FARGATE_SPOT
-    fargate_weight           share of the others on FARGATE …
+    fargate_base             tasks that are placed on FARGATE before any is placed on FARGATE_SPOT
+    fargate_weight           share of the remaining tasks on FARGATE …
     fargate_spot_weight      … and on FARGATE_SPOT
-    gpu_capacity_provider    an ECS capacity provider of GPU instances, which exists already; null for Fargate
-    gpus                     GPUs of a task, with gpu_capacity_provider
-    minimum_healthy_percent  tasks that a deployment keeps at least …
-    maximum_percent          … and at most; 0 and 100 where there are no spare GPUs
+    gpu_capacity_provider    an existing ECS capacity provider of GPU instances; null for Fargate
+    gpus                     GPUs per task, with gpu_capacity_provider
+    minimum_healthy_percent  the fewest tasks during a deployment, in percent of the desired count …
+    maximum_percent          … and the most; 0 and 100 where there are no spare GPUs
   EOT
   type = object({
     cpu                     = optional(number, 2048)
@@ -214,7 +214,7 @@ variable "compute" {
       8192  = range(16384, 61441, 4096)
       16384 = range(32768, 122881, 8192)
     }, tostring(var.compute.cpu), []), var.compute.memory_mib)
-    error_message = "Fargate has no task of that size. compute.cpu and compute.memory_mib go together: 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024), 8192 with 16384 to 61440 (4096), 16384 with 32768 to 122880 (8192)."
+    error_message = "Fargate has no task of that size. Valid combinations of compute.cpu and compute.memory_mib: 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024), 8192 with 16384 to 61440 (4096), 16384 with 32768 to 122880 (8192)."
   }
 
   validation {
@@ -224,7 +224,7 @@ variable "compute" {
 
   validation {
     condition     = var.compute.gpu_capacity_provider != null || var.compute.fargate_weight + var.compute.fargate_spot_weight > 0
-    error_message = "compute.fargate_weight and compute.fargate_spot_weight must not both be 0: tasks would run nowhere."
+    error_message = "compute.fargate_weight and compute.fargate_spot_weight must not both be 0: no task could be placed."
   }
 
   validation {
@@ -247,7 +247,7 @@ variable "compute" {
       var.compute.minimum_healthy_percent >= 0 && var.compute.minimum_healthy_percent <= 100
       && var.compute.maximum_percent >= 100 && var.compute.maximum_percent > var.compute.minimum_healthy_percent
     )
-    error_message = "compute.minimum_healthy_percent must be 0 to 100, maximum_percent at least 100 and above it: else a deployment could neither start nor stop a task."
+    error_message = "compute.minimum_healthy_percent must be 0 to 100, and maximum_percent at least 100 and above it: otherwise a deployment could neither start nor stop a task."
   }
 }
 
@@ -255,17 +255,17 @@ variable "consumer" {
   description = <<-EOT
     The consumer.
 
-    image          null for image_tag of the repository made here
-    image_tag      tag in that repository; tags there cannot be overwritten
+    image          null for image_tag in the repository created here
+    image_tag      tag in that repository, where tags cannot be overwritten
     user           user or uid of the container; null for the image's own
     command        arguments of `inference-engine consume`; null for Triton with models from the models bucket
     models_prefix  folder of the models bucket that holds a folder per label
-    max_labels     labels that a task may hold at once
-    memory_budget  memory for models instead of max_labels, for example 12GiB
+    max_labels     labels that a task may hold at the same time
+    memory_budget  memory for models, instead of max_labels; for example 12GiB
     model_disk     disk that models may take, for example 40GiB; null for no limit
-    drain_seconds  how long a stopping consumer lets its jobs run on
-    environment    more environment variables, no secrets
-    policy_arns    more policies of the tasks' role, by a name of one's choice
+    drain_seconds  how long a stopping consumer lets its jobs continue
+    environment    additional environment variables, no secrets
+    policy_arns    additional policies of the tasks' role, by a name of your choice
   EOT
   type = object({
     image         = optional(string)
@@ -284,7 +284,7 @@ variable "consumer" {
 
   validation {
     condition     = var.triton.enabled || var.consumer.command != null
-    error_message = "Without Triton consumer.command must say what computes, for example [\"--function\", \"my_app:compute\"], and consumer.image hold it."
+    error_message = "Without Triton, consumer.command must name what computes, for example [\"--function\", \"my_app:compute\"], and consumer.image must contain it."
   }
 
   validation {
@@ -302,7 +302,7 @@ variable "consumer" {
 
   validation {
     condition     = var.consumer.drain_seconds > 0 && var.consumer.drain_seconds <= 110
-    error_message = "consumer.drain_seconds must be above 0 and at most 110: ECS kills the container 120 seconds after SIGTERM, and what was drained still has to be written."
+    error_message = "consumer.drain_seconds must be above 0 and at most 110: ECS kills the container 120 seconds after SIGTERM, and drained jobs' results still have to be written."
   }
 
   validation {
@@ -315,13 +315,13 @@ variable "triton" {
   description = <<-EOT
     The Triton server beside each consumer.
 
-    enabled               false for consumers that compute by themselves
-    image                 null for image_tag of the mirror repository made here
+    enabled               false for consumers that compute without Triton
+    image                 null for image_tag in the mirror repository created here
     image_tag             tag in that repository
-    user                  user or uid of the container; NVIDIA's image has 1000; null for the image's own
-    exit_timeout_seconds  what a stopping server gives its models to finish
-    arguments             more options of tritonserver
-    shared_memory_mib     for Python models, on GPU instances; Fargate lets nobody choose
+    user                  user or uid of the container; 1000 in NVIDIA's image; null for the image's own
+    exit_timeout_seconds  how long a stopping server lets its models finish
+    arguments             additional options of tritonserver
+    shared_memory_mib     for Python models, on GPU instances; it cannot be set on Fargate
   EOT
   type = object({
     enabled              = optional(bool, true)
@@ -336,7 +336,7 @@ variable "triton" {
 
   validation {
     condition     = var.triton.exit_timeout_seconds >= 1 && var.triton.exit_timeout_seconds <= 110
-    error_message = "triton.exit_timeout_seconds must be 1 to 110: the container is killed ten seconds later, and 120 is ECS's limit."
+    error_message = "triton.exit_timeout_seconds must be 1 to 110: ECS kills the container ten seconds later, and its limit is 120."
   }
 
   validation {
@@ -346,7 +346,7 @@ variable "triton" {
 }
 
 variable "other_repository_arns" {
-  description = "ARNs of ECR repositories besides those made here that images are pulled from."
+  description = "ARNs of further ECR repositories that images are pulled from."
   type        = list(string)
   default     = []
 
@@ -358,15 +358,15 @@ variable "other_repository_arns" {
 
 variable "scaling" {
   description = <<-EOT
-    How many tasks run; per cell.
+    How many tasks run, per cell.
 
-    min_capacity                0 lets the fleet go when there is no work
+    min_capacity                the fewest tasks; 0 to scale to zero when there is no work
     max_capacity                the most tasks
-    target_backlog_seconds      seconds of work that each task may have before it
-    scale_in_cooldown_seconds   time between two steps down
-    scale_out_cooldown_seconds  time between two steps up
-    wake_tasks                  tasks that the step from zero starts
-    schedules                   other limits from a time on, by name: schedule as cron(...), rate(...) or at(...), timezone,
+    target_backlog_seconds      backlog per task that autoscaling aims at, in seconds of work
+    scale_in_cooldown_seconds   time between two scale-ins
+    scale_out_cooldown_seconds  time between two scale-outs
+    wake_tasks                  tasks to start when scaling from zero
+    schedules                   scheduled changes of the limits, by name: schedule as cron(...), rate(...) or at(...), timezone,
                                 min_capacity, max_capacity
   EOT
   type = object({
@@ -392,7 +392,7 @@ variable "scaling" {
 
   validation {
     condition     = var.cells == 1 || min(var.scaling.min_capacity, values(var.scaling.schedules)[*].min_capacity...) >= 1
-    error_message = "With several cells scaling.min_capacity must be at least 1, in schedules too: what wakes a fleet from zero looks at the whole fleet, not at a cell."
+    error_message = "With several cells, scaling.min_capacity must be at least 1, in schedules too: the alarm that wakes a fleet from zero watches the whole fleet, not a cell."
   }
 
   validation {
@@ -426,32 +426,32 @@ variable "scaling" {
 
 variable "gateway" {
   description = <<-EOT
-    The HTTP gateway: a load balancer, and tasks on Fargate behind it.
+    The HTTP gateway: a load balancer with Fargate tasks behind it.
 
-    enabled                 whether there is one
-    image                   null for image_tag of the repository made here
-    image_tag               tag in that repository; tags there cannot be overwritten
+    enabled                 whether to create it
+    image                   null for image_tag in the repository created here
+    image_tag               tag in that repository, where tags cannot be overwritten
     user                    user or uid of the container; null for the image's own
-    cpu                     of a task, in units; 1024 is a processor
+    cpu                     of a task, in CPU units; 1024 is one vCPU
     memory_mib              of a task
-    architecture            X86_64 or ARM64, as the image
+    architecture            X86_64 or ARM64, the same as the image
     min_tasks               the fewest tasks …
     max_tasks               … and the most
-    cpu_percent             processor use that autoscaling aims at
-    requests_per_minute     requests of a task that it aims at besides; null for none
-    internal                false for a load balancer that the internet reaches
-    subnet_ids              of the load balancer, in two zones at least; null for those of the tasks; public ones unless it is internal
+    cpu_percent             CPU utilization that autoscaling aims at
+    requests_per_minute     requests per task that it also aims at; null for none
+    internal                false for an internet-facing load balancer
+    subnet_ids              of the load balancer, in at least two zones; null for those of the tasks; public ones unless it is internal
     allowed_cidr_blocks     addresses of callers
-    certificate_arn         certificate of ACM for HTTPS
-    plain_http              HTTP instead of HTTPS; of an internal load balancer only
-    body_max_mib            largest request body; JSON of tiny elements takes up to some fifty bytes of memory a byte, so a 64th of memory_mib at most
-    timeout_seconds         how long a caller may wait for a result, and a task that is replaced for its callers; the load balancer holds
-                            the connection for 20 seconds more
-    shutdown_delay_seconds  how long a gateway that got SIGTERM lets callers wait on
-    slow_seconds            time of the slowest hundredth of the answers that raises an alarm
-    access_logs_bucket      bucket of the load balancer's access logs; null for none
-    web_acl                 web ACL of AWS WAF that requests pass: arn; null for none
-    environment             more environment variables, no secrets
+    certificate_arn         ACM certificate for HTTPS
+    plain_http              HTTP instead of HTTPS; only for an internal load balancer
+    body_max_mib            largest request body; JSON of tiny elements takes up to about fifty bytes of memory per byte, so at most 1/64 of memory_mib
+    timeout_seconds         how long a caller may wait for a result, and how long a task that is being replaced waits for its
+                            callers; the load balancer keeps the connection open for 20 seconds longer
+    shutdown_delay_seconds  how long callers may keep waiting after the gateway receives SIGTERM
+    slow_seconds            p99 of the response time above which an alarm is raised
+    access_logs_bucket      bucket for the load balancer's access logs; null for none
+    web_acl                 AWS WAF web ACL that requests pass through: arn; null for none
+    environment             additional environment variables, no secrets
   EOT
   type = object({
     enabled                = optional(bool, false)
@@ -482,25 +482,25 @@ variable "gateway" {
 
   validation {
     condition     = !var.gateway.enabled || var.gateway.plain_http || var.gateway.certificate_arn != null
-    error_message = "gateway.certificate_arn must name a certificate of ACM, or plain_http be true: callers send their keys with each request."
+    error_message = "gateway.certificate_arn must name an ACM certificate, or plain_http must be true: callers send their keys with each request."
   }
 
   validation {
     condition     = !var.gateway.plain_http || var.gateway.internal
-    error_message = "gateway.plain_http is for internal load balancers alone: keys of callers would cross the internet in the open."
+    error_message = "gateway.plain_http is for internal load balancers only: callers' keys would cross the internet in plain text."
   }
 
   validation {
     condition     = var.gateway.internal || var.gateway.subnet_ids != null
-    error_message = "gateway.subnet_ids must be public subnets where the load balancer is not internal; tasks stay in the private ones."
+    error_message = "gateway.subnet_ids must be public subnets if the load balancer is not internal; tasks stay in the private ones."
   }
 
   validation {
     condition = !var.gateway.enabled || (
-      # Of IPv4 alone there is a netmask.
+      # Only IPv4 has a netmask.
       length(var.gateway.allowed_cidr_blocks) > 0 && alltrue([for block in var.gateway.allowed_cidr_blocks : can(cidrnetmask(block))])
     )
-    error_message = "gateway.allowed_cidr_blocks must be CIDR blocks of IPv4, at least one, for example the VPC's."
+    error_message = "gateway.allowed_cidr_blocks must be IPv4 CIDR blocks, at least one, for example the VPC's."
   }
 
   validation {
@@ -511,12 +511,12 @@ variable "gateway" {
       2048 = range(4096, 16385, 1024)
       4096 = range(8192, 30721, 1024)
     }, tostring(var.gateway.cpu), []), var.gateway.memory_mib)
-    error_message = "Fargate has no task of that size. gateway.cpu and gateway.memory_mib go together: 256 with 512, 1024 or 2048, 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024)."
+    error_message = "Fargate has no task of that size. Valid combinations of gateway.cpu and gateway.memory_mib: 256 with 512, 1024 or 2048, 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720 (steps of 1024)."
   }
 
   validation {
     condition     = var.gateway.body_max_mib >= 1 && var.gateway.body_max_mib <= var.gateway.memory_mib / 64
-    error_message = "gateway.body_max_mib must be at least 1 and at most a 64th of gateway.memory_mib: JSON of tiny elements takes up to some fifty bytes of memory a byte, and other requests come meanwhile."
+    error_message = "gateway.body_max_mib must be at least 1 and at most 1/64 of gateway.memory_mib: JSON of tiny elements takes up to about fifty bytes of memory per byte, and other requests arrive meanwhile."
   }
 
   validation {
@@ -540,14 +540,14 @@ variable "gateway" {
   }
 
   validation {
-    # inference_engine/gateway/server.py, KEEP_ALIVE_SECONDS: 400. The load balancer has to be the one that closes.
+    # inference_engine/gateway/server.py, KEEP_ALIVE_SECONDS: 400. The load balancer must be the one that closes connections.
     condition     = var.gateway.timeout_seconds >= 1 && var.gateway.timeout_seconds <= 360
-    error_message = "gateway.timeout_seconds must be 1 to 360: the gateway keeps connections for 400 seconds. Longer jobs are submitted, and polled or called back."
+    error_message = "gateway.timeout_seconds must be 1 to 360: the gateway keeps connections for 400 seconds. Submit longer jobs, and poll for them or use a callback."
   }
 
   validation {
     condition     = var.gateway.shutdown_delay_seconds >= 1 && var.gateway.shutdown_delay_seconds <= 105
-    error_message = "gateway.shutdown_delay_seconds must be 1 to 105: ECS kills the container 15 seconds later, and 120 is its limit."
+    error_message = "gateway.shutdown_delay_seconds must be 1 to 105: ECS kills the container 15 seconds later, and its limit is 120."
   }
 
   validation {
@@ -569,11 +569,11 @@ variable "webhooks" {
   description = <<-EOT
     Requests to callback URLs when jobs end.
 
-    enabled          whether there is the function that makes them
+    enabled          whether to create the function that makes them
     allow_private    whether callback URLs may have private addresses, or no TLS
     timeout_seconds  how long a receiver may take to answer
-    max_concurrency  runs of the function that deliver at the same time
-    network          where in a VPC the function runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach
+    max_concurrency  concurrent runs of the function that deliver
+    network          where in a VPC the function runs: subnet_ids and security_group_ids; null to run outside any VPC, with access to the internet
   EOT
   type = object({
     enabled         = optional(bool, false)
@@ -586,7 +586,7 @@ variable "webhooks" {
 
   validation {
     condition     = var.webhooks.timeout_seconds >= 1 && var.webhooks.timeout_seconds <= 30
-    error_message = "webhooks.timeout_seconds must be 1 to 30: a run of the function ends after 120."
+    error_message = "webhooks.timeout_seconds must be 1 to 30: a run of the function is stopped after 120 seconds."
   }
 
   validation {
@@ -600,24 +600,24 @@ variable "webhooks" {
 ################################################################################
 
 variable "lambda_zips_dir" {
-  description = "Folder of backlog_metrics.zip, dead_letters.zip and webhooks.zip; null for lambdas/dist of this repository, where `make lambdas` puts them."
+  description = "Folder of backlog_metrics.zip, dead_letters.zip and webhooks.zip; null for lambdas/dist of this repository, where `make lambdas` writes them."
   type        = string
   default     = null
 }
 
 variable "lambda_runtime" {
-  description = "Lambda runtime, the same Python that the zips were made for."
+  description = "Lambda runtime; the same Python version that the zips were built for."
   type        = string
   default     = "python3.13"
 
   validation {
     condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
-    error_message = "lambda_runtime must be a Python runtime of Lambda, for example python3.13."
+    error_message = "lambda_runtime must be a Lambda Python runtime, for example python3.13."
   }
 }
 
 variable "lambda_architecture" {
-  description = "Processor architecture of the Lambdas, the same that the zips were made for."
+  description = "Processor architecture of the Lambdas; the same one that the zips were built for."
   type        = string
   default     = "arm64"
 
@@ -628,7 +628,7 @@ variable "lambda_architecture" {
 }
 
 variable "backlog_metrics_reserved_concurrency" {
-  description = "Runs of backlog_metrics at the same time; null for no limit, in accounts whose quota of concurrent runs is not well above 100: Lambda leaves that many unreserved, and refuses a reservation that would take of them."
+  description = "Reserved concurrency of backlog_metrics; null for no limit, in accounts whose concurrency quota is not well above 100: Lambda keeps 100 unreserved, and rejects a reservation that would cut into them."
   type        = number
   default     = 1
 
@@ -639,11 +639,11 @@ variable "backlog_metrics_reserved_concurrency" {
 }
 
 ################################################################################
-# Watching
+# Monitoring
 ################################################################################
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that are told of alarms."
+  description = "SNS topics that are notified of alarms and of their end."
   type        = list(string)
   default     = []
 
@@ -654,7 +654,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "oldest_job_age_seconds" {
-  description = "Age of the oldest waiting job that raises an alarm, in seconds."
+  description = "Age of the oldest waiting job above which an alarm is raised, in seconds."
   type        = number
   default     = 900
 
@@ -671,22 +671,22 @@ variable "runbook_url" {
 }
 
 variable "log_retention_days" {
-  description = "Days that logs are kept, one of the periods that CloudWatch Logs knows."
+  description = "Days that logs are kept; one of the periods that CloudWatch Logs supports."
   type        = number
   default     = 30
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 or more years as CloudWatch Logs lists them."
+    error_message = "log_retention_days must be one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, or a longer period that CloudWatch Logs supports."
   }
 }
 
 ################################################################################
-# Keeping and deleting
+# Encryption and deletion
 ################################################################################
 
 variable "kms_key_arn" {
-  description = "KMS key for tables, payloads, images and logs; null for AWS's own keys. Its policy must let CloudWatch Logs use it. Models stay under S3's own key."
+  description = "KMS key for tables, payloads, images and logs; null for AWS's own keys. Its key policy must allow CloudWatch Logs to use it. Models are always encrypted with S3's own key."
   type        = string
   default     = null
 
@@ -697,13 +697,13 @@ variable "kms_key_arn" {
 }
 
 variable "deletion_protection" {
-  description = "Whether DynamoDB refuses to delete the tables, and Elastic Load Balancing the load balancer of the gateway; false before a destroy, and before gateway.enabled becomes false."
+  description = "Whether the tables and the gateway's load balancer are protected from deletion; set false before a destroy, and before setting gateway.enabled to false."
   type        = bool
   default     = true
 }
 
 variable "force_destroy" {
-  description = "Whether buckets and repositories may be destroyed with what is in them."
+  description = "Whether buckets and repositories may be destroyed together with their contents."
   type        = bool
   default     = false
 }

@@ -1,4 +1,4 @@
-# A small VPC without a way to the internet, the endpoints that replace it, and one environment.
+# A small VPC without internet access, the endpoints that replace it, and one environment.
 
 data "aws_region" "current" {}
 
@@ -32,7 +32,7 @@ locals {
 ################################################################################
 
 resource "aws_vpc" "this" {
-  #checkov:skip=CKV2_AWS_11:An example without a way out; flow logs belong to the account's own VPC
+  #checkov:skip=CKV2_AWS_11:An example without internet access; flow logs belong to the account's own VPC
   cidr_block           = local.vpc_cidr
   enable_dns_support   = true
   enable_dns_hostnames = true
@@ -111,7 +111,7 @@ module "inference_pipeline" {
   gateway  = var.gateway
   webhooks = var.webhooks
 
-  # An example that can be destroyed with all that is in it.
+  # The example can be destroyed together with everything in it.
   deletion_protection = false
   force_destroy       = true
 

@@ -4,6 +4,6 @@ output "endpoints" {
 }
 
 output "inference_pipeline" {
-  description = "All outputs of the stack of the environment."
+  description = "All outputs of the inference_pipeline stack."
   value       = module.inference_pipeline
 }

@@ -5,7 +5,7 @@ variable "environment" {
 }
 
 variable "zones" {
-  description = "Letters of the Availability Zones that get a subnet; null for the first two that the account has in the Region."
+  description = "Letters of the Availability Zones that get a subnet; null for the first two that are available to the account in the Region."
   type        = list(string)
   default     = null
 
@@ -22,7 +22,7 @@ variable "labels" {
 }
 
 variable "message_max_bytes" {
-  description = "Largest message of the queues, in bytes; 262144 with versions of the AWS provider before 6.8."
+  description = "Largest message of the queues, in bytes; set 262144 with versions of the AWS provider before 6.8."
   type        = number
   default     = 1048576
 }
@@ -34,30 +34,30 @@ variable "lambda_zips_dir" {
 }
 
 variable "lambda_runtime" {
-  description = "Lambda runtime that the zips were made for."
+  description = "Lambda runtime that the zips were built for."
   type        = string
   default     = "python3.13"
 }
 
 variable "lambda_architecture" {
-  description = "Processor architecture that the zips were made for."
+  description = "Processor architecture that the zips were built for."
   type        = string
   default     = "arm64"
 }
 
 variable "backlog_metrics_reserved_concurrency" {
-  description = "Runs of backlog_metrics at the same time; null in accounts whose quota of concurrent runs is not well above 100."
+  description = "Reserved concurrency of backlog_metrics; null in accounts whose concurrency quota is not well above 100."
   type        = number
   default     = 1
 }
 
 variable "ecs_endpoints" {
-  description = "Whether the VPC gets the endpoints of ECS itself: `ecs` of the endpoints stack."
+  description = "Whether to create the endpoints for ECS itself: `ecs` of the endpoints stack."
   type        = bool
   default     = false
 }
 
-# The fields of these are those of the inference_pipeline stack, which also checks them.
+# These have the fields of the inference_pipeline stack, which also validates them.
 
 variable "compute" {
   description = "What a task gets, and where it runs: `compute` of the inference_pipeline stack."
@@ -84,7 +84,7 @@ variable "scaling" {
 }
 
 variable "gateway" {
-  description = "The HTTP gateway: `gateway` of the inference_pipeline stack. The VPC has no way to the internet: the load balancer is internal."
+  description = "The HTTP gateway: `gateway` of the inference_pipeline stack. The VPC has no internet access, so the load balancer must be internal."
   type        = any
   default     = {}
 }
@@ -96,7 +96,7 @@ variable "webhooks" {
 }
 
 variable "tags" {
-  description = "More tags of all resources."
+  description = "Additional tags of all resources."
   type        = map(string)
   default     = {}
 }

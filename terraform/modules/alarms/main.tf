@@ -3,12 +3,11 @@ locals {
 
   # Alarms on one metric. Each is named after its section in the runbook.
   #
-  # About missing data: `ignore` where a metric of ours is published every minute, so that the alarm keeps its state while
-  # nothing is known (that nothing is known has an alarm of its own); `notBreaching` where there is a data point only
-  # when something happened.
+  # Missing data: `ignore` for metrics that the project publishes every minute, so the alarm keeps its state while they are
+  # missing (which has its own alarm); `notBreaching` for metrics that have data points only when something happened.
   single = {
     dead-letters = {
-      text        = "Messages ended in the dead-letter queue; their jobs were given an error as result."
+      text        = "Messages ended up in the dead-letter queue; their jobs got an error as their result."
       namespace   = var.metric_namespace
       metric      = "DeadLetters"
       dimensions  = local.dimensions
@@ -18,7 +17,7 @@ locals {
       when_absent = "notBreaching"
     }
     dead-letters-failing = {
-      text        = "The dead-letters function cannot deal with messages, which come again and again; callers wait for nothing."
+      text        = "The dead-letters function fails on messages, which are redelivered again and again; callers wait in vain."
       namespace   = var.metric_namespace
       metric      = "DeadLettersFailed"
       dimensions  = local.dimensions
@@ -26,11 +25,11 @@ locals {
       over        = 0
       minutes     = 10
       when_absent = "notBreaching"
-      # A message comes again after the queue's visibility timeout of three minutes; what fails once may go well then.
+      # A message is redelivered after the queue's visibility timeout of three minutes, and may succeed then.
       data_points = 2
     }
     oldest-job-age = {
-      text        = "The oldest job has waited for more than ${var.oldest_job_age_seconds} seconds."
+      text        = "The oldest job has been waiting for more than ${var.oldest_job_age_seconds} seconds."
       namespace   = var.metric_namespace
       metric      = "OldestJobAgeSeconds"
       dimensions  = local.dimensions
@@ -40,7 +39,7 @@ locals {
       when_absent = "ignore"
     }
     unserved-labels = {
-      text        = "For 10 minutes there have been labels with work that no consumer holds."
+      text        = "For 10 minutes, labels have had work but no consumer that holds them."
       namespace   = var.metric_namespace
       metric      = "UnservedLabels"
       dimensions  = local.dimensions
@@ -50,7 +49,7 @@ locals {
       when_absent = "ignore"
     }
     failing-labels = {
-      text        = "Models of some labels cannot be loaded; the labels' jobs fail."
+      text        = "The models of some labels cannot be loaded; jobs of these labels fail."
       namespace   = var.metric_namespace
       metric      = "FailingLabels"
       dimensions  = local.dimensions
@@ -61,13 +60,13 @@ locals {
     }
   }
 
-  # Alarms on an expression of several metrics, which is 1 while something is wrong.
+  # Alarms on an expression over several metrics, which is 1 while something is wrong.
   combined = {
     dead-letter-queue-not-drained = {
-      text       = "For 15 minutes there have been messages in the dead-letter queue: the dead-letters function does not take them or fails, and callers wait for nothing."
+      text       = "The dead-letter queue has not been empty for 15 minutes: the dead-letters function does not receive the messages or fails on them, and callers wait in vain."
       expression = "IF(visible + hidden > 0, 1, 0)"
       namespace  = "AWS/SQS"
-      # One that the function fails on is hidden until it comes again.
+      # A message that the function fails on is hidden until it is redelivered.
       metrics     = { visible = "ApproximateNumberOfMessagesVisible", hidden = "ApproximateNumberOfMessagesNotVisible" }
       dimensions  = { QueueName = var.dead_letter_queue_name }
       statistic   = "Minimum"
@@ -75,7 +74,7 @@ locals {
       when_absent = "notBreaching"
     }
     no-consumer = {
-      text        = "For 10 minutes there has been work and no running consumer: tasks do not start, or die at once."
+      text        = "For 10 minutes there has been work but no running consumer: tasks do not start, or die at once."
       expression  = "IF(visible > 0 AND running < 1, 1, 0)"
       namespace   = var.metric_namespace
       metrics     = { visible = "JobsVisible", running = "RunningTasks" }
@@ -85,7 +84,7 @@ locals {
       when_absent = "ignore"
     }
     at-maximum-capacity = {
-      text        = "For 15 minutes all ${var.max_tasks} tasks have run and the backlog is over its target: more capacity is needed than allowed."
+      text        = "For 15 minutes all ${var.max_tasks} tasks have been running with the backlog over its target: the work needs more capacity than allowed."
       expression  = "IF(running >= ${var.max_tasks} AND backlog > ${var.target_backlog_seconds}, 1, 0)"
       namespace   = var.metric_namespace
       metrics     = { running = "RunningTasks", backlog = "BacklogSecondsPerTask" }
@@ -98,8 +97,8 @@ locals {
 
   gateway_errors_percent = 5
 
-  # What was received three times or more does not count (SQS Developer Guide, "Available CloudWatch metrics"): this is about a
-  # function that does not take deliveries, not about receivers that fail.
+  # Messages received three times or more do not count (SQS Developer Guide, "Available CloudWatch metrics"): the alarm detects
+  # a function that does not take deliveries, not receivers that fail.
   webhooks_late_minutes   = 30
   webhooks_behind_minutes = 10
 
@@ -173,7 +172,7 @@ resource "aws_cloudwatch_metric_alarm" "combined" {
 
 resource "aws_cloudwatch_metric_alarm" "metrics_missing" {
   alarm_name          = "${var.prefix}-backlog-metrics-missing"
-  alarm_description   = "The backlog has not been measured for 5 minutes: nothing scales, and the other alarms are blind. Runbook: ${var.runbook_url}#backlog-metrics-missing"
+  alarm_description   = "The backlog has not been measured for 5 minutes: autoscaling stands still, and alarms on the backlog have no data. Runbook: ${var.runbook_url}#backlog-metrics-missing"
   namespace           = var.metric_namespace
   metric_name         = "BacklogSeconds"
   dimensions          = local.dimensions
@@ -182,7 +181,7 @@ resource "aws_cloudwatch_metric_alarm" "metrics_missing" {
   evaluation_periods  = 5
   comparison_operator = "LessThanThreshold"
   threshold           = 1
-  # Missing data is what this alarm is about.
+  # This alarm detects missing data.
   treat_missing_data = "breaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
@@ -230,7 +229,7 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   datapoints_to_alarm = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  # DynamoDB tells only of throttles that happened.
+  # DynamoDB publishes data points only when it throttles.
   treat_missing_data = "notBreaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
@@ -239,14 +238,14 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
 }
 
 ################################################################################
-# Gateway and webhooks, where there are any
+# Gateway and webhooks, if enabled
 ################################################################################
 
 resource "aws_cloudwatch_metric_alarm" "gateway_errors" {
   count = var.gateway == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-gateway-errors"
-  alarm_description   = "Of the gateway's answers, more than ${local.gateway_errors_percent} % have been errors of a server (5xx), in 5 of 10 minutes. Runbook: ${var.runbook_url}#gateway-errors"
+  alarm_description   = "More than ${local.gateway_errors_percent} % of the gateway's responses were server errors (5xx), in 5 of 10 minutes. Runbook: ${var.runbook_url}#gateway-errors"
   evaluation_periods  = 10
   datapoints_to_alarm = 5
   comparison_operator = "GreaterThanThreshold"
@@ -256,7 +255,8 @@ resource "aws_cloudwatch_metric_alarm" "gateway_errors" {
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
 
-  # Requests that find no task are no requests for the load balancer, but they are errors. A single one among few is no alarm.
+  # The load balancer counts a request that finds no task as an error, but not as a request. Fewer than 5 errors a minute are
+  # no alarm.
   metric_query {
     id          = "share"
     expression  = "IF(errors >= 5, 100 * errors / MAX([FILL(requests, 0), errors]), 0)"
@@ -296,11 +296,11 @@ resource "aws_cloudwatch_metric_alarm" "gateway_unhealthy" {
   count = var.gateway == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-gateway-unhealthy"
-  alarm_description   = "For 5 minutes tasks of the gateway have been unhealthy, or there has been none. Runbook: ${var.runbook_url}#gateway-unhealthy"
+  alarm_description   = "For 5 minutes, gateway tasks have been unhealthy, or there has been no healthy one. Runbook: ${var.runbook_url}#gateway-unhealthy"
   evaluation_periods  = 5
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
-  # A target group without targets is silent.
+  # A target group without targets publishes nothing.
   treat_missing_data = "breaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
@@ -321,7 +321,8 @@ resource "aws_cloudwatch_metric_alarm" "gateway_unhealthy" {
         namespace   = "AWS/ApplicationELB"
         metric_name = metric_query.value
         dimensions  = { LoadBalancer = var.gateway.load_balancer, TargetGroup = var.gateway.target_group }
-        # Of what the load balancer's nodes see, each from its zone, the best: what none of them reaches is gone.
+        # Each node of the load balancer reports what it sees from its zone. The best value counts: only a task that no node
+        # reaches is gone.
         stat   = metric_query.key == "healthy" ? "Maximum" : "Minimum"
         period = 60
       }
@@ -335,7 +336,7 @@ resource "aws_cloudwatch_metric_alarm" "gateway_slow" {
   count = var.gateway == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-gateway-slow"
-  alarm_description   = "One of a hundred answers of the gateway has taken more than ${var.gateway.slow_seconds} seconds, in 10 of 15 minutes. Runbook: ${var.runbook_url}#gateway-slow"
+  alarm_description   = "The slowest hundredth of the gateway's responses took more than ${var.gateway.slow_seconds} seconds, in 10 of 15 minutes. Runbook: ${var.runbook_url}#gateway-slow"
   namespace           = "AWS/ApplicationELB"
   metric_name         = "TargetResponseTime"
   dimensions          = { LoadBalancer = var.gateway.load_balancer, TargetGroup = var.gateway.target_group }
@@ -345,7 +346,7 @@ resource "aws_cloudwatch_metric_alarm" "gateway_slow" {
   datapoints_to_alarm = 10
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.gateway.slow_seconds
-  # Of a few requests one is not one of a hundred.
+  # With few requests, a single slow one is not a hundredth.
   evaluate_low_sample_count_percentiles = "ignore"
   treat_missing_data                    = "notBreaching"
   alarm_actions                         = var.topic_arns
@@ -358,7 +359,7 @@ resource "aws_cloudwatch_metric_alarm" "webhooks_dead" {
   count = var.webhooks == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-webhooks-dead"
-  alarm_description   = "Callers were not told of the end of their jobs: deliveries were given up. Runbook: ${var.runbook_url}#webhooks-dead"
+  alarm_description   = "Callers were not notified that their jobs ended: deliveries were given up. Runbook: ${var.runbook_url}#webhooks-dead"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = var.webhooks.dead_queue_name }
@@ -367,7 +368,7 @@ resource "aws_cloudwatch_metric_alarm" "webhooks_dead" {
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  # SQS is silent about a queue that nobody has used for six hours.
+  # SQS publishes nothing for a queue that has been unused for six hours.
   treat_missing_data = "notBreaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
@@ -379,7 +380,7 @@ resource "aws_cloudwatch_metric_alarm" "webhooks_late" {
   count = var.webhooks == null ? 0 : 1
 
   alarm_name          = "${var.prefix}-webhooks-late"
-  alarm_description   = "The oldest delivery to a callback URL has been on its queue for more than ${local.webhooks_late_minutes} minutes. Runbook: ${var.runbook_url}#webhooks-late"
+  alarm_description   = "The oldest delivery to a callback URL has been in its queue for more than ${local.webhooks_late_minutes} minutes. Runbook: ${var.runbook_url}#webhooks-late"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
   dimensions          = { QueueName = var.webhooks.queue_name }
@@ -388,7 +389,7 @@ resource "aws_cloudwatch_metric_alarm" "webhooks_late" {
   evaluation_periods  = 5
   comparison_operator = "GreaterThanThreshold"
   threshold           = local.webhooks_late_minutes * 60
-  # SQS is silent about a queue that nobody has used for six hours.
+  # SQS publishes nothing for a queue that has been unused for six hours.
   treat_missing_data = "notBreaching"
   alarm_actions      = var.topic_arns
   ok_actions         = var.topic_arns
@@ -400,14 +401,14 @@ resource "aws_cloudwatch_metric_alarm" "webhooks_behind" {
   count = var.webhooks == null ? 0 : 1
 
   alarm_name         = "${var.prefix}-webhooks-behind"
-  alarm_description  = "The webhooks function reads changes of jobs more than ${local.webhooks_behind_minutes} minutes after they were made. Runbook: ${var.runbook_url}#webhooks-behind"
+  alarm_description  = "The webhooks function reads changes to job records more than ${local.webhooks_behind_minutes} minutes late. Runbook: ${var.runbook_url}#webhooks-behind"
   namespace          = "AWS/Lambda"
   metric_name        = "IteratorAge"
   dimensions         = { FunctionName = var.webhooks.function_name }
   statistic          = "Maximum"
   period             = 60
   evaluation_periods = 5
-  # There is a data point only when the function is run, which it is ever less often while it fails.
+  # There is a data point only when the function runs, and it runs less and less often while it fails.
   datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   # In milliseconds.

@@ -20,6 +20,6 @@ output "arns" {
 }
 
 output "descriptions" {
-  description = "What the alarms say, by name; each names its section of the runbook."
+  description = "Descriptions of the alarms by name; each names its section of the runbook."
   value       = { for alarm in local.all : alarm.alarm_name => alarm.alarm_description }
 }

@@ -1,9 +1,9 @@
 ################################################################################
-# What is watched
+# What is monitored
 ################################################################################
 
 variable "prefix" {
-  description = "What the alarms' names begin with; also the value of the backlog metrics' dimension Deployment."
+  description = "Prefix of the alarms' names; also the value of the backlog metrics' dimension Deployment."
   type        = string
 }
 
@@ -28,7 +28,7 @@ variable "function_names" {
 }
 
 variable "gateway" {
-  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (the p99 of its answers that is too much); null for none."
+  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (p99 of its response time above which an alarm is raised); null for none."
   type = object({
     load_balancer = string
     target_group  = string
@@ -52,7 +52,7 @@ variable "webhooks" {
 ################################################################################
 
 variable "oldest_job_age_seconds" {
-  description = "Age of the oldest waiting job that is too much, in seconds."
+  description = "Age of the oldest waiting job above which an alarm is raised, in seconds."
   type        = number
 
   validation {
@@ -72,11 +72,11 @@ variable "target_backlog_seconds" {
 }
 
 ################################################################################
-# Who is told what
+# Notifications
 ################################################################################
 
 variable "topic_arns" {
-  description = "SNS topics that are told of an alarm and of its end."
+  description = "SNS topics that are notified of an alarm and of its end."
   type        = list(string)
   default     = []
 
@@ -87,7 +87,7 @@ variable "topic_arns" {
 }
 
 variable "runbook_url" {
-  description = "Address of the runbook; an alarm names its section there."
+  description = "Address of the runbook; each alarm names its section there."
   type        = string
 }
 

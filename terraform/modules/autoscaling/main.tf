@@ -1,7 +1,7 @@
 locals {
   dimensions = { Deployment = var.deployment }
 
-  # Of all hours: where only a schedule goes to zero, the service has to wake from that too.
+  # Across all schedules: a service that only a schedule scales to zero must wake from zero too.
   lowest_capacity = min(var.scaling.min_capacity, values(var.scaling.schedules)[*].min_capacity...)
 }
 
@@ -16,7 +16,7 @@ resource "aws_appautoscaling_target" "this" {
 }
 
 ################################################################################
-# Between one task and the most: seconds of backlog that each desired task has before it
+# Between one task and max_capacity: seconds of backlog per desired task
 ################################################################################
 
 resource "aws_appautoscaling_policy" "backlog" {
@@ -31,7 +31,7 @@ resource "aws_appautoscaling_policy" "backlog" {
     scale_in_cooldown  = var.scaling.scale_in_cooldown_seconds
     scale_out_cooldown = var.scaling.scale_out_cooldown_seconds
 
-    # By desired, not by running tasks: tasks that are still starting would be asked for again and again.
+    # Per desired, not per running task: otherwise tasks that are still starting would be requested again and again.
     customized_metric_specification {
       namespace   = var.metric_namespace
       metric_name = "BacklogSecondsPerDesiredTask"
@@ -46,7 +46,7 @@ resource "aws_appautoscaling_policy" "backlog" {
 }
 
 ################################################################################
-# From zero: target tracking multiplies what is there, and nothing is
+# From zero: target tracking multiplies the task count, and zero stays zero
 ################################################################################
 
 resource "aws_appautoscaling_policy" "wake" {
@@ -74,7 +74,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   count = local.lowest_capacity == 0 ? 1 : 0
 
   alarm_name          = "${var.service_name}-wake"
-  alarm_description   = "There is work, and no task runs or starts: the service takes its step from zero. It is no fault."
+  alarm_description   = "There is work, and no task is running or starting: the service scales from zero. This is not a fault."
   namespace           = var.metric_namespace
   metric_name         = "RequiresConsumer"
   dimensions          = local.dimensions
@@ -83,7 +83,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   evaluation_periods  = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
-  # No measurement is no reason to start tasks; that it is missing has an alarm of its own.
+  # A missing measurement is no reason to start tasks; it has its own alarm.
   treat_missing_data = "notBreaching"
   alarm_actions      = [aws_appautoscaling_policy.wake[0].arn]
 
@@ -91,7 +91,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
 }
 
 ################################################################################
-# By the clock
+# Schedules
 ################################################################################
 
 resource "aws_appautoscaling_scheduled_action" "this" {

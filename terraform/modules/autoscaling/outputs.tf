@@ -8,7 +8,7 @@ output "target" {
 }
 
 output "policy_arns" {
-  description = "ARNs of the scaling policies: backlog, and wake where the service may scale to zero."
+  description = "ARNs of the scaling policies: backlog, and wake if the service may scale to zero."
   value = merge(
     { backlog = aws_appautoscaling_policy.backlog.arn },
     { for policy in aws_appautoscaling_policy.wake : "wake" => policy.arn },
@@ -16,6 +16,6 @@ output "policy_arns" {
 }
 
 output "wake_alarm_name" {
-  description = "Name of the alarm that starts the first task; null where the service never scales to zero."
+  description = "Name of the alarm that starts the first task; null if the service never scales to zero."
   value       = one(aws_cloudwatch_metric_alarm.wake[*].alarm_name)
 }

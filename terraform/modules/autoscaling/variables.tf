@@ -20,8 +20,8 @@ variable "deployment" {
 
 variable "scaling" {
   description = <<-EOT
-    min_capacity and max_capacity (tasks), target_backlog_seconds (seconds of work that each task may have before it),
-    scale_in_cooldown_seconds and scale_out_cooldown_seconds, wake_tasks (tasks that the step from zero starts),
+    min_capacity and max_capacity (tasks), target_backlog_seconds (backlog per task to aim at, in seconds of work),
+    scale_in_cooldown_seconds and scale_out_cooldown_seconds, wake_tasks (tasks to start when scaling from zero),
     schedules (by name: schedule as cron(...), rate(...) or at(...), timezone, min_capacity, max_capacity).
   EOT
   type = object({

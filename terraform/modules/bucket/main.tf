@@ -1,12 +1,12 @@
 locals {
-  # An upload that was broken off is paid for until it is aborted.
+  # S3 charges for an interrupted upload until it is aborted.
   abort_uploads_days = 3
 }
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:Access logs need a bucket of their own; who wants them turns on CloudTrail data events for the account
-  #checkov:skip=CKV_AWS_144:Payloads are transient and models have their source elsewhere: a copy in another Region is not worth its price
-  #checkov:skip=CKV2_AWS_62:Nothing listens to changes of objects
+  #checkov:skip=CKV_AWS_18:Access logs need their own bucket; to log access, turn on CloudTrail data events for the account
+  #checkov:skip=CKV_AWS_144:Payloads are transient and models have their source elsewhere: a copy in another Region is not worth its cost
+  #checkov:skip=CKV2_AWS_62:Nothing listens for changes to objects
   bucket        = var.name
   force_destroy = var.force_destroy
 
@@ -34,7 +34,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
       sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
       kms_master_key_id = var.kms_key_arn
     }
-    # One call to KMS for many objects.
+    # One KMS call serves many objects.
     bucket_key_enabled = var.kms_key_arn != null
   }
 }
@@ -63,7 +63,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = data.aws_iam_policy_document.tls_only.json
 
-  # S3 refuses two changes of a bucket's access at the same time.
+  # S3 rejects two concurrent changes to a bucket's access.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
@@ -82,7 +82,7 @@ resource "aws_s3_bucket_versioning" "this" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  #checkov:skip=CKV_AWS_300:The rule abort-uploads does it; checkov loses it beside dynamic rules
+  #checkov:skip=CKV_AWS_300:The rule abort-uploads does this; checkov does not see it beside dynamic rules
   bucket = aws_s3_bucket.this.id
 
   rule {

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Name of the bucket, unique in all of AWS."
+  description = "Name of the bucket, unique across all of AWS."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.name))
-    error_message = "A bucket's name must be 3 to 63 of small letters, digits and '-', and begin and end with a letter or digit."
+    error_message = "A bucket's name must be 3 to 63 lowercase letters, digits and '-', and must begin and end with a letter or digit."
   }
 }
 
@@ -48,7 +48,7 @@ variable "kms_key_arn" {
 }
 
 variable "force_destroy" {
-  description = "Whether the bucket may be destroyed with the objects in it."
+  description = "Whether the bucket may be destroyed together with its objects."
   type        = bool
   default     = false
 }

@@ -4,12 +4,12 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,255}$", var.name))
-    error_message = "A cluster's name must be of letters, digits, '-' and '_'."
+    error_message = "A cluster's name must consist of letters, digits, '-' and '_'."
   }
 }
 
 variable "gpu_capacity_provider" {
-  description = "An ECS capacity provider of GPU instances that exists already, besides those of Fargate; null for none."
+  description = "An existing ECS capacity provider of GPU instances, in addition to those of Fargate; null for none."
   type        = string
   default     = null
 }

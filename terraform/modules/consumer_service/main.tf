@@ -1,5 +1,5 @@
 ################################################################################
-# Network: nothing comes in, and HTTPS goes out to the endpoints
+# Network: no inbound traffic, and outbound HTTPS to the endpoints
 ################################################################################
 
 resource "aws_security_group" "this" {
@@ -66,10 +66,10 @@ resource "aws_ecs_service" "this" {
   deployment_minimum_healthy_percent = var.deployment.minimum_healthy_percent
   deployment_maximum_percent         = var.deployment.maximum_percent
 
-  # To even out zones ECS would stop tasks that are idle at that moment, and with them the models that they have loaded.
+  # To rebalance zones, ECS would stop tasks that are idle at that moment, and their loaded models would be lost.
   availability_zone_rebalancing = "DISABLED"
 
-  # Without it another mix of capacity providers would be a new service.
+  # Without it, a change of the capacity providers would replace the service.
   force_new_deployment = true
 
   dynamic "capacity_provider_strategy" {

@@ -4,7 +4,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,255}$", var.name))
-    error_message = "A service's name must be of letters, digits, '-' and '_'."
+    error_message = "A service's name must consist of letters, digits, '-' and '_'."
   }
 }
 
@@ -23,7 +23,7 @@ variable "task_definition_arn" {
 }
 
 variable "initial_count" {
-  description = "Tasks that the service begins with; autoscaling changes it afterwards."
+  description = "Tasks that the service starts with; autoscaling changes the count afterwards."
   type        = number
 
   validation {
@@ -37,12 +37,12 @@ variable "initial_count" {
 ################################################################################
 
 variable "fargate" {
-  description = "Whether the tasks run on Fargate, else on instances of a capacity provider."
+  description = "Whether the tasks run on Fargate; if not, on instances of a capacity provider."
   type        = bool
 }
 
 variable "capacity_providers" {
-  description = "Capacity providers with their base (tasks that are placed there first) and weight (share of the others)."
+  description = "Capacity providers with their base (tasks that are placed there first) and weight (share of the remaining tasks)."
   type        = list(object({ name = string, base = number, weight = number }))
 
   validation {
@@ -58,7 +58,7 @@ variable "capacity_providers" {
 
 variable "network" {
   description = <<-EOT
-    Where tasks run and what they reach by HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
+    Where tasks run and what they reach over HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
     endpoints), prefix_list_ids (of the gateway endpoints, by service), egress_cidr_blocks.
   EOT
   type = object({
@@ -71,7 +71,7 @@ variable "network" {
 }
 
 variable "deployment" {
-  description = "Tasks that a deployment keeps at least (minimum_healthy_percent) and at most (maximum_percent)."
+  description = "The fewest (minimum_healthy_percent) and the most (maximum_percent) tasks during a deployment."
   type        = object({ minimum_healthy_percent = number, maximum_percent = number })
 }
 

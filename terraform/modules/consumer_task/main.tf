@@ -3,7 +3,7 @@ locals {
   gpus   = [{ type = "GPU", value = tostring(var.compute.gpus) }]
 
   # Containers stop in the reverse order of dependsOn: first the consumer, which drains, then Triton.
-  # 120 s is Fargate's limit, and what Spot gives.
+  # 120 s is Fargate's limit, and the notice that Spot gives.
   consumer_stop_seconds = 120
   triton_stop_seconds   = var.triton.exit_timeout_seconds + 10
 
@@ -21,7 +21,7 @@ locals {
         "awslogs-group"         = group_name
         "awslogs-region"        = var.region
         "awslogs-stream-prefix" = "ecs"
-        # A slow log service must not stop the container.
+        # A slow log service must not block the container.
         "mode"            = "non-blocking"
         "max-buffer-size" = "4m"
       }
@@ -34,8 +34,8 @@ locals {
 ################################################################################
 
 locals {
-  # Volumes of a task belong to root, and neither container runs as root: this one opens them and ends. As owner of the
-  # folders it needs no capability.
+  # Volumes of a task belong to root, and the other containers do not run as root: this one makes them writable and exits. As
+  # owner of the folders it needs no capability.
   volumes_container = {
     name                   = "volumes"
     image                  = var.consumer.image
@@ -84,7 +84,7 @@ locals {
     },
     var.triton.user == null ? {} : { user = var.triton.user },
     local.on_gpu ? { resourceRequirements = local.gpus } : {},
-    # Python models talk to the server through shared memory; Fargate does not let a task choose how much.
+    # Python models talk to the server through shared memory, whose size cannot be set on Fargate.
     local.on_gpu ? { linuxParameters = { sharedMemorySize = var.triton.shared_memory_mib } } : {},
   )
 
@@ -141,7 +141,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode(local.containers)
-  # The deployment circuit breaker, and people, go back to an earlier revision: it must not be deregistered.
+  # The deployment circuit breaker, and operators, roll back to an earlier revision, which must not be deregistered.
   skip_destroy = var.keep_revisions
 
   runtime_platform {
@@ -149,7 +149,7 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.compute.architecture
   }
 
-  # On instances the volumes take the instance's own disk.
+  # On instances, the volumes use the instance's own disk.
   dynamic "ephemeral_storage" {
     for_each = local.on_gpu ? [] : [var.compute.ephemeral_storage_gib]
     content {
@@ -175,7 +175,7 @@ resource "aws_ecs_task_definition" "this" {
 ################################################################################
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long logs are kept is log_retention_days
+  #checkov:skip=CKV_AWS_338:log_retention_days sets how long logs are kept
   for_each = local.log_group_names
 
   name              = each.value
@@ -215,7 +215,7 @@ data "aws_iam_policy_document" "assume" {
 
 resource "aws_iam_role" "task" {
   name               = "${var.name}-task"
-  description        = "What the containers of ${var.name} may do"
+  description        = "Permissions of the containers of ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 
   tags = var.tags
@@ -230,7 +230,7 @@ resource "aws_iam_role_policy_attachment" "task" {
 
 resource "aws_iam_role" "execution" {
   name               = "${var.name}-execution"
-  description        = "What ECS may do to start ${var.name}"
+  description        = "Permissions of ECS to start ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 
   tags = var.tags

@@ -2,12 +2,12 @@ output "task_definition_arn" {
   description = "ARN of the task definition, with its revision."
   value       = aws_ecs_task_definition.this.arn
 
-  # A service that starts before its roles may do anything fails its first tasks.
+  # If a service starts before its roles have their policies, its first tasks fail.
   depends_on = [aws_iam_role_policy_attachment.task, aws_iam_role_policy_attachment.execution]
 }
 
 output "containers" {
-  description = "The container definitions by name, as they were declared."
+  description = "The container definitions by name, as declared."
   value       = { for container in local.containers : container.name => container }
 }
 

@@ -8,7 +8,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,54}$", var.name))
-    error_message = "name must be 1 to 54 of letters, digits, '-' and '_': role names end in -execution and have 64 at most."
+    error_message = "name must be 1 to 54 letters, digits, '-' and '_': role names end in -execution and have at most 64 characters."
   }
 }
 
@@ -38,9 +38,9 @@ variable "account_id" {
 
 variable "compute" {
   description = <<-EOT
-    What a task gets:
-    cpu (units, 1024 is a processor), memory_mib, architecture (X86_64 or ARM64),
-    ephemeral_storage_gib (Fargate), gpus (more than zero: the task runs on EC2 instances of a capacity provider).
+    Resources of a task:
+    cpu (units, 1024 is one vCPU), memory_mib, architecture (X86_64 or ARM64),
+    ephemeral_storage_gib (Fargate), gpus (if above zero, the task runs on EC2 instances of a capacity provider).
   EOT
   type = object({
     cpu                   = number
@@ -66,14 +66,14 @@ variable "consumer" {
 
   validation {
     condition     = length(var.consumer.command) > 0
-    error_message = "consumer.command must say what computes, for example [\"--function\", \"my_app:compute\"]."
+    error_message = "consumer.command must name what computes, for example [\"--function\", \"my_app:compute\"]."
   }
 }
 
 variable "triton" {
   description = <<-EOT
-    The Triton sidecar: enabled, image, user (null for the image's own), exit_timeout_seconds (what it gives its models to
-    finish), arguments (more options of tritonserver), shared_memory_mib (on EC2; Fargate fixes it).
+    The Triton sidecar: enabled, image, user (null for the image's own), exit_timeout_seconds (how long it lets its models
+    finish), arguments (additional options of tritonserver), shared_memory_mib (on EC2; it cannot be set on Fargate).
   EOT
   type = object({
     enabled              = bool
@@ -86,12 +86,12 @@ variable "triton" {
 
   validation {
     condition     = var.triton.exit_timeout_seconds >= 1 && var.triton.exit_timeout_seconds <= 110
-    error_message = "triton.exit_timeout_seconds must be 1 to 110: the container is killed ten seconds later, and 120 is ECS's limit."
+    error_message = "triton.exit_timeout_seconds must be 1 to 110: ECS kills the container ten seconds later, and its limit is 120."
   }
 }
 
 variable "keep_revisions" {
-  description = "Keep earlier task definitions registered when a new one takes their place, and when all is destroyed."
+  description = "Whether earlier task definitions stay registered when a new one replaces them, and after a destroy."
   type        = bool
   default     = true
 }
@@ -106,7 +106,7 @@ variable "environment" {
 ################################################################################
 
 variable "task_policy_arns" {
-  description = "ARNs of the policies of the task's role, by a name of one's choice."
+  description = "ARNs of the policies of the task's role, by a name of your choice."
   type        = map(string)
 }
 
@@ -127,7 +127,7 @@ variable "log_retention_days" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  description = "KMS key that encrypts the logs; null for CloudWatch Logs' own key."
   type        = string
   default     = null
 }

@@ -1,5 +1,5 @@
 locals {
-  # Metrics in the form of a dashboard: [namespace, name, dimension, value, …].
+  # Metrics as a dashboard expects them: [namespace, name, dimension, value, …].
   backlog = {
     for name in [
       "BacklogSecondsPerTask", "BacklogSecondsPerDesiredTask", "BacklogSeconds", "RunnableBacklogSeconds", "JobsVisible",
@@ -34,7 +34,7 @@ locals {
     ]
   }
 
-  # One chart each: statistic, metrics, and lines to compare them with.
+  # One entry per chart: statistic, metrics, and horizontal lines to compare them with.
   gateway_charts = [
     { title = "Gateway: requests and answers", stat = "Sum", metrics = values(local.balancer), lines = {} },
     {

@@ -48,7 +48,7 @@ variable "service_names" {
 }
 
 variable "gateway" {
-  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (a line); null for none."
+  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (drawn as a line); null for none."
   type = object({
     load_balancer = string
     target_group  = string
@@ -58,7 +58,7 @@ variable "gateway" {
 }
 
 variable "webhook_queue_names" {
-  description = "Names of the queues of webhooks; none where there are no webhooks."
+  description = "Names of the webhooks' queues; empty if webhooks are disabled."
   type        = list(string)
   default     = []
 }
@@ -78,6 +78,6 @@ variable "max_tasks" {
 }
 
 variable "oldest_job_age_seconds" {
-  description = "Age of the oldest waiting job that raises an alarm, in seconds."
+  description = "Age of the oldest waiting job above which an alarm is raised, in seconds."
   type        = number
 }

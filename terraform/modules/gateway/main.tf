@@ -1,23 +1,23 @@
 locals {
   log_group_name = "/inference-engine/${var.name}/gateway"
 
-  # ECS takes the task out of the target group, waits for that to end, which the target group's delay bounds, and only then sends
-  # SIGTERM. Who waits even then, a task that is stopped by hand for example, has shutdown_delay_seconds.
+  # ECS deregisters the task from the target group, waits for that to finish, at most for the target group's delay, and only then
+  # sends SIGTERM. Callers still waiting then, for example when a task is stopped by hand, have shutdown_delay_seconds.
   stop_seconds = var.shutdown_delay_seconds + 15
 
   environment = merge(var.environment, {
     INFERENCE_ENGINE_GATEWAY_BODY_MAX_BYTES = tostring(floor(var.body_max_mib * 1048576))
-    # Of all requests that are not answered yet: JSON takes up to some fifty times its bytes, and seldom more than fifteen.
+    # For all unanswered requests together: JSON takes up to about fifty times its size in memory, but seldom more than fifteen.
     INFERENCE_ENGINE_GATEWAY_BODIES_MAX_BYTES = tostring(local.bodies_max_bytes)
     INFERENCE_ENGINE_GATEWAY_MAX_QUEUE_BYTES  = tostring(local.bodies_max_bytes)
     INFERENCE_ENGINE_GATEWAY_HOST             = "0.0.0.0"
     INFERENCE_ENGINE_GATEWAY_PORT             = tostring(var.port)
     INFERENCE_ENGINE_GATEWAY_REQUIRE_KEYS     = "true"
     INFERENCE_ENGINE_GATEWAY_SHUTDOWN_DELAY   = tostring(var.shutdown_delay_seconds)
-    # A caller that waits longer than the load balancer would lose the connection instead of getting an answer.
+    # A caller that waits longer than the load balancer would lose the connection instead of getting a response.
     INFERENCE_ENGINE_GATEWAY_TIMEOUT_SECONDS     = tostring(var.timeout_seconds)
     INFERENCE_ENGINE_GATEWAY_TIMEOUT_MAX_SECONDS = tostring(var.timeout_seconds)
-    # The tasks' security group lets in nobody but the load balancer.
+    # The tasks' security group admits only the load balancer.
     INFERENCE_ENGINE_GATEWAY_TRUST_PROXY = "true"
   })
 
@@ -33,14 +33,14 @@ locals {
       environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
       portMappings           = [{ containerPort = var.port, hostPort = var.port, protocol = "tcp" }]
       linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = true }
-      # No healthCheck: the target group asks already, and an interpreter each few seconds would compete with the gateway.
+      # No healthCheck: the target group checks already, and an interpreter every few seconds would compete with the gateway.
       logConfiguration = {
         logDriver = "awslogs"
         options = {
           "awslogs-group"         = local.log_group_name
           "awslogs-region"        = var.region
           "awslogs-stream-prefix" = "ecs"
-          # A slow log service must not stop the container.
+          # A slow log service must not block the container.
           "mode"            = "non-blocking"
           "max-buffer-size" = "4m"
         }
@@ -63,7 +63,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode([local.container])
-  # The deployment circuit breaker, and people, go back to an earlier revision: it must not be deregistered.
+  # The deployment circuit breaker, and operators, roll back to an earlier revision, which must not be deregistered.
   skip_destroy = var.keep_revisions
 
   runtime_platform {
@@ -78,7 +78,7 @@ resource "aws_ecs_task_definition" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long logs are kept is log_retention_days
+  #checkov:skip=CKV_AWS_338:log_retention_days sets how long logs are kept
   name              = local.log_group_name
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -116,7 +116,7 @@ data "aws_iam_policy_document" "assume" {
 
 resource "aws_iam_role" "task" {
   name               = "${var.name}-task"
-  description        = "What the containers of ${var.name} may do"
+  description        = "Permissions of the containers of ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 
   tags = var.tags
@@ -129,7 +129,7 @@ resource "aws_iam_role_policy_attachment" "task" {
 
 resource "aws_iam_role" "execution" {
   name               = "${var.name}-execution"
-  description        = "What ECS may do to start ${var.name}"
+  description        = "Permissions of ECS to start ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 
   tags = var.tags
@@ -169,7 +169,7 @@ resource "aws_iam_role_policy_attachment" "execution" {
 }
 
 ################################################################################
-# Network: HTTPS goes out to the endpoints; the load balancer's rule lets requests in
+# Network: outbound HTTPS to the endpoints; the load balancer's rule admits requests
 ################################################################################
 
 resource "aws_security_group" "this" {
@@ -237,7 +237,7 @@ resource "aws_ecs_service" "this" {
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
   availability_zone_rebalancing      = "ENABLED"
-  # What starts is not to be stopped for the load balancer's first, failed, checks.
+  # A task that is starting must not be stopped because the load balancer's first checks fail.
   health_check_grace_period_seconds = 60
 
   load_balancer {
@@ -264,12 +264,12 @@ resource "aws_ecs_service" "this" {
     ignore_changes = [desired_count]
   }
 
-  # A service that starts before its roles may do anything fails its first tasks.
+  # If a service starts before its roles have their policies, its first tasks fail.
   depends_on = [aws_iam_role_policy_attachment.task, aws_iam_role_policy_attachment.execution]
 }
 
 ################################################################################
-# How many tasks: by their processors, and by requests where that is asked for
+# How many tasks: by CPU utilization, and by requests if configured
 ################################################################################
 
 resource "aws_appautoscaling_target" "this" {

@@ -9,7 +9,7 @@ output "task_definition_arn" {
 }
 
 output "container" {
-  description = "The container definition, as it was declared."
+  description = "The container definition, as declared."
   value       = local.container
 }
 

@@ -8,7 +8,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,54}$", var.name))
-    error_message = "name must be 1 to 54 of letters, digits, '-' and '_': role names end in -execution and have 64 at most."
+    error_message = "name must be 1 to 54 letters, digits, '-' and '_': role names end in -execution and have at most 64 characters."
   }
 }
 
@@ -37,7 +37,7 @@ variable "account_id" {
 ################################################################################
 
 variable "compute" {
-  description = "What a task gets: cpu (units, 1024 is a processor), memory_mib, architecture (X86_64 or ARM64)."
+  description = "Resources of a task: cpu (units, 1024 is one vCPU), memory_mib, architecture (X86_64 or ARM64)."
   type        = object({ cpu = number, memory_mib = number, architecture = string })
 
   validation {
@@ -58,27 +58,27 @@ variable "port" {
 }
 
 variable "timeout_seconds" {
-  description = "How long a caller waits for a result, by default and at most; below the load balancer's idle timeout."
+  description = "How long a caller waits for a result, by default and at most; must be below the load balancer's idle timeout."
   type        = number
 }
 
 variable "body_max_mib" {
-  description = "The largest request body in MiB; JSON of tiny elements takes up to some fifty bytes of memory a byte."
+  description = "The largest request body in MiB; JSON of tiny elements takes up to about fifty bytes of memory per byte."
   type        = number
 
   validation {
     condition     = var.body_max_mib >= 1 && var.body_max_mib <= var.compute.memory_mib / 64
-    error_message = "body_max_mib must be at least 1 and at most a 64th of compute.memory_mib: JSON of tiny elements takes up to some fifty bytes of memory a byte."
+    error_message = "body_max_mib must be at least 1 and at most 1/64 of compute.memory_mib: JSON of tiny elements takes up to about fifty bytes of memory per byte."
   }
 }
 
 variable "shutdown_delay_seconds" {
-  description = "How long a gateway that got SIGTERM lets callers wait on; in a deployment they have had timeout_seconds before."
+  description = "How long callers may keep waiting after the gateway receives SIGTERM; in a deployment they have had timeout_seconds before that."
   type        = number
 
   validation {
     condition     = var.shutdown_delay_seconds >= 0 && var.shutdown_delay_seconds <= 105
-    error_message = "shutdown_delay_seconds must be 0 to 105: ECS kills the container 15 seconds later, and 120 is its limit."
+    error_message = "shutdown_delay_seconds must be 0 to 105: ECS kills the container 15 seconds later, and its limit is 120."
   }
 }
 
@@ -88,7 +88,7 @@ variable "environment" {
 }
 
 variable "keep_revisions" {
-  description = "Keep earlier task definitions registered when a new one takes their place, and when all is destroyed."
+  description = "Whether earlier task definitions stay registered when a new one replaces them, and after a destroy."
   type        = bool
   default     = true
 }
@@ -109,7 +109,7 @@ variable "cluster_name" {
 
 variable "network" {
   description = <<-EOT
-    Where tasks run and what they reach by HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
+    Where tasks run and what they reach over HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
     endpoints), prefix_list_ids (of the gateway endpoints, by service), egress_cidr_blocks.
   EOT
   type = object({
@@ -127,14 +127,14 @@ variable "target_group_arn" {
 }
 
 variable "metric_dimensions" {
-  description = "Values of the dimensions LoadBalancer and TargetGroup of CloudWatch's metrics."
+  description = "Values of the CloudWatch dimensions LoadBalancer and TargetGroup."
   type        = object({ load_balancer = string, target_group = string })
 }
 
 variable "scaling" {
   description = <<-EOT
-    How many tasks run: min_tasks, max_tasks, cpu_percent (processor use that autoscaling aims at), requests_per_minute (requests
-    of a task that it aims at besides; null for none).
+    How many tasks run: min_tasks, max_tasks, cpu_percent (CPU utilization that autoscaling aims at), requests_per_minute (requests
+    per task that it also aims at; null for none).
   EOT
   type = object({
     min_tasks           = number
@@ -154,7 +154,7 @@ variable "scaling" {
 ################################################################################
 
 variable "policy_arn" {
-  description = "ARN of the policy with all that the gateway may do."
+  description = "ARN of the policy with all permissions of the gateway."
   type        = string
 }
 
@@ -175,7 +175,7 @@ variable "log_retention_days" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  description = "KMS key that encrypts the logs; null for CloudWatch Logs' own key."
   type        = string
   default     = null
 }

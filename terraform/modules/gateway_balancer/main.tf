@@ -1,5 +1,5 @@
 locals {
-  # A load balancer's name has 32 characters at most, without '_', and does not begin with 'internal-' (Elastic Load Balancing API
+  # A load balancer's name has at most 32 characters, no '_', and does not begin with 'internal-' (Elastic Load Balancing API
   # Reference, "CreateLoadBalancer").
   plain_name = replace(trim(lower(replace(var.name, "_", "-")), "-"), "/^internal-/", "lb-internal-")
   short_name = (
@@ -8,10 +8,10 @@ locals {
     : "${trim(substr(local.plain_name, 0, 23), "-")}-${substr(sha256(local.plain_name), 0, 8)}"
   )
 
-  # Not by certificate_arn, which may be known only once the certificate is made.
+  # Does not depend on certificate_arn, which may be unknown until the certificate is created.
   secure = !var.plain_http
   port   = local.secure ? 443 : 80
-  # The second one only tells callers to come to the first.
+  # Port 80 beside HTTPS only redirects callers to port 443.
   ports = local.secure ? { https = 443, redirect = 80 } : { http = 80 }
 
   ways_in = {
@@ -21,7 +21,7 @@ locals {
 }
 
 ################################################################################
-# Network: callers come in, and requests go on to the tasks
+# Network: callers reach the load balancer, which forwards requests to the tasks
 ################################################################################
 
 resource "aws_security_group" "this" {
@@ -78,7 +78,7 @@ resource "aws_lb" "this" {
   subnets            = var.subnet_ids
   security_groups    = [aws_security_group.this.id]
 
-  # Callers wait for results: a connection without a byte is not a dead one until the gateway itself has given up.
+  # Callers wait for results: an idle connection is not dead until the gateway itself has given up.
   idle_timeout               = var.idle_timeout_seconds
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "defensive"
@@ -103,12 +103,12 @@ resource "aws_lb_target_group" "this" {
   protocol             = "HTTP"
   port                 = var.task_port
   deregistration_delay = var.deregistration_delay_seconds
-  # Calls last from milliseconds to minutes: taking turns would pile them up on some task.
+  # Calls last from milliseconds to minutes: round robin would pile them up on some tasks.
   load_balancing_algorithm_type = "least_outstanding_requests"
 
   health_check {
-    # Not `ready`: ECS replaces what is unhealthy, and while AWS does not answer, that would be all tasks at once, though they go on
-    # with what they know. A task that stops takes no new requests because it is deregistered.
+    # Not `ready`: ECS replaces unhealthy tasks. While AWS does not respond, that would be all tasks at once, although they
+    # continue with what they know. A stopping task gets no new requests because it is deregistered.
     path                = "/v2/health/live"
     matcher             = "200"
     interval            = 10
@@ -137,7 +137,7 @@ resource "aws_lb_listener" "requests" {
   lifecycle {
     precondition {
       condition     = local.secure ? var.certificate_arn != null : var.internal
-      error_message = "HTTPS needs certificate_arn; plain_http is for internal load balancers alone: keys of callers would travel in the open."
+      error_message = "HTTPS needs certificate_arn; plain_http is for internal load balancers only: callers' keys would travel in plain text."
     }
   }
 }
@@ -161,12 +161,13 @@ resource "aws_lb_listener" "redirect" {
 
   tags = var.tags
 
-  # With plain_http the other one has port 80: it leaves it before this one comes, and takes it after this one has gone.
+  # With plain_http, the other listener uses port 80: it frees the port before this one is created, and takes it after this one
+  # is destroyed.
   depends_on = [aws_lb_listener.requests]
 }
 
 ################################################################################
-# Firewall, by choice
+# Firewall, optional
 ################################################################################
 
 resource "aws_wafv2_web_acl_association" "this" {

@@ -4,7 +4,7 @@ output "arn" {
 }
 
 output "dns_name" {
-  description = "DNS name of the load balancer, which a record of one's own domain points to."
+  description = "DNS name of the load balancer, for a record in your own domain to point to."
   value       = aws_lb.this.dns_name
 }
 
@@ -14,18 +14,18 @@ output "zone_id" {
 }
 
 output "url" {
-  description = "Address by the load balancer's own name; with TLS, callers use the name of the certificate instead."
+  description = "URL with the load balancer's own name; with TLS, callers use the certificate's name instead."
   value       = "${local.secure ? "https" : "http"}://${aws_lb.this.dns_name}"
 }
 
 output "target_group_arn" {
-  description = "ARN of the target group, once a listener leads to it: ECS refuses a target group that no load balancer uses."
+  description = "ARN of the target group, available once a listener forwards to it: ECS rejects a target group that no load balancer uses."
   value       = aws_lb_target_group.this.arn
   depends_on  = [aws_lb_listener.requests]
 }
 
 output "metric_dimensions" {
-  description = "Values of the dimensions LoadBalancer and TargetGroup of CloudWatch's metrics."
+  description = "Values of the CloudWatch dimensions LoadBalancer and TargetGroup."
   value       = { load_balancer = aws_lb.this.arn_suffix, target_group = aws_lb_target_group.this.arn_suffix }
 }
 

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Name of the load balancer and its target group, shortened where it is too long, and of its security group."
+  description = "Name of the load balancer and its target group, shortened if too long, and of its security group."
   type        = string
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
-    error_message = "name must be 1 to 64 of letters, digits, '-' and '_'."
+    error_message = "name must be 1 to 64 letters, digits, '-' and '_'."
   }
 }
 
@@ -13,7 +13,7 @@ variable "name" {
 ################################################################################
 
 variable "vpc_id" {
-  description = "The VPC of load balancer and tasks."
+  description = "The VPC of the load balancer and the tasks."
   type        = string
 }
 
@@ -28,7 +28,7 @@ variable "subnet_ids" {
 }
 
 variable "internal" {
-  description = "Whether only the VPC, and what is connected to it, reaches the load balancer."
+  description = "Whether the load balancer is reachable only from the VPC and the networks connected to it."
   type        = bool
 }
 
@@ -37,9 +37,9 @@ variable "allowed_cidr_blocks" {
   type        = set(string)
 
   validation {
-    # Of IPv4 alone there is a netmask.
+    # Only IPv4 has a netmask.
     condition     = length(var.allowed_cidr_blocks) > 0 && alltrue([for block in var.allowed_cidr_blocks : can(cidrnetmask(block))])
-    error_message = "allowed_cidr_blocks must be CIDR blocks of IPv4, at least one, for example 10.0.0.0/8."
+    error_message = "allowed_cidr_blocks must be IPv4 CIDR blocks, at least one, for example 10.0.0.0/8."
   }
 }
 
@@ -58,7 +58,7 @@ variable "task_port" {
 ################################################################################
 
 variable "certificate_arn" {
-  description = "Certificate of ACM for HTTPS; null with plain_http."
+  description = "ACM certificate for HTTPS; null with plain_http."
   type        = string
   default     = null
 }
@@ -70,7 +70,7 @@ variable "plain_http" {
 }
 
 variable "idle_timeout_seconds" {
-  description = "After how many seconds without a byte a connection is closed; longer than callers may wait for a result."
+  description = "Seconds after which an idle connection is closed; must be longer than callers may wait for a result."
   type        = number
 
   validation {
@@ -80,7 +80,7 @@ variable "idle_timeout_seconds" {
 }
 
 variable "deregistration_delay_seconds" {
-  description = "How long a task that is going away may finish its requests, in seconds; as long as callers may wait for a result."
+  description = "How long a task that is being removed may finish its requests, in seconds; as long as callers may wait for a result."
   type        = number
 
   validation {
@@ -90,19 +90,19 @@ variable "deregistration_delay_seconds" {
 }
 
 variable "access_logs" {
-  description = "Where the load balancer logs requests: bucket and prefix; null for nowhere."
+  description = "Where the load balancer logs requests: bucket and prefix; null for no logs."
   type        = object({ bucket = string, prefix = string })
   default     = null
 }
 
 variable "web_acl" {
-  description = "Web ACL of AWS WAF that requests pass: arn; null for none."
+  description = "AWS WAF web ACL that requests pass through: arn; null for none."
   type        = object({ arn = string })
   default     = null
 }
 
 variable "deletion_protection" {
-  description = "Whether Elastic Load Balancing refuses to delete the load balancer."
+  description = "Whether the load balancer is protected from deletion."
   type        = bool
   default     = true
 }

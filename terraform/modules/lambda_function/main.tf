@@ -5,7 +5,7 @@ data "aws_partition" "current" {}
 ################################################################################
 
 data "aws_iam_policy_document" "assume" {
-  # Lambda sends no aws:SourceAccount when it assumes an execution role; iam:PassRole is what guards it.
+  # Lambda sends no aws:SourceAccount when it assumes an execution role; iam:PassRole guards the role.
   statement {
     actions = ["sts:AssumeRole"]
 
@@ -29,7 +29,7 @@ resource "aws_iam_role_policy_attachment" "this" {
   policy_arn = var.policy_arn
 }
 
-# Lambda makes a network interface in each subnet with the function's own role.
+# Lambda uses the function's own role to create a network interface in each subnet.
 resource "aws_iam_role_policy_attachment" "vpc" {
   count = var.network == null ? 0 : 1
 
@@ -42,7 +42,7 @@ resource "aws_iam_role_policy_attachment" "vpc" {
 ################################################################################
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long logs are kept is log_retention_days
+  #checkov:skip=CKV_AWS_338:log_retention_days sets how long logs are kept
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -52,8 +52,8 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_50:X-Ray would need permissions on all resources; the function logs what it does
-  #checkov:skip=CKV_AWS_116:The schedule, the queue or the stream brings the work again after a failure
-  #checkov:skip=CKV_AWS_117:Most functions call AWS's own APIs alone; webhooks may run in a VPC
+  #checkov:skip=CKV_AWS_116:The schedule, the queue or the stream retries the work after a failure
+  #checkov:skip=CKV_AWS_117:Most functions call only AWS APIs; webhooks may run in a VPC
   #checkov:skip=CKV_AWS_173:The environment holds names and numbers, no secrets
   #checkov:skip=CKV_AWS_272:The zip comes from this repository and is built reproducibly
   function_name    = var.name
@@ -108,14 +108,14 @@ resource "aws_cloudwatch_event_target" "this" {
   rule = aws_cloudwatch_event_rule.this[0].name
   arn  = aws_lambda_function.this.arn
 
-  # A run that is late measures the past: the next one is due within the minute.
+  # A late run is outdated: the next one is due within the minute.
   retry_policy {
     maximum_event_age_in_seconds = 60
     maximum_retry_attempts       = 0
   }
 }
 
-# EventBridge hands an event over and is done: what Lambda itself keeps and repeats is for Lambda to be told.
+# EventBridge only hands the event over. Lambda queues and retries it by itself, so its own limits are needed too.
 resource "aws_lambda_function_event_invoke_config" "schedule" {
   count = var.schedule == null ? 0 : 1
 
@@ -152,9 +152,9 @@ resource "aws_lambda_event_source_mapping" "queue" {
   tags = var.tags
 }
 
-# From the stream's oldest record on: with LATEST, what is written in the minutes that the mapping takes to start, or to be replaced,
-# would never be read (Lambda Developer Guide, "Polling and stream starting positions"). Until a shard's oldest batch is dealt with,
-# nothing after it is read, at the longest for max_age_seconds; a queue is told of what was given up then.
+# Starts at the stream's oldest record: with LATEST, records written in the minutes that the mapping takes to start or to be
+# replaced would never be read (Lambda Developer Guide, "Polling and stream starting positions"). A shard's oldest batch blocks
+# the records after it until it succeeds, at most for max_age_seconds; then it is given up, and a queue gets a message about it.
 resource "aws_lambda_event_source_mapping" "stream" {
   count = var.stream == null ? 0 : 1
 

@@ -8,7 +8,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
-    error_message = "A function's name must be 1 to 64 of letters, digits, '-' and '_'."
+    error_message = "A function's name must be 1 to 64 letters, digits, '-' and '_'."
   }
 }
 
@@ -18,28 +18,28 @@ variable "description" {
 }
 
 variable "zip_path" {
-  description = "The zip of the function's code, with handler.py at its top."
+  description = "The zip of the function's code, with handler.py at its top level."
   type        = string
 
   validation {
     condition     = fileexists(var.zip_path)
-    error_message = "There is no zip of the Lambda's code at ${var.zip_path}: run `make lambdas`, or set lambda_zips_dir to the folder that holds the zips."
+    error_message = "The zip of the Lambda's code is missing at ${var.zip_path}: run `make lambdas`, or set lambda_zips_dir to the folder that holds the zips."
   }
 }
 
 variable "runtime" {
-  description = "Lambda runtime; the zip holds compiled packages of the same Python."
+  description = "Lambda runtime; the zip must hold packages compiled for the same Python."
   type        = string
   default     = "python3.13"
 
   validation {
     condition     = can(regex("^python3\\.[0-9]+$", var.runtime))
-    error_message = "runtime must be a Python runtime of Lambda, for example python3.13."
+    error_message = "runtime must be a Lambda Python runtime, for example python3.13."
   }
 }
 
 variable "architecture" {
-  description = "Processor architecture; the zip holds compiled packages of the same one."
+  description = "Processor architecture; the zip must hold packages compiled for it."
   type        = string
   default     = "arm64"
 
@@ -50,7 +50,7 @@ variable "architecture" {
 }
 
 variable "memory_mb" {
-  description = "Memory in MB; Lambda gives processor time in proportion."
+  description = "Memory in MB; Lambda allocates CPU in proportion."
   type        = number
 
   validation {
@@ -76,7 +76,7 @@ variable "environment" {
 }
 
 variable "reserved_concurrency" {
-  description = "Runs at the same time that are reserved and the most that there may be; null for no limit."
+  description = "Concurrent runs that are reserved for the function, and also its limit; null for no limit."
   type        = number
   default     = null
 
@@ -102,7 +102,7 @@ variable "schedule" {
 }
 
 variable "queue" {
-  description = "An SQS queue that the function takes messages from: arn, batch_size, max_concurrency (its runs at once, null for no limit); null for none."
+  description = "An SQS queue that the function receives messages from: arn, batch_size, max_concurrency (concurrent runs; null for no limit); null for none."
   type = object({
     arn             = string
     batch_size      = optional(number, 10)
@@ -112,7 +112,7 @@ variable "queue" {
 
   validation {
     condition     = var.queue == null ? true : var.queue.batch_size >= 1 && var.queue.batch_size <= 10
-    error_message = "queue.batch_size must be 1 to 10, the most that a FIFO queue gives."
+    error_message = "queue.batch_size must be 1 to 10, the maximum for a FIFO queue."
   }
 
   validation {
@@ -123,9 +123,9 @@ variable "queue" {
 
 variable "stream" {
   description = <<-EOT
-    A DynamoDB stream that the function reads, from the oldest record on that it has; null for none:
-    arn, pattern (which records it is given, an event pattern as JSON), failures_queue_arn (a queue that is told of records that were
-    given up), batch_size, and max_age_seconds (after which records are given up; until then they are tried again).
+    A DynamoDB stream that the function reads, starting at its oldest record; null for none:
+    arn, pattern (which records the function gets, an event pattern as JSON), failures_queue_arn (a queue that gets a message about
+    records that were given up), batch_size, and max_age_seconds (after which records are given up; until then they are retried).
   EOT
   type = object({
     arn                = string
@@ -152,7 +152,7 @@ variable "stream" {
 ################################################################################
 
 variable "network" {
-  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach."
+  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null to run outside any VPC, with access to the internet."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -170,7 +170,7 @@ variable "network" {
 ################################################################################
 
 variable "policy_arn" {
-  description = "ARN of the policy with all that the function may do, logging included."
+  description = "ARN of the policy with all permissions of the function, logging included."
   type        = string
 }
 
@@ -181,7 +181,7 @@ variable "log_retention_days" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  description = "KMS key that encrypts the logs; null for CloudWatch Logs' own key."
   type        = string
   default     = null
 }

@@ -1,5 +1,5 @@
 variable "path" {
-  description = "Path that all names begin with, without a slash at its end."
+  description = "Path that all names begin with, without a trailing slash."
   type        = string
 
   validation {

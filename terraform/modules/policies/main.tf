@@ -1,6 +1,6 @@
 locals {
   account_arn = "${var.region}:${var.account_id}"
-  # Queues of labels are made when they are first used, so policies name them by their prefix.
+  # Queues of labels are created on first use, so policies match them by prefix.
   queue_arns = ["arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-*.fifo"]
   task_arns  = ["arn:${var.partition}:ecs:${local.account_arn}:task/${var.cluster_name}/*"]
   service_arns = [
@@ -13,7 +13,7 @@ locals {
   ]
 
   secret_parameter_arn = "arn:${var.partition}:ssm:${local.account_arn}:parameter/${local.parameter_path}/webhooks/secret"
-  # Standard queues, of which the others' pattern knows nothing.
+  # Standard queues, which the pattern of queue_arns does not match.
   webhook_queue_arns = {
     deliveries = "arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-webhooks"
     dead       = "arn:${var.partition}:sqs:${local.account_arn}:${var.prefix}-webhooks-dead"
@@ -64,7 +64,7 @@ resource "aws_iam_policy" "this" {
 }
 
 ################################################################################
-# What several roles do
+# Shared by several roles
 ################################################################################
 
 data "aws_iam_policy_document" "job_data" {
@@ -100,7 +100,7 @@ data "aws_iam_policy_document" "job_data_read" {
   }
 }
 
-# Of the registry's partitions there is one that is for the gateway and operators alone: whoever wrote there could make itself a key.
+# The registry's partition `keys` is for the gateway and operators only: whoever could write there could create itself a key.
 data "aws_iam_policy_document" "no_api_keys" {
   statement {
     sid       = "NoApiKeys"
@@ -129,7 +129,7 @@ data "aws_iam_policy_document" "posting" {
     resources = local.queue_arns
   }
 
-  # Its name begins with the prefix too; SQS alone moves messages there.
+  # Its name also begins with the prefix; only SQS moves messages there.
   statement {
     sid       = "NoDeadLetters"
     effect    = "Deny"
@@ -161,8 +161,8 @@ data "aws_iam_policy_document" "posting" {
     resources = local.parameter_arns
   }
 
-  # Who reads a path reads all below it (Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM
-  # policies"). Whoever could decrypt this one could sign webhooks.
+  # Whoever may read a path may read everything below it (Systems Manager User Guide, "Restricting access to Parameter Store
+  # parameters using IAM policies"). Whoever could decrypt this parameter could sign webhooks.
   statement {
     sid       = "NoWebhookSecret"
     effect    = "Deny"
@@ -182,13 +182,13 @@ data "aws_iam_policy_document" "producer" {
 }
 
 ################################################################################
-# Gateway: a producer that knows its callers by their keys, and what models take
+# Gateway: a producer that also reads its callers' keys and the models' signatures
 ################################################################################
 
 data "aws_iam_policy_document" "gateway" {
   source_policy_documents = [data.aws_iam_policy_document.posting.json]
 
-  # A single key by its id, which callers bring: no list of them, and none of its own making.
+  # It reads single keys by the id that callers send; it can neither list keys nor write them.
   statement {
     sid       = "ApiKeysOneByOne"
     effect    = "Deny"
@@ -287,7 +287,7 @@ data "aws_iam_policy_document" "backlog_metrics" {
   }
 
   statement {
-    # A receive tells the label of a forgotten queue whose name is a hash.
+    # A received message tells which label a forgotten queue with a hashed name belongs to.
     sid       = "MeasureQueues"
     actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
     resources = local.queue_arns
@@ -368,7 +368,7 @@ data "aws_iam_policy_document" "dead_letters" {
 }
 
 data "aws_iam_policy_document" "webhooks" {
-  # A table that is made anew has a stream of another name.
+  # A recreated table has a stream with another name.
   statement {
     sid = "ReadStream"
     actions = [
@@ -383,7 +383,7 @@ data "aws_iam_policy_document" "webhooks" {
     resources = [local.webhook_queue_arns.deliveries]
   }
 
-  # Lambda itself tells there of what it gave up of the stream.
+  # Lambda itself sends a message there about stream records that it gave up.
   statement {
     sid       = "GiveUp"
     actions   = ["sqs:SendMessage"]

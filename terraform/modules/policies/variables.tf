@@ -3,12 +3,12 @@
 ################################################################################
 
 variable "prefix" {
-  description = "What the policies' names, and all queues' names, begin with."
+  description = "Prefix of the names of the policies and of all queues."
   type        = string
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+    error_message = "prefix must be 1 to 40 letters, digits, '-' and '_'."
   }
 }
 
@@ -18,7 +18,7 @@ variable "partition" {
 
   validation {
     condition     = can(regex("^aws[a-z-]*$", var.partition))
-    error_message = "partition must be aws, aws-cn, aws-us-gov or the like."
+    error_message = "partition must be aws, aws-cn, aws-us-gov or similar."
   }
 }
 
@@ -43,11 +43,11 @@ variable "account_id" {
 }
 
 ################################################################################
-# What the policies are about
+# What the policies cover
 ################################################################################
 
 variable "parameter_path" {
-  description = "Path of the deployment's SSM parameters, without a slash at its end."
+  description = "Path of the deployment's SSM parameters, without a trailing slash."
   type        = string
 
   validation {
@@ -118,13 +118,13 @@ variable "auto_create_queues" {
 }
 
 variable "webhooks" {
-  description = "Whether there is a policy for the webhooks function."
+  description = "Whether to create a policy for the webhooks function."
   type        = bool
   default     = false
 }
 
 variable "kms_key_arn" {
-  description = "KMS key of tables and payloads, which all roles then have to use; null if there is none."
+  description = "KMS key of tables and payloads, which all roles must then be allowed to use; null for none."
   type        = string
   default     = null
 }

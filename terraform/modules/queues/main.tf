@@ -7,7 +7,7 @@ locals {
   )
 
   retention_seconds = 14 * 24 * 3600
-  # A load request that nobody could take within an hour is void: it is rung again.
+  # A load request that no consumer took within an hour is void: it is sent again.
   placement_retention_seconds = 3600
   # Six times the timeout of the Lambda that reads it (Lambda Developer Guide, "Using Lambda with Amazon SQS").
   dead_letters_visibility_seconds = 180
@@ -53,7 +53,7 @@ resource "aws_sqs_queue" "placement" {
 }
 
 ################################################################################
-# Labels that are declared ahead; the library creates the others on their first post
+# Labels declared in advance; the library creates the queues of other labels on their first post
 ################################################################################
 
 resource "aws_sqs_queue" "label" {

@@ -15,6 +15,6 @@ output "placement" {
 }
 
 output "labels" {
-  description = "Queues of the labels that were declared ahead, by label: name, arn and url."
+  description = "Queues of the labels declared in advance, by label: name, arn and url."
   value       = { for label, queue in aws_sqs_queue.label : label => { name = queue.name, arn = queue.arn, url = queue.url } }
 }

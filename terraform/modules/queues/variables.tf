@@ -3,17 +3,17 @@
 ################################################################################
 
 variable "prefix" {
-  description = "What all queue names begin with."
+  description = "Prefix of all queue names."
   type        = string
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+    error_message = "prefix must be 1 to 40 letters, digits, '-' and '_'."
   }
 }
 
 variable "cells" {
-  description = "Parts that a large fleet is split into; each has a placement queue of its own."
+  description = "Number of cells that a large fleet is split into; each has its own placement queue."
   type        = number
   default     = 1
 
@@ -30,7 +30,7 @@ variable "labels" {
 
   validation {
     condition     = alltrue([for label in var.labels : can(regex("^[A-Za-z0-9_-]+$", label))])
-    error_message = "Labels that are declared ahead may have letters, digits, '-' and '_' only. The library gives other labels a queue of a hashed name on their first post: leave them out here."
+    error_message = "Labels declared in advance may contain only letters, digits, '-' and '_'. The library creates queues with hashed names for other labels on their first post: leave them out here."
   }
 
   validation {
@@ -46,7 +46,7 @@ variable "labels" {
 ################################################################################
 
 variable "message_max_bytes" {
-  description = "Largest message in bytes. Versions of the AWS provider before 6.8 refuse more than 262144."
+  description = "Largest message in bytes. Versions of the AWS provider before 6.8 reject more than 262144."
   type        = number
   default     = 1048576
 
@@ -79,13 +79,13 @@ variable "wait_time_seconds" {
 }
 
 variable "max_receive_count" {
-  description = "Receives before a message is dead-lettered."
+  description = "How often a message may be received before it is dead-lettered."
   type        = number
   default     = 10
 
   validation {
     condition     = var.max_receive_count >= 5 && var.max_receive_count <= 1000
-    error_message = "max_receive_count must be 5 to 1000: messages that are given back count as received, so a low number dead-letters healthy jobs."
+    error_message = "max_receive_count must be 5 to 1000: a message that is returned to its queue counts as received, so a low number dead-letters healthy jobs."
   }
 }
 

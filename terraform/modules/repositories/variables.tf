@@ -4,12 +4,12 @@ variable "names" {
 
   validation {
     condition     = alltrue([for name in values(var.names) : can(regex("^[a-z0-9]+([._/-]+[a-z0-9]+)*$", name))])
-    error_message = "A repository's name may have small letters and digits, with '-', '_', '.' and '/' between them."
+    error_message = "A repository's name may have lowercase letters and digits, with '-', '_', '.' and '/' between them."
   }
 }
 
 variable "keep_images" {
-  description = "Images that a repository keeps; the oldest go first."
+  description = "Images that a repository keeps; the oldest are deleted first."
   type        = number
   default     = 30
 
@@ -20,7 +20,7 @@ variable "keep_images" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the images; null for the key that ECR owns. A change makes new repositories."
+  description = "KMS key that encrypts the images; null for the key that ECR owns. A change replaces the repositories."
   type        = string
   default     = null
 
@@ -31,7 +31,7 @@ variable "kms_key_arn" {
 }
 
 variable "force_delete" {
-  description = "Whether a repository may be destroyed with the images in it."
+  description = "Whether a repository may be destroyed together with its images."
   type        = bool
   default     = false
 }

@@ -13,7 +13,7 @@ resource "aws_dynamodb_table" "jobs" {
     type = "S"
   }
 
-  # It costs nothing while nobody reads it; the webhooks function does, where there is one.
+  # The stream costs nothing while nobody reads it; the webhooks function reads it, if there is one.
   stream_enabled   = true
   stream_view_type = "NEW_AND_OLD_IMAGES"
 

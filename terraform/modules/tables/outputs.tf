@@ -1,5 +1,5 @@
 output "jobs" {
-  description = "The table of job records: name, arn, and stream_arn of the stream of its changes."
+  description = "The table of job records: name, arn, and stream_arn of its stream of changes."
   value = {
     name       = aws_dynamodb_table.jobs.name
     arn        = aws_dynamodb_table.jobs.arn

@@ -1,15 +1,15 @@
 variable "prefix" {
-  description = "What both table names begin with."
+  description = "Prefix of both table names."
   type        = string
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+    error_message = "prefix must be 1 to 40 letters, digits, '-' and '_'."
   }
 }
 
 variable "deletion_protection" {
-  description = "Whether DynamoDB refuses to delete the tables."
+  description = "Whether the tables are protected from deletion."
   type        = bool
   default     = true
 }

@@ -5,7 +5,7 @@ locals {
   timeout_seconds = 120
   # Six times the timeout of the function that reads it (Lambda Developer Guide, "Using Lambda with Amazon SQS").
   visibility_seconds = 6 * local.timeout_seconds
-  # What could not be delivered comes again after a while that grows, ten times in all.
+  # A delivery that fails is retried after a growing delay, with ten attempts in all.
   max_receives           = 10
   retention_seconds      = 4 * 24 * 3600
   dead_retention_seconds = 14 * 24 * 3600
@@ -40,14 +40,14 @@ resource "aws_sqs_queue" "deliveries" {
 }
 
 ################################################################################
-# Function: it puts on what the jobs table's stream tells, and delivers it
+# Function: it queues deliveries from the jobs table's stream, and makes them
 ################################################################################
 
 module "function" {
   source = "../lambda_function"
 
   name            = local.name
-  description     = "Tells callers of the end of their jobs, by signed requests to their callback URLs"
+  description     = "Notifies callers of the end of their jobs with signed requests to their callback URLs"
   zip_path        = var.zip_path
   runtime         = var.runtime
   architecture    = var.architecture
@@ -56,8 +56,8 @@ module "function" {
   network         = var.network
 
   queue = { arn = aws_sqs_queue.deliveries.arn, max_concurrency = var.max_concurrency }
-  # Read from its beginning, and for as long as DynamoDB keeps its records: what is delivered twice has the same id, and what is given
-  # up is lost, because Lambda does not tell the contents.
+  # Read from its beginning, with retries for as long as DynamoDB keeps its records: a repeated delivery has the same id, but a
+  # record that is given up is lost, because Lambda does not pass on its contents.
   stream = {
     arn                = var.jobs_stream_arn
     failures_queue_arn = aws_sqs_queue.dead.arn
@@ -65,7 +65,7 @@ module "function" {
     pattern = jsonencode({ dynamodb = { NewImage = { callback_url = { S = [{ exists = true }] } } } })
   }
 
-  # Which secret, not the secret itself: nothing here may bring that into Terraform's state.
+  # The name of the secret, not the secret itself, which must never get into Terraform's state.
   environment = merge(var.environment, {
     INFERENCE_ENGINE_WEBHOOKS_SECRET_PARAMETER = local.secret_parameter
     INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE    = tostring(var.allow_private)

@@ -22,6 +22,6 @@ output "dead_queue" {
 }
 
 output "secret_parameter" {
-  description = "Name of the SecureString in SSM that requests are signed with; `inference-engine webhooks secret` makes it."
+  description = "Name of the SecureString in SSM that requests are signed with; `inference-engine webhooks secret` creates it."
   value       = local.secret_parameter
 }

@@ -3,17 +3,17 @@
 ################################################################################
 
 variable "prefix" {
-  description = "What the function's and the queues' names begin with."
+  description = "Prefix of the names of the function and the queues."
   type        = string
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,40}$", var.prefix))
-    error_message = "prefix must be 1 to 40 of letters, digits, '-' and '_'."
+    error_message = "prefix must be 1 to 40 letters, digits, '-' and '_'."
   }
 }
 
 variable "parameter_path" {
-  description = "Path of the deployment's SSM parameters; the secret's lies below it."
+  description = "Path of the deployment's SSM parameters; the secret's parameter is below it."
   type        = string
 
   validation {
@@ -32,7 +32,7 @@ variable "jobs_stream_arn" {
 }
 
 variable "message_max_bytes" {
-  description = "Largest message of the queues in bytes. Versions of the AWS provider before 6.8 refuse more than 262144."
+  description = "Largest message of the queues in bytes. Versions of the AWS provider before 6.8 reject more than 262144."
   type        = number
   default     = 1048576
 
@@ -43,7 +43,7 @@ variable "message_max_bytes" {
 }
 
 variable "allow_private" {
-  description = "Whether it delivers to private addresses, and without TLS."
+  description = "Whether the function delivers to private addresses, and without TLS."
   type        = bool
   default     = false
 }
@@ -55,12 +55,12 @@ variable "request_timeout_seconds" {
 
   validation {
     condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 30
-    error_message = "request_timeout_seconds must be 1 to 30: a run ends after 120."
+    error_message = "request_timeout_seconds must be 1 to 30: a run is stopped after 120 seconds."
   }
 }
 
 variable "max_concurrency" {
-  description = "Runs of the function that deliver at the same time, so that slow receivers do not take the account's other functions their runs."
+  description = "Concurrent runs of the function that deliver, limited so that slow receivers do not use up the account's concurrency."
   type        = number
   default     = 10
 
@@ -80,13 +80,13 @@ variable "zip_path" {
 }
 
 variable "runtime" {
-  description = "Lambda runtime; the zip holds compiled packages of the same Python."
+  description = "Lambda runtime; the zip must hold packages compiled for the same Python."
   type        = string
   default     = "python3.13"
 }
 
 variable "architecture" {
-  description = "Processor architecture; the zip holds compiled packages of the same one."
+  description = "Processor architecture; the zip must hold packages compiled for it."
   type        = string
   default     = "arm64"
 }
@@ -97,7 +97,7 @@ variable "environment" {
 }
 
 variable "network" {
-  description = "Where in a VPC it runs: subnet_ids and security_group_ids; null for outside of all VPCs, with the internet in reach."
+  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null to run outside any VPC, with access to the internet."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -110,7 +110,7 @@ variable "network" {
 ################################################################################
 
 variable "policy_arn" {
-  description = "ARN of the policy with all that the function may do, logging included."
+  description = "ARN of the policy with all permissions of the function, logging included."
   type        = string
 }
 
@@ -121,7 +121,7 @@ variable "log_retention_days" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the logs; null for the key of CloudWatch Logs."
+  description = "KMS key that encrypts the logs; null for CloudWatch Logs' own key."
   type        = string
   default     = null
 }
