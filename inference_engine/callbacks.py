@@ -94,8 +94,8 @@ def check_address(address: str | _Address, *, allow_private: bool = False) -> No
     effective = effective_address(address)
     private = allow_private and _within(effective, _PRIVATE) and not _within(effective, _METADATA)
     if not (private or is_public(effective)):
-        hint = "" if allow_private else "; receivers inside need INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE"
-        raise CallbackError(f"{address} is no address that callbacks may be sent to{hint}")
+        hint = "" if allow_private else "; private receivers need INFERENCE_ENGINE_WEBHOOKS_ALLOW_PRIVATE"
+        raise CallbackError(f"callbacks must not be sent to the address {address}{hint}")
 
 
 def effective_address(address: str | _Address) -> _Address:
@@ -142,7 +142,7 @@ def target_of(url: str, *, allow_private: bool = False) -> Target:
         raise CallbackError(f"callback URL of {host!r} begins with {parsed.scheme}://; it must be https://")
     if parsed.username is not None or parsed.password is not None:
         raise CallbackError(
-            f"callback URL of {host!r} has credentials in it; deliveries are signed, the receiver verifies that instead"
+            f"callback URL of {host!r} contains credentials; remove them, the receiver verifies the signature instead"
         )
     if not port or not (allow_private or port == HTTPS_PORT or port >= UNPRIVILEGED_PORT):
         raise CallbackError(f"callback URL of {host!r} has port {port}; use 443, or one above {UNPRIVILEGED_PORT - 1}")
@@ -153,14 +153,14 @@ def target_of(url: str, *, allow_private: bool = False) -> Target:
 
 def _parsed(url: str) -> Url:
     if not isinstance(url, str) or not url or len(url) > CALLBACK_URL_MAX_CHARACTERS:
-        raise CallbackError(f"a callback URL must be a text of 1 to {CALLBACK_URL_MAX_CHARACTERS} characters")
+        raise CallbackError(f"a callback URL must be a string of 1 to {CALLBACK_URL_MAX_CHARACTERS} characters")
     # The parser drops or encodes some of these, and the URL would no longer be what its author meant.
     if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
-        raise CallbackError("the callback URL has spaces, backslashes or characters that cannot be printed")
+        raise CallbackError("the callback URL contains spaces, backslashes or unprintable characters")
     try:
         return Url(url)
     except ValidationError as error:
-        raise CallbackError(f"the callback URL is no URL: {error.errors()[0]['msg']}") from None
+        raise CallbackError(f"the callback URL is not a valid URL: {error.errors()[0]['msg']}") from None
 
 
 def _check_host(host: str, allow_private: bool) -> None:
@@ -169,7 +169,7 @@ def _check_host(host: str, allow_private: bool) -> None:
     except ValueError:
         name = host.removesuffix(".")
         if not allow_private and (name == "localhost" or name.endswith(".localhost")):
-            raise CallbackError(f"{host} is this machine, to which no callbacks are sent") from None
+            raise CallbackError(f"callbacks are not sent to {host}, which is this machine") from None
         return
     check_address(address, allow_private=allow_private)
 
@@ -184,7 +184,7 @@ class JobData(BaseModel):
     submitted_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
-    error: JobFailure | None = Field(None, description="why there is no result, where there will be none")
+    error: JobFailure | None = Field(None, description="why there will be no result, if that is so")
 
 
 class JobEvent(BaseModel):
@@ -200,7 +200,7 @@ class Delivery(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str = Field(description="the same in every try, so that receivers can tell a repetition")
+    id: str = Field(description="the same in every try, so that receivers can recognize duplicates")
     url: str
     payload: str = Field(description="the JobEvent as it is signed and sent, ASCII JSON")
 
@@ -224,7 +224,9 @@ class Delivery(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise DecodeError(f"message is no delivery of this library (begins with {text[:60]!r}): {error}") from error
+            raise DecodeError(
+                f"message is not a delivery of this library (begins with {text[:60]!r}): {error}"
+            ) from error
 
 
 def backoff_seconds(tries: int) -> float:
@@ -247,7 +249,7 @@ def keys_of(text: str) -> list[bytes]:
     """
     keys = [_key(secret) for secret in text.split()]
     if not keys:
-        raise SettingsError("the secret of webhooks is empty; make one with `inference-engine webhooks secret`")
+        raise SettingsError("the webhook secret is empty; make one with `inference-engine webhooks secret`")
     return keys
 
 
@@ -258,7 +260,7 @@ def _key(secret: str) -> bytes:
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not SECRET_MIN_BYTES <= len(key) <= SECRET_MAX_BYTES:
         raise SettingsError(
-            f"a secret of webhooks is not {SECRET_PREFIX} and base64 of {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes; "
+            f"a webhook secret must be {SECRET_PREFIX} followed by base64 of {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes; "
             "make one with `inference-engine webhooks secret`"
         )
     return key
@@ -285,16 +287,18 @@ def verify(headers: Mapping[str, str], payload: bytes, secret: str, now: float |
     if not delivery_id or not _TIMESTAMP.fullmatch(timestamp):
         raise CallbackError("the delivery has no webhook-id, or no webhook-timestamp in seconds")
     if abs((time.time() if now is None else now) - int(timestamp)) > TOLERANCE_SECONDS:
-        raise CallbackError(f"the delivery was signed more than {TOLERANCE_SECONDS} s ago, or this clock is wrong")
+        raise CallbackError(
+            f"the delivery was not signed within {TOLERANCE_SECONDS} s of now: it is too old, or a clock is wrong"
+        )
     given = found.get("webhook-signature", "").encode("ascii", "replace").split()
     keys = keys_of(secret)
     try:
         right = [_signature(key, delivery_id, timestamp, payload).encode() for key in keys]
     except UnicodeEncodeError:
         # Servers decode bytes that are not text to surrogates (PEP 383).
-        raise CallbackError("the webhook-id of the delivery is no text") from None
+        raise CallbackError("the webhook-id of the delivery is not text") from None
     if not any(hmac.compare_digest(one, other) for one in given for other in right):
-        raise CallbackError("no signature of the delivery is right: it was changed, or signed with another secret")
+        raise CallbackError("no signature of the delivery matches: it was changed, or signed with another secret")
 
 
 def _signature(key: bytes, delivery_id: str, timestamp: str, payload: bytes) -> str:

@@ -87,7 +87,7 @@ def _encode_array(value: Any, path: str) -> Any:
         return {"$tensor": {"dtype": "str", "shape": list(array.shape), "data": _strings(array, path)}}
     if array.dtype.kind not in _NUMERIC_KINDS:
         raise EncodeError(
-            f"{path} is an array of dtype {array.dtype}, which cannot travel; convert to a number, bool or string dtype"
+            f"{path} is an array of dtype {array.dtype}, which cannot be sent; convert to a number, bool or string dtype"
         )
     if array.ndim == 0 and not isinstance(value, np.ndarray) and array.dtype.kind in "biuf":
         return _finite(array.item(), path)
@@ -105,14 +105,14 @@ def _strings(array: Any, path: str) -> list[str | dict[str, str]]:
             items.append(item)
         else:
             raise EncodeError(
-                f"{path} is an object array that holds a {type(item).__name__}; only str and bytes can travel in one"
+                f"{path} is an object array that holds a {type(item).__name__}; it may hold only str and bytes"
             )
     return items
 
 
 def _finite(value: Any, path: str) -> Any:
     if isinstance(value, float) and value - value != 0:
-        raise EncodeError(f"{path} is {value}, which JSON cannot carry; send None, or a numpy array, which can hold it")
+        raise EncodeError(f"{path} is {value}, which has no JSON form; send None, or a numpy array, which can hold it")
     return value
 
 
@@ -129,7 +129,7 @@ def _walk(value: Any, path: str) -> Any:
     except TypeError:
         kind = type(value).__name__
         raise EncodeError(
-            f"{path} is a {kind}, which JSON cannot carry; send str, int, float, bool, None, list, dict, bytes or a numpy array"
+            f"{path} is a {kind}, which has no JSON form; send str, int, float, bool, None, list, dict, bytes or a numpy array"
         ) from None
 
 

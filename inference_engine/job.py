@@ -107,14 +107,15 @@ class Job(BaseModel):
         None, description="False where the producer writes no record, because only its waiting caller knows of the job"
     )
     callback_url: str | None = Field(
-        None, max_length=CALLBACK_URL_MAX_CHARACTERS, description="where changes of its status are delivered"
+        None, max_length=CALLBACK_URL_MAX_CHARACTERS, description="URL to which changes of its status are delivered"
     )
     keep_body: Literal[True] | None = Field(None, description="True where its record keeps the body, to be read again")
     message_id: str | None = Field(
-        None, description="the id under which its result is kept, where this message is not its first: it was redriven"
+        None,
+        description="the id under which its result is kept, if the job was redriven: this message is not its first",
     )
     redrive: int | None = Field(
-        None, ge=1, description="how often it was redriven, where it was; its messages are told apart by this"
+        None, ge=1, description="how often it was redriven, if it was; this distinguishes its messages"
     )
 
     def encode(self) -> str:

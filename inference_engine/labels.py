@@ -33,7 +33,7 @@ def check_label(label: str) -> str:
             f"label {label[:40]!r}… has {len(label)} characters; at most {LABEL_MAX_CHARACTERS} are allowed"
         )
     if any(not character.isprintable() for character in label):
-        raise InvalidLabelError(f"label {label!r} has a character that cannot be printed; use letters and digits")
+        raise InvalidLabelError(f"label {label!r} contains an unprintable character; use letters and digits")
     return label
 
 

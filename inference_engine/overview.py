@@ -54,7 +54,7 @@ class FailureRow(_Row):
     """Why a label's model is not loaded."""
 
     tries: int = Field(description="failures to load it in a row")
-    reason: str = Field(description="what the last one said")
+    reason: str = Field(description="error of the last failure")
     seconds_left: float = Field(description="seconds until it may be tried again")
 
 
@@ -63,22 +63,22 @@ class LabelRow(_Row):
 
     label: str
     state: LabelState = Field(
-        description="`failing` to load; `unserved`: jobs wait and nobody will take them; `unheld`: jobs are in flight at a "
+        description="`failing` to load; `unserved`: jobs wait and no consumer will take them; `unheld`: jobs are in flight at a "
         "consumer that is leaving or died; `loading`; `loaded`; `idle`"
     )
     visible: int = Field(description="jobs that wait")
     in_flight: int = Field(description="jobs that a consumer has")
-    oldest_age_seconds: float | None = Field(description="how long its oldest unfinished job has been there")
-    backlog_seconds: float = Field(description="seconds of a task that its jobs cost")
+    oldest_age_seconds: float | None = Field(description="age of its oldest unfinished job")
+    backlog_seconds: float = Field(description="one consumer's time that its unfinished jobs cost, in seconds")
     hosts: int = Field(description="live consumers that hold it")
     lanes: int = Field(description="consumers that may work on it at once")
     jobs_per_second: float | None = Field(description="jobs that ended, by its consumers' counters")
-    busy: float | None = Field(description="part of its hosts' time that its jobs took of late: 1 is all of it")
+    busy: float | None = Field(description="fraction of its hosts' time that its jobs took recently; 1 is all of it")
     task_seconds: float | None = Field(description="how much of a consumer's time a job takes")
     service_seconds: float | None = Field(description="how long a job takes")
     load_seconds: float | None = Field(description="how long its model takes to load")
     failure: FailureRow | None = None
-    needs_attention: bool = Field(description="whether it fails to load, or its jobs wait for a consumer for long")
+    needs_attention: bool = Field(description="whether it fails to load, or its jobs have waited long for a consumer")
     quiet_at: float | None = Field(None, exclude=True, repr=False)
 
 
@@ -104,13 +104,13 @@ class ConsumerRow(_Row):
     state: ConsumerState = Field(
         description="`alive`, `draining` (it takes no more jobs), or `gone`: its lease ran out"
     )
-    slots: int = Field(description="labels that it holds, and could hold besides")
+    slots: int = Field(description="labels that it can hold, including those that it holds")
     free_slots: int
-    in_flight: int = Field(description="jobs that are there now")
+    in_flight: int = Field(description="unfinished jobs that it has now")
     jobs: int = Field(description="jobs that ended since it started")
     misses: int = Field(description="loads that a job had to wait for since it started")
     jobs_per_second: float | None
-    lease_seconds_left: float = Field(description="until it counts as gone, unless it renews its row")
+    lease_seconds_left: float = Field(description="seconds until it counts as gone, unless it renews its lease")
     loaded: dict[str, Held]
     loading: tuple[str, ...]
     since: Counts = Field(Counts(until=0.0, jobs=0, labels={}), exclude=True, repr=False)
@@ -124,8 +124,8 @@ class Totals(_Row):
     slots: int
     free_slots: int
     labels_with_work: int
-    unserved: int = Field(description="labels with jobs that wait and no consumer")
-    failing: int = Field(description="labels whose model could not be loaded of late")
+    unserved: int = Field(description="labels with waiting jobs and no consumer")
+    failing: int = Field(description="labels whose model recently could not be loaded")
     visible: int
     in_flight: int
     backlog_seconds: float
@@ -143,7 +143,9 @@ class Overview(_Row):
     totals: Totals
     labels: tuple[LabelRow, ...]
     consumers: tuple[ConsumerRow, ...]
-    unread: tuple[str, ...] = Field((), description="labels whose queue did not answer: nothing is known of their jobs")
+    unread: tuple[str, ...] = Field(
+        (), description="labels whose queue did not answer: nothing is known about their jobs"
+    )
 
     @classmethod
     def of(

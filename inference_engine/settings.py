@@ -70,27 +70,33 @@ class Settings(BaseSettings):
     payload_max_bytes: int = Field(
         S3_PUT_MAX_BYTES, ge=1, le=S3_PUT_MAX_BYTES, description="larger payloads are refused"
     )
-    result_ttl_seconds: Seconds = Field(86_400, description="job records expire so long after their last change")
+    result_ttl_seconds: Seconds = Field(86_400, description="how long after its last change a job record expires")
 
     timeout_seconds: Seconds = Field(300, description="how long a blocking post waits for its result")
-    poll_min_seconds: Seconds = Field(0.02, description="shortest wait between two looks at a job record")
-    poll_max_seconds: Seconds = Field(1.0, description="longest wait between two looks at a job record")
-    host_cache_seconds: Seconds = Field(5.0, description="how long a producer trusts what it read of who holds a label")
+    poll_min_seconds: Seconds = Field(0.02, description="shortest wait between two reads of a job record")
+    poll_max_seconds: Seconds = Field(1.0, description="longest wait between two reads of a job record")
+    host_cache_seconds: Seconds = Field(5.0, description="how long a producer caches which consumers hold a label")
 
-    visibility_timeout_seconds: int = Field(30, ge=3, le=VISIBILITY_MAX_SECONDS, description="of a received message")
-    wait_time_seconds: int = Field(20, ge=0, le=20, description="of a long poll")
+    visibility_timeout_seconds: int = Field(
+        30, ge=3, le=VISIBILITY_MAX_SECONDS, description="visibility timeout of a received message"
+    )
+    wait_time_seconds: int = Field(20, ge=0, le=20, description="wait time of a long poll")
     max_receive_count: int = Field(10, ge=5, le=1000, description="receives before a message is dead-lettered")
     max_attempts: int = Field(3, ge=1, description="starts of one job before its failure is final")
     retry_backoff_seconds: Seconds = Field(2.0, description="wait before the second attempt; doubles each time")
-    drain_seconds: Seconds = Field(90, description="how long a stopping consumer lets its jobs run on")
+    drain_seconds: Seconds = Field(90, description="how long a stopping consumer lets its running jobs continue")
     max_in_flight: int = Field(64, ge=1, description="jobs that one consumer computes at once")
 
-    max_load_tries: int = Field(3, ge=1, description="loads of a failing model before its jobs fail")
-    load_cooling_seconds: Seconds = Field(60, description="how long a model that failed to load is not tried again")
-    lease_seconds: Seconds = Field(30, description="a consumer that is silent for so long counts as gone")
-    placement_interval_seconds: Seconds = Field(1.0, description="how long a request waits per rank of its taker")
-    placement_idle_seconds: Seconds = Field(10.0, description="the same for consumers with nothing to do")
-    turn_min_seconds: Seconds = Field(30.0, description="a busy label keeps its slot at least so long")
+    max_load_tries: int = Field(3, ge=1, description="failed loads of a model before its jobs fail")
+    load_cooling_seconds: Seconds = Field(60, description="wait before a model that failed to load is tried again")
+    lease_seconds: Seconds = Field(30, description="how long a consumer may be silent before it counts as gone")
+    placement_interval_seconds: Seconds = Field(
+        1.0, description="how long a load request waits per rank of the consumer that takes it"
+    )
+    placement_idle_seconds: Seconds = Field(
+        10.0, description="how much longer a load request waits for a consumer with a free slot before another evicts"
+    )
+    turn_min_seconds: Seconds = Field(30.0, description="shortest time that a busy label keeps its slot")
 
     @model_validator(mode="before")
     @classmethod
@@ -105,9 +111,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", self.prefix):
-            raise ValueError(f"prefix {self.prefix!r} must be 1 to 40 of letters, digits, '-' and '_'")
+            raise ValueError(f"prefix {self.prefix!r} must be 1 to 40 letters, digits, '-' and '_'")
         if self.cell >= self.cells:
-            raise ValueError(f"cell {self.cell} does not exist: cells={self.cells} numbers them from 0")
+            raise ValueError(f"cell {self.cell} does not exist: with cells={self.cells}, they are numbered from 0")
         if self.poll_min_seconds > self.poll_max_seconds:
             raise ValueError("poll_min_seconds is greater than poll_max_seconds")
         return self
@@ -135,14 +141,16 @@ class WebhookSettings(BaseSettings):
     )
 
     allow_private: bool = Field(
-        False, description="permit callback URLs with http, any port, and hosts inside (never an instance's metadata)"
+        False, description="permit callback URLs with http, any port, and private hosts (never an instance's metadata)"
     )
     timeout_seconds: Seconds = Field(10, le=30, description="how long a receiver may take to answer")
     secret: SecretStr | None = Field(
         None,
-        description="what deliveries are signed with, `whsec_…`; several with spaces between, the current one first",
+        description="what deliveries are signed with, `whsec_…`; several are separated by spaces, the current one first",
     )
-    secret_parameter: str | None = Field(None, description="the SSM parameter that has it, where `secret` is not set")
+    secret_parameter: str | None = Field(
+        None, description="the SSM parameter that contains the secret, where `secret` is not set"
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -159,7 +167,7 @@ def unknown_variables(settings: type[BaseSettings]) -> Iterator[str]:
     for variable in sorted(os.environ):
         if variable.startswith(prefix) and variable not in known and not variable.startswith(others):
             near = difflib.get_close_matches(variable, known, 1)
-            yield f"{variable} is no setting and changes nothing" + (f"; did you mean {near[0]}?" if near else "")
+            yield f"{variable} is not a setting and has no effect" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -173,4 +181,4 @@ def explain(error: ValidationError, env_prefix: str, variables: Mapping[str, str
         variable = variables.get(name, env_prefix + name.upper())
         where = f"{name} ({variable}) = {problem.get('input')!r}: " if name else ""
         lines.append(where + problem["msg"].removeprefix("Value error, "))
-    return "wrong settings: " + "; ".join(lines)
+    return "invalid settings: " + "; ".join(lines)

@@ -124,9 +124,19 @@ def _write(path: Path, files: Mapping[str, bytes]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the zips and print their paths, sizes and digests; the exit code is 1 where that fails."""
     parser = argparse.ArgumentParser(prog="python -m lambdas.package", description="Build the zips of the Lambdas.")
-    parser.add_argument("--python", default="3.13", metavar="VERSION", help="of the Lambda runtime (default: 3.13)")
-    parser.add_argument("--architecture", default="arm64", choices=sorted(PLATFORMS), help="default: arm64")
-    parser.add_argument("--output", type=Path, default=FOLDER / "dist", metavar="FOLDER", help="default: lambdas/dist")
+    parser.add_argument(
+        "--python", default="3.13", metavar="VERSION", help="Python of the Lambda runtime (default: 3.13)"
+    )
+    parser.add_argument(
+        "--architecture", default="arm64", choices=sorted(PLATFORMS), help="processor architecture (default: arm64)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=FOLDER / "dist",
+        metavar="FOLDER",
+        help="where to write the zips (default: lambdas/dist)",
+    )
     arguments = parser.parse_args(argv)
     try:
         zips = build(arguments.output, python=arguments.python, architecture=arguments.architecture)

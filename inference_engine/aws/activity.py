@@ -125,12 +125,12 @@ async def _sweep(aws: Aws, most: int) -> list[str]:
             if token is None:
                 raise
             # A token may expire.
-            log.info("the search through all queues begins anew: %s", error)
+            log.info("the search through all queues restarts from the beginning: %s", error)
             urls, following = await aws.queues.listed(begin, most, None)
         if following != token:
             await aws.waiting.move_cursor(following)
     except TransportError as error:
-        log.warning("no search through all queues this time: %s", error)
+        log.warning("the search through all queues is skipped this time: %s", error)
         return []
     return urls
 
@@ -179,7 +179,7 @@ async def _label_inside(aws: Aws, url: str) -> str | None:
         label = Job.decode(body).label if body is not None else None
         if label is None or url.endswith(f"/{queue_name(aws.settings.prefix, label)}"):
             return label
-        log.warning("a message in %s says that it is of label %r, whose queue is another", url, label)
+        log.warning("a message in %s has the label %r, which has another queue", url, label)
     except (DecodeError, LabelError) as error:
-        log.warning("a message in %s belongs to no label: %s", url, error)
+        log.warning("the label of a message in %s cannot be read: %s", url, error)
     return None

@@ -26,7 +26,7 @@ class Blobs:
             )
         if self._bucket is None:
             raise PayloadTooLargeError(
-                f"a {kind} of {size:,} bytes does not fit and no bucket is set; set INFERENCE_ENGINE_BUCKET"
+                f"a {kind} of {size:,} bytes does not fit inline and no bucket is set; set INFERENCE_ENGINE_BUCKET"
             )
         key = f"payloads/{kind}/{uuid.uuid4().hex}.json"
         await self._transport.call(

@@ -108,7 +108,10 @@ class DeadLetters:
         # The record first: a letter exists only for a job whose end is recorded. After a crash in between, the message
         # comes again.
         if not await self._jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message=reason)):
-            log.info("dead letter is void", extra={"message_id": message_id, "label": job.label})
+            log.info(
+                "dead letter discarded: its job has ended otherwise or was redriven",
+                extra={"message_id": message_id, "label": job.label},
+            )
             return None
         return await self._keep(message, message_id, job, reason)
 

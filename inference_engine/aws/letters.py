@@ -133,7 +133,7 @@ class Letters:
             # Payloads are ASCII, which not every message is; its JSON form is.
             reference = await self._blobs.put("dead-letter", json.dumps(text))
         except PayloadTooLargeError as error:
-            reason = f"{letter.reason}; its text is not kept, it cannot be redriven: {error}"
+            reason = f"{letter.reason}; its text is not kept, so it cannot be redriven: {error}"
             return letter.model_copy(update={"kept": False, "reason": reason})
         return letter.model_copy(update={"text_ref": reference})
 

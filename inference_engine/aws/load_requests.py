@@ -60,7 +60,7 @@ class LoadRequests:
             if backlog.total:
                 await self.ring(label, always=True)
         except TransportError as error:
-            log.warning("queue not looked after: %s", error, extra={"label": label})
+            log.warning("backlog not read or load request not sent: %s", error, extra={"label": label})
             return None
         return backlog
 
@@ -69,7 +69,7 @@ class LoadRequests:
         try:
             await self._waiting.note(label)
         except TransportError as error:
-            log.warning("not noted as waiting: %s", error, extra={"label": label})
+            log.warning("label not recorded as waiting: %s", error, extra={"label": label})
 
     async def take(self, wait_seconds: int, most: int) -> list[LoadRequest]:
         """Take up to `most` requests of this consumer's cell, at most ten, after a long poll of at most `wait_seconds`."""
@@ -86,7 +86,7 @@ class LoadRequests:
                 requests.append(_request(message))
             except DecodeError as error:
                 # Left on the queue, it would come back and hold up the requests in its message group for an hour.
-                log.warning("a message on the placement queue is dropped: %s", error)
+                log.warning("deleting an invalid message from the placement queue: %s", error)
                 await self._queues.delete(url, [message.receipt_handle])
         return requests
 

@@ -20,7 +20,9 @@ def parameter_path(environment: str) -> str:
 def check_environment(environment: str) -> str:
     """Return `environment` if it is a possible name. Raises SettingsError."""
     if not environment or "/" in environment:
-        raise SettingsError(f"environment {environment!r} is not the name of one: give what Terraform's variable says")
+        raise SettingsError(
+            f"{environment!r} is not the name of an environment: give the value of Terraform's `environment`"
+        )
     return environment
 
 
@@ -35,7 +37,7 @@ async def read_secret(transport: Transport, name: str) -> str:
         answer = await transport.call("ssm", "get_parameter", Name=name, WithDecryption=True)
     except NotProvisionedError as error:
         raise NotProvisionedError(
-            f"no parameter {name} in SSM; make it with `inference-engine webhooks secret --environment NAME`"
+            f"no parameter {name} in SSM; create it with `inference-engine webhooks secret --environment NAME`"
         ) from error
     return str(answer["Parameter"]["Value"])
 

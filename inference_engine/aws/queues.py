@@ -196,7 +196,9 @@ class Queues:
         return str(answer["Attributes"]["QueueArn"])
 
     async def _send_batch(self, url: str, messages: list[OutgoingMessage]) -> Sequence[str | BaseException]:
-        outcomes: list[str | BaseException] = [TransportError(f"SQS took no part of a batch to {url}")] * len(messages)
+        outcomes: list[str | BaseException] = [
+            TransportError(f"SQS neither accepted nor refused a message to {url}")
+        ] * len(messages)
         open_ones = list(range(len(messages)))
         for turn in range(SEND_TRIES):
             if turn:

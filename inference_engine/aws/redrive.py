@@ -31,10 +31,10 @@ class Verdict(Enum):
     REDRIVEN = "redriven"
     PURGED = "purged"
     UNKNOWN = "there is no such letter"
-    NO_JOB = "it is no job of this library, or its text is not kept"
-    LATE = "its deadline has passed; --ignore-deadline drops it"
-    VOID = "its job has ended otherwise, or is on its way again; the letter is gone"
-    UNDER_WAY = "its job is on its way again: redrive it, or cancel it first"
+    NO_JOB = "it is not a job of this library, or its text is not kept"
+    LATE = "its deadline has passed; --ignore-deadline redrives it without one"
+    VOID = "its job has ended otherwise, or is under way again; the letter is deleted"
+    UNDER_WAY = "its job is under way again: redrive it, or cancel it before you purge"
     FAILED = "AWS refused"
 
 
@@ -155,7 +155,7 @@ class Redriver:
                 await self._aws.load_requests.ring(label, always=True)
             except TransportError as error:
                 # The jobs are on their queue: the next post or the backlog metrics will ring again.
-                log.warning("no host asked for: %s", error, extra={"label": label})
+                log.warning("load request not sent: %s", error, extra={"label": label})
 
 
 def _chunks(message_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -200,7 +200,7 @@ class Registry:
         except (KeyError, TypeError, ValueError) as error:
             content = repr(item)
             if content not in known:
-                log.error("a row of the registry cannot be read and is left out: %s %s: %s", pk, item["sk"], error)
+                log.error("a registry row cannot be read and is ignored: %s %s: %s", pk, item["sk"], error)
             unreadable.add(content)
             return None
 

@@ -129,9 +129,11 @@ def translate(service: Service, operation: str, parameters: dict[str, Any], erro
             f"{text}; create it (`terraform apply`, or `inference-engine local up`) or set its name"
         )
     if isinstance(error, NoRegionError):
-        text += ' Set AWS_REGION; for the local stack, eval "$(inference-engine local env)"'
+        text += ' Set AWS_REGION; for the local stack, run eval "$(inference-engine local env)"'
     if isinstance(error, EndpointConnectionError) and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
-        text += f" Nobody listens at AWS_ENDPOINT_URL={endpoint}: start it (`inference-engine local up`), or unset it"
+        text += (
+            f" Nothing listens at AWS_ENDPOINT_URL={endpoint}: run `inference-engine local up`, or unset the variable"
+        )
     return TransportError(text)
 
 

@@ -35,7 +35,9 @@ class TableStream:
         """
         table = (await self._transport.call("dynamodb", "describe_table", TableName=self._table))["Table"]
         if not table.get("LatestStreamArn"):
-            raise NotProvisionedError(f"table {self._table} has no stream; delete it, it is then made anew with one")
+            raise NotProvisionedError(
+                f"table {self._table} has no stream; delete the table; it is then recreated with one"
+            )
         arn = table["LatestStreamArn"]
         iterators = await self._new_iterators(arn, "LATEST", frozenset())
         self._arn, self._known, self._iterators, self._split = arn, set(iterators), iterators, False

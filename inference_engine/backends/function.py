@@ -92,6 +92,6 @@ def _wants_label(function: Callable[..., Any]) -> bool:
     except TypeError as error:
         raise SettingsError(
             f"compute_result has the parameters {signature}; it is called as compute_result(body, message_id), "
-            f"or with label=… besides: {error}"
+            f"or also with label=…: {error}"
         ) from None
     return wants

@@ -169,7 +169,7 @@ def _load_tensors(folder: Path, size_bytes: int) -> _Model:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
     if strange := unsupported(inputs):
-        raise ModelLoadError(f"{path} has inputs of types that cannot be carried: {', '.join(map(str, strange))}")
+        raise ModelLoadError(f"{path} has inputs of unsupported types: {', '.join(map(str, strange))}")
     names = [spec.name for spec in outputs]
 
     def run(arrays: Arrays) -> Arrays:

@@ -161,7 +161,9 @@ def _refuse(label: str, spec: TensorSpec, given: str, remedy: str) -> NoReturn:
 
 def _check(label: str, spec: TensorSpec, value: Any) -> NDArray[Any]:
     if spec.datatype not in DTYPES:
-        _refuse(label, spec, "a value that cannot be carried", "export the model with FP32 or FP16 in its place")
+        _refuse(
+            label, spec, "a value of a datatype that cannot be sent", "export the model with FP32 or FP16 in its place"
+        )
     try:
         if isinstance(value, np.ndarray | np.generic):
             array = _from_array(np.asarray(value), spec)
@@ -179,7 +181,7 @@ def _check_shape(array: NDArray[Any], spec: TensorSpec) -> None:
         return
     shape = f"shape {list(given)}"
     if len(given) == len(wanted) - 1 and wanted[0] in (-1, 1):
-        raise _Misfit(shape, "put the value into one more list: the first dimension counts the items of a batch")
+        raise _Misfit(shape, "wrap the value in one more list: the first dimension is the batch")
     if len(given) != len(wanted):
         raise _Misfit(shape, f"send {len(wanted)} dimension{'s' * (len(wanted) != 1)}, not {len(given)}")
     wrong = [axis for axis, (have, want) in enumerate(zip(given, wanted, strict=True)) if want not in (-1, have)]
@@ -226,7 +228,7 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise _Misfit("a string that is no valid Unicode", "send bytes, or remove the lone surrogates") from None
+        raise _Misfit("a string that is not valid Unicode", "send bytes, or remove the lone surrogates") from None
 
 
 def _not_strings(item: Any) -> _Misfit:
@@ -271,7 +273,7 @@ def _plain_array(value: Any) -> NDArray[Any]:
 
 
 def _ragged() -> _Misfit:
-    return _Misfit("a ragged list", "make all lists of one depth equally long")
+    return _Misfit("a ragged list", "make all lists at the same depth equally long")
 
 
 def _wrong_kind(array: NDArray[Any], wanted: np.dtype[Any]) -> _Misfit:
@@ -316,4 +318,4 @@ def _huge_integers_as_floats(value: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
     try:
         return items.astype(np.float64)
     except OverflowError:
-        raise _Misfit("an integer beyond every float", "send smaller numbers") from None
+        raise _Misfit("an integer too large for a float", "send smaller numbers") from None

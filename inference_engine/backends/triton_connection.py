@@ -52,7 +52,7 @@ class TritonConnection:
         if not await until(self.healthy, timeout_seconds):
             raise BackendLostError(
                 f"no Triton server answers at {self.url} after {timeout_seconds:g} s: "
-                "start it, or give its gRPC address (port 8001 unless told otherwise)"
+                "start it, or give its gRPC address (port 8001 by default)"
             )
 
     async def close(self) -> None:

@@ -85,7 +85,7 @@ def unservable(model: Description) -> str | None:
     strange = unsupported([spec for spec in model.inputs if not spec.optional]) + unsupported(model.outputs)
     if strange:
         names = ", ".join(f"{spec.name!r} ({spec})" for spec in strange)
-        return f"numpy has no type for {names}: export the model with FP32 or FP16 there"
+        return f"numpy has no type for {names}: export the model with FP32 or FP16 instead"
     return None
 
 

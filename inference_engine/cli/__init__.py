@@ -27,7 +27,7 @@ the message id that posting returns."""
 _EXAMPLES = """\
 try it on this machine, without an AWS account:
   inference-engine demo                                  five models, two consumers, a table at the end
-  inference-engine local up                              the same stack, to be used by hand
+  inference-engine local up                              the same stack, for use by hand
   eval "$(inference-engine local env)"                   in a second terminal: talk to it
 
 run a consumer:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 _DESCRIPTION = """\
-Run a consumer: it loads labels that have work and room, computes their jobs and writes the results.
+Run a consumer: it loads labels that have jobs, within its capacity, computes the jobs and writes the results.
 
-The first SIGTERM or ctrl-C drains (jobs in flight are finished or given back, no job is lost), the second aborts.
+The first SIGTERM or ctrl-C drains (jobs in flight are finished or given back; no job is lost), the second aborts.
 With --http-port it serves /healthz, /readyz, /busy, /metrics (Prometheus) and /stats (JSON)."""
 
 _EXAMPLES = """\
@@ -53,31 +53,35 @@ _EXAMPLES = """\
 def add(commands: Commands) -> None:
     """Declare the command."""
     parser = command(commands, "consume", "run a consumer", _DESCRIPTION, _EXAMPLES)
-    what = parser.add_argument_group("what computes (one of them)").add_mutually_exclusive_group(required=True)
+    what = parser.add_argument_group("what computes the jobs (exactly one)").add_mutually_exclusive_group(required=True)
     what.add_argument("--function", metavar="MODULE:NAME", help="a function of (body, message_id), sync or async")
     what.add_argument("--triton", metavar="HOST:PORT", help="gRPC address of a Triton server in explicit model control")
     what.add_argument(
-        "--onnx", metavar="FOLDER", type=Path, help="a Triton model repository, run by ONNX Runtime in here"
+        "--onnx", metavar="FOLDER", type=Path, help="a Triton model repository, run by ONNX Runtime in this process"
     )
     what.add_argument(
         "--simulate",
         metavar="SECONDS[,LOAD_SECONDS]",
         type=_delays,
-        help="nothing: a job takes SECONDS and a load LOAD_SECONDS (0), to try routing without a model",
+        help="compute nothing: a job takes SECONDS, a load LOAD_SECONDS (default: 0); to try routing without a model",
     )
     store = parser.add_argument_group("where a Triton server's models come from")
     store.add_argument("--model-store", metavar="PLACE", help="s3://bucket/prefix or a folder, with a folder per label")
     store.add_argument("--model-repository", metavar="FOLDER", type=Path, help="the repository that the server reads")
     store.add_argument(
-        "--model-disk", metavar="SIZE", type=size, help="disk that models may take there (default: no limit)"
+        "--model-disk", metavar="SIZE", type=size, help="disk space that models may take there (default: no limit)"
     )
     room = parser.add_argument_group("capacity")
     room.add_argument("--max-labels", metavar="N", type=count, help="labels that may be loaded at once")
     room.add_argument("--memory-budget", metavar="SIZE", type=size, help="memory for models: 12GiB, 500MB")
     run = parser.add_argument_group("running")
-    run.add_argument("--consumer-id", metavar="NAME", help="name in the registry (default: one that is made)")
-    run.add_argument("--http-port", metavar="PORT", type=port, help="serve health, readiness, busy and metrics there")
-    run.add_argument("--http-host", metavar="ADDRESS", default="127.0.0.1", help="address of that port (127.0.0.1)")
+    run.add_argument("--consumer-id", metavar="NAME", help="name in the registry (default: generated)")
+    run.add_argument(
+        "--http-port", metavar="PORT", type=port, help="serve health, readiness, busy, metrics and stats on this port"
+    )
+    run.add_argument(
+        "--http-host", metavar="ADDRESS", default="127.0.0.1", help="address of that port (default: 127.0.0.1)"
+    )
     add_logging(run)
     add_single_queue(parser)
     add_settings(parser)
@@ -112,11 +116,11 @@ def _run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     """Checks that argparse cannot express. Raises UsageError."""
     if bool(arguments.model_store) != bool(arguments.model_repository):
-        raise UsageError("--model-store and --model-repository go together: where models come from, and where to")
+        raise UsageError("give both --model-store, where models come from, and --model-repository, where they are put")
     if arguments.model_store and not arguments.triton:
-        raise UsageError("--model-store brings models to a Triton server: give --triton HOST:PORT")
+        raise UsageError("--model-store supplies models to a Triton server: give --triton HOST:PORT")
     if arguments.table and not arguments.queue_name:
-        raise UsageError("--table belongs to --queue-name; for a queue per label set INFERENCE_ENGINE_JOBS_TABLE")
+        raise UsageError("--table needs --queue-name; for a queue per label set INFERENCE_ENGINE_JOBS_TABLE")
 
 
 def find_function(name: str) -> Callable[..., Any]:
@@ -137,7 +141,7 @@ def find_function(name: str) -> Callable[..., Any]:
                 f"--function {name!r}: {module_name} needs the module {error.name}: install it"
             ) from error
         raise SettingsError(
-            f"--function {name!r}: no module {error.name!r} in {here} or among what is installed"
+            f"--function {name!r}: no module {error.name!r} in {here} or among the installed packages"
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -25,9 +25,9 @@ def add(commands: Commands) -> None:
     parser = command(
         commands,
         "dlq",
-        "list dead letters, put them back, throw them away",
-        "A message that was received too often without an end is dead-lettered: its job ends as ERROR (DeadLettered), and\n"
-        "the message is kept as a letter for 14 days, under the id that posting returned.",
+        "list, redrive, purge or collect dead letters",
+        "A message that was received too often and never finished is dead-lettered: its job ends as ERROR (DeadLettered),\n"
+        "and the message is kept as a letter for 14 days, under the id that posting returned.",
         "  inference-engine dlq list --label resnet50\n"
         "  inference-engine dlq redrive 7b2c…\n"
         "  inference-engine dlq redrive --all --label resnet50\n"
@@ -41,8 +41,8 @@ def add(commands: Commands) -> None:
         actions,
         "collect",
         "do once what the dead-letter Lambda does",
-        "Take everything off the dead-letter queue: end the jobs as ERROR, keep the letters.\n"
-        "For deployments and local stacks without the Lambda. The exit code is 1 when something had to be left.",
+        "Take all messages off the dead-letter queue: end their jobs as ERROR and keep the letters.\n"
+        "For deployments and local stacks without the Lambda. The exit code is 1 when a message had to be left.",
         "  inference-engine dlq collect && inference-engine dlq list",
     )
     _finish(collector, _collect)
@@ -53,7 +53,7 @@ def _add_list(actions: Commands) -> None:
         actions,
         "list",
         "print the letters that are kept",
-        "Print the letters that are kept, and how many messages still lie in the dead-letter queue.",
+        "Print the letters that are kept, and how many messages are still in the dead-letter queue.",
         "  inference-engine dlq list --label resnet50\n  inference-engine dlq list --json | jq -r '.letters[].message_id'",
     )
     lister.add_argument("--label", metavar="LABEL", help="only letters of this label")
@@ -65,7 +65,7 @@ def _add_redrive(actions: Commands) -> None:
         actions,
         "redrive",
         "put jobs back on their queues",
-        "Put jobs back on their queues; whoever polls for them finds them under the same message id.\n"
+        "Put jobs back on their queues; callers that poll for them find them under the same message id.\n"
         "Remove the cause first. The exit code is 1 when a job could not be redriven.",
         "  inference-engine dlq redrive 7b2c…\n  inference-engine dlq redrive --all --label resnet50 --ignore-deadline",
     )
@@ -80,12 +80,12 @@ def _add_purge(actions: Commands) -> None:
     purger = command(
         actions,
         "purge",
-        "throw letters away",
-        "Throw letters away for good. The records of their jobs stay ERROR until they expire.",
+        "delete letters for good",
+        "Delete letters for good. The records of their jobs stay ERROR until they expire.",
         "  inference-engine dlq purge 7b2c…\n  inference-engine dlq purge --all --label resnet50 --yes",
     )
     _add_choice(purger)
-    purger.add_argument("--yes", action="store_true", help="do not ask")
+    purger.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     _finish(purger, _purge)
 
 
@@ -115,7 +115,7 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         print("no dead letters" + (f" of label {arguments.label!r}" if arguments.label else ""))
     if waiting.total:
-        note(f"inference-engine: {waiting.total} messages lie in the dead-letter queue; `dlq collect` takes them")
+        note(f"inference-engine: {waiting.total} messages are in the dead-letter queue; `dlq collect` takes them off")
     return 0
 
 
@@ -142,7 +142,7 @@ def _redrive(arguments: argparse.Namespace) -> int:
 def _purge(arguments: argparse.Namespace) -> int:
     _check_choice(arguments)
     if not (arguments.yes or sys.stdin.isatty()):
-        raise UsageError("nobody to ask whether to throw letters away; give --yes")
+        raise UsageError("cannot ask for confirmation without a terminal; give --yes")
 
     async def purge(aws: Aws) -> list[Outcome]:
         from ..aws.redrive import Redriver
@@ -157,9 +157,9 @@ def _purge(arguments: argparse.Namespace) -> int:
 
 def _check_choice(arguments: argparse.Namespace) -> None:
     if bool(arguments.message_ids) == arguments.all:
-        raise UsageError("give message ids, or --all")
+        raise UsageError("give either message ids or --all")
     if arguments.label and not arguments.all:
-        raise UsageError("--label goes with --all")
+        raise UsageError("--label needs --all")
 
 
 async def _chosen(aws: Aws, arguments: argparse.Namespace) -> list[str]:
@@ -169,7 +169,7 @@ async def _chosen(aws: Aws, arguments: argparse.Namespace) -> list[str]:
 
 
 def _confirmed(count: int) -> bool:
-    answer = input(f"Throw away {count} dead letter{'s' * (count != 1)} for good? [y/N] ")
+    answer = input(f"Delete {count} dead letter{'s' * (count != 1)} for good? [y/N] ")
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -202,5 +202,5 @@ def _collect(arguments: argparse.Namespace) -> int:
     else:
         print(f"{len(buried.letters)} dead letters collected")
     if buried.failed:
-        note(f"inference-engine: {len(buried.failed)} messages could not be dealt with and stay in the queue")
+        note(f"inference-engine: {len(buried.failed)} messages could not be collected and stay in the queue")
     return 1 if buried.failed else 0

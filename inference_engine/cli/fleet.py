@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
     parser = command(
         commands,
         "consumers",
-        "print who is there and holds what",
-        "Print the consumers of a cell, the labels that each has loaded or is loading, and its jobs in flight.",
+        "print consumers and the labels that they hold",
+        "Print all consumers, the labels that each has loaded or is loading, and its jobs in flight.",
         "  inference-engine consumers\n  inference-engine consumers --json | jq '.[].loaded'",
     )
     add_json(parser)
@@ -33,8 +33,8 @@ def _add_labels(commands: Commands) -> None:
     parser = command(
         commands,
         "labels",
-        "list labels, set what holds for one, create its queue",
-        "A label names a model. It needs no settings: a first post makes its queue, and any consumer may load it.\n"
+        "list labels, change their settings, create their queues",
+        "A label names a model. It needs no settings: the first post creates its queue, and any consumer may load it.\n"
         "Give it lanes to let several consumers work on it at once.",
         "  inference-engine labels list\n"
         "  inference-engine labels set resnet50 --lanes 3 --max-in-flight 16\n"
@@ -50,8 +50,8 @@ def _add_labels(commands: Commands) -> None:
     setter = command(
         actions,
         "set",
-        "set lanes and limits of a label",
-        "Set what is given and leave the rest as it is. Producers see new lanes within a minute.",
+        "set the lanes and limits of a label",
+        "Change the settings that are given and keep the others. Producers see new lanes within a minute.",
         "  inference-engine labels set resnet50 --lanes 3\n  inference-engine labels set resnet50 --max-in-flight 16",
     )
     setter.add_argument("label", metavar="LABEL")
@@ -63,7 +63,7 @@ def _add_labels(commands: Commands) -> None:
         actions,
         "create",
         "create the queue of a label",
-        "Create the queue of a label, for deployments with auto_create_queues off. No error if it is there.",
+        "Create the queue of a label, for deployments with auto_create_queues off. It is no error if the queue exists.",
         "  inference-engine labels create resnet50",
     )
     creator.add_argument("label", metavar="LABEL")
@@ -136,7 +136,7 @@ def changed(settings: LabelSettings, changes: dict[str, Any]) -> LabelSettings:
         return type(settings)(**settings.model_dump() | changes)
     except ValidationError as error:
         problems = "; ".join(f"{item['loc'][0]} = {item['input']!r}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"label {settings.label!r} cannot be set so: {problems}") from error
+        raise SettingsError(f"invalid settings of label {settings.label!r}: {problems}") from error
 
 
 def _create(arguments: argparse.Namespace) -> int:

@@ -10,10 +10,10 @@ _DESCRIPTION = """\
 Run the HTTP gateway: the Open Inference Protocol v2 and three more APIs over the queues of this deployment, with flow
 control in front of them. Its own settings are INFERENCE_ENGINE_GATEWAY_…, see docs/gateway.
 
-On loopback it serves whoever is on this machine. On any other address callers need an API key
-(`inference-engine keys create`). TLS is the load balancer's.
+On a loopback address it serves any caller on this machine. On any other address callers need an API key
+(`inference-engine keys create`). The load balancer terminates TLS.
 
-The first SIGTERM or ctrl-C stops admitting and lets callers have their results, the second ends it at once."""
+The first SIGTERM or ctrl-C stops admission and waits until callers have their results, the second ends it at once."""
 
 _EXAMPLES = """\
   inference-engine gateway

@@ -31,14 +31,16 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def check_url(text: str) -> str:
     """The base URL of a gateway, without a slash at its end. Raises SettingsError where `text` is not such a URL."""
     if "@" in text:  # before an error quotes the URL
-        raise SettingsError(f"a key does not belong into the URL: set {KEY_VARIABLE}")
+        raise SettingsError(f"a key does not belong in the URL: set {KEY_VARIABLE}")
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
     except ValueError:
         fits = False
     if not fits or parts.query or parts.fragment or not text.isascii() or any(one <= " " for one in text):
-        raise SettingsError(f"{text!r} is no URL of a gateway; write http://127.0.0.1:8000, or https://… with its host")
+        raise SettingsError(
+            f"{text!r} is not the URL of a gateway; write http://127.0.0.1:8000, or https://… with its host"
+        )
     return text.rstrip("/")
 
 
@@ -49,7 +51,7 @@ def read_status(url: str) -> StatusData:
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise SettingsError(f"{KEY_VARIABLE} has characters that no key has")
+        raise SettingsError(f"{KEY_VARIABLE} contains characters that a key cannot contain")
     headers = {"X-API-Key": key} if key else {}
     request = urllib.request.Request(f"{url}/ui/data", headers=headers)  # noqa: S310 - check_url lets only HTTP through
     try:
@@ -59,7 +61,7 @@ def read_status(url: str) -> StatusData:
         with error:
             raise TransportError(f"{url} answers {error.code}: {_detail(error)}") from error
     except ValidationError as error:
-        raise TransportError(f"what answers at {url} is no gateway, or one of another version") from error
+        raise TransportError(f"the server at {url} is not a gateway, or is one of another version") from error
     # UnicodeError: from an impossible host name.
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__

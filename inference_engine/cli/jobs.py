@@ -41,20 +41,22 @@ def _add_post(commands: Commands) -> None:
         "post",
         "post a job",
         "Post a job and print its message id, or with --wait its result.\n\n"
-        'BODY is JSON. Bytes and arrays travel as {"$bytes": BASE64} and\n'
-        '{"$tensor": {"dtype": "<f4", "shape": [2], "data": BASE64}}; NaN is refused, because JSON has none.',
+        'BODY is JSON. Bytes and arrays are written as {"$bytes": BASE64} and\n'
+        '{"$tensor": {"dtype": "<f4", "shape": [2], "data": BASE64}}; NaN is refused, because JSON has no NaN.',
         '  inference-engine post resnet50 \'{"image": "s3://bucket/cat.jpg"}\' --wait\n'
         "  inference-engine post resnet50 - < body.json\n"
         "  inference-engine post resnet50 '{}' --dedup-key order-17 --deadline-in 60\n"
         "  inference-engine post --queue-name jobs.fifo --table jobs '{\"number\": 4}' --wait",
     )
-    parser.add_argument("label", metavar="LABEL", nargs="?", help="the model; none with --queue-name")
+    parser.add_argument("label", metavar="LABEL", nargs="?", help="the label of the model; omitted with --queue-name")
     parser.add_argument("body", metavar="BODY", nargs="?", help="JSON text, or - for standard input (the default)")
     parser.add_argument("--wait", action="store_true", help="wait for the result and print it")
     parser.add_argument("--timeout", type=positive, metavar="SECONDS", help="how long --wait waits")
     parser.add_argument("--deadline-in", type=positive, metavar="SECONDS", help="do not start the job later than this")
-    parser.add_argument("--dedup-key", metavar="KEY", help="the same key within five minutes posts no second job")
-    parser.add_argument("--request-id", metavar="ID", help="your own name for the job; comes back with its result")
+    parser.add_argument(
+        "--dedup-key", metavar="KEY", help="a post with the same key within five minutes adds no second job"
+    )
+    parser.add_argument("--request-id", metavar="ID", help="your own name for the job; returned with its result")
     add_json(parser)
     add_single_queue(parser)
     add_settings(parser)
@@ -65,7 +67,7 @@ def _add_status(commands: Commands) -> None:
     parser = command(
         commands,
         "status",
-        "print where a job is",
+        "print the status of a job",
         "Print SUBMITTED, IN_PROGRESS, SUCCESS, ERROR, CANCELLED or EXPIRED.",
         "  inference-engine status 7b2c…",
     )
@@ -92,8 +94,8 @@ def _add_cancel(commands: Commands) -> None:
         commands,
         "cancel",
         "end a job that is not finished",
-        "A job that waits is not computed any more. One that is being computed is not interrupted; its result is dropped.\n"
-        "The exit code is 1 when the job was finished before.",
+        "A job that still waits is not computed. One that is being computed is not interrupted; its result is dropped.\n"
+        "The exit code is 1 when the job had already finished.",
         "  inference-engine cancel 7b2c…",
     )
     _add_message_id(parser)
@@ -160,7 +162,7 @@ def _cancel(arguments: argparse.Namespace) -> int:
     elif cancelled:
         print("cancelled")
     else:
-        note(f"inference-engine: not cancelled: the job is {status.value} already")
+        note(f"inference-engine: not cancelled: the job is already {status.value}")
     return 0 if cancelled else 1
 
 
@@ -188,7 +190,7 @@ def _body(text: str) -> Any:
         return decode(text)
     except DecodeError as error:
         raise UsageError(
-            f"BODY {text[:40]!r} is not JSON ({error.__cause__}); a string needs quotes of its own: '\"text\"'"
+            f"BODY {text[:40]!r} is not JSON ({error.__cause__}); a JSON string needs its own quotes: '\"text\"'"
         ) from error
 
 

@@ -40,8 +40,8 @@ def add(commands: Commands) -> None:
         commands,
         "keys",
         "make, list and revoke API keys of the gateway",
-        "Who calls a gateway that other machines can reach sends an API key. A key may use some labels or all, asks for a\n"
-        "priority up to its own, and sends so many requests a second. Gateways see a change within half a minute.",
+        "Callers of a gateway that other machines can reach send an API key. Each key has the labels that it may use (some or\n"
+        "all), a highest priority and a rate of requests. Gateways see a change within half a minute.",
         "  inference-engine keys create batch-team --labels 'resnet50,bert-*' --rate 20\n"
         "  inference-engine keys create on-call --operator --expires-in 30\n"
         "  inference-engine keys list\n"
@@ -54,8 +54,8 @@ def add(commands: Commands) -> None:
     revoker = command(
         actions,
         "revoke",
-        "make a key void",
-        "Delete a key. Gateways refuse it within half a minute; while AWS does not answer them, within six.",
+        "revoke a key",
+        "Delete a key. Gateways refuse it within half a minute; while AWS does not answer them, within six minutes.",
         "  inference-engine keys revoke 4fz0k2m9qx",
     )
     revoker.add_argument(
@@ -68,8 +68,8 @@ def _add_create(actions: Commands) -> None:
     creator = command(
         actions,
         "create",
-        "make a key and print it, once",
-        "Make a key and print it. Only a digest of it is kept: who loses it makes another.",
+        "make a key and print it once",
+        "Make a key and print it. Only a digest of it is kept: a lost key cannot be printed again, make another.",
         "  key=$(inference-engine keys create batch-team --labels 'resnet50,bert-*' --rate 20)\n"
         "  inference-engine keys create on-call --operator --expires-in 30 --json",
     )
@@ -82,16 +82,16 @@ def _add_create(actions: Commands) -> None:
         type=_priority,
         default=0,
         metavar="N",
-        help="highest priority it may ask for, and its default (default: 0)",
+        help="highest priority it may request, and its own default (default: 0)",
     )
-    creator.add_argument("--rate", type=positive, metavar="N", help="requests a second (default: any number)")
+    creator.add_argument("--rate", type=positive, metavar="N", help="requests a second (default: no limit)")
     creator.add_argument(
-        "--burst", type=count, metavar="N", help="requests that may come at once (default: those of a second)"
+        "--burst", type=count, metavar="N", help="requests that may come at once (default: those of one second)"
     )
     creator.add_argument(
         "--operator", action="store_true", help="it may pause the gateway, upload models and read metrics"
     )
-    creator.add_argument("--expires-in", type=_days, metavar="DAYS", help="days until it is void (default: never)")
+    creator.add_argument("--expires-in", type=_days, metavar="DAYS", help="days until it expires (default: never)")
     _finish(creator, _create)
 
 
@@ -129,7 +129,7 @@ def _key_id(text: str) -> str:
     from ..aws.api_keys import parse
 
     if not text:
-        raise argparse.ArgumentTypeError("it is empty; `keys list` prints the ids there are")
+        raise argparse.ArgumentTypeError("it is empty; `keys list` prints the existing ids")
     parts = parse(text)
     return parts[0] if parts else text
 
@@ -138,7 +138,7 @@ def _create(arguments: argparse.Namespace) -> int:
     if not arguments.name.strip() or len(arguments.name) > NAME_MAX_CHARACTERS or not arguments.name.isprintable():
         raise UsageError(f"NAME {arguments.name[:40]!r} must be 1 to {NAME_MAX_CHARACTERS} printable characters")
     if arguments.burst is not None and arguments.rate is None:
-        raise UsageError("--burst goes with --rate")
+        raise UsageError("--burst needs --rate")
 
     async def create(aws: Aws) -> tuple[str, ApiKey]:
         return await aws.api_keys.create(
@@ -207,5 +207,5 @@ def _revoke(arguments: argparse.Namespace) -> int:
     elif revoked:
         print(f"{key_id} revoked")
     if not revoked:
-        note(f"inference-engine: no key has the id {key_id!r}; `keys list` prints those there are")
+        note(f"inference-engine: no key has the id {key_id!r}; `keys list` prints the existing ids")
     return 0 if revoked else 1

@@ -37,7 +37,7 @@ def _add_local(commands: Commands) -> None:
         "local",
         "run the whole system on this machine",
         "An AWS emulator, queues and tables, consumers and Triton servers on this machine; no account, no docker.\n"
-        "Everything listens on 127.0.0.1 only and ends with `local up`, whatever ends that.",
+        "Everything listens on 127.0.0.1 only and ends when `local up` ends, for whatever reason.",
         "  inference-engine local up                        in one terminal\n"
         '  eval "$(inference-engine local env)"             in another one\n'
         "  inference-engine consumers",
@@ -46,9 +46,9 @@ def _add_local(commands: Commands) -> None:
     up = command(
         actions,
         "up",
-        "start it and show what it does, until ctrl-C",
+        "start the stack and show what it does until ctrl-C",
         "Start the stack in the foreground and show what it does. Ctrl-C (or `local down`) ends it.\n"
-        "The first start builds private environments for the emulator and Triton and takes minutes, later ones seconds.",
+        "The first start builds private environments for the emulator and Triton, which takes minutes; later ones take seconds.",
         "  inference-engine local up\n  inference-engine local up --consumers 3 --max-labels 1 --models ./my-repository\n"
         "  inference-engine local up --gateway",
     )
@@ -65,13 +65,13 @@ def _add_local(commands: Commands) -> None:
         help=f"run the HTTP gateway too, on this port of 127.0.0.1 ({GATEWAY_PORT})",
     )
     up.set_defaults(run=_up)
-    down = command(actions, "down", "end it", "End the stack that `local up` runs, and wait until it is gone.")
+    down = command(actions, "down", "end the stack", "End the stack that `local up` runs, and wait until it has ended.")
     down.set_defaults(run=_down)
     env = command(
         actions,
         "env",
-        "print the environment that talks to it",
-        "Print the variables with which producers, this command and the AWS CLI talk to the running stack.",
+        "print the environment variables to use it",
+        "Print the environment variables that make producers, this command and the AWS CLI use the running stack.",
         '  eval "$(inference-engine local env)"',
     )
     add_json(env)
@@ -82,9 +82,9 @@ def _add_demo(commands: Commands) -> None:
     parser = command(
         commands,
         "demo",
-        "run the main job: five models, two consumers of two slots",
+        "run a demonstration: five models, two consumers of two slots",
         "Post real inputs for five models by label, run them where their model is loaded, collect the results by message\n"
-        "id, and show which consumer did what. Two consumers have two slots each, so that five models do not fit.\n"
+        "id, and show which consumer did what. Two consumers have two slots each, so the five models do not all fit.\n"
         "The exit code is 0 only if every job has exactly one result, and that result is a success.",
         "  inference-engine demo\n"
         "  inference-engine demo --jobs 2000 --json | jq .misses\n"
@@ -100,8 +100,10 @@ def _add_demo(commands: Commands) -> None:
 def _add_stack(parser: argparse.ArgumentParser, consumers: Callable[[str], int]) -> None:
     parser.add_argument("--consumers", type=consumers, default=2, metavar="N", help="consumer processes (default: 2)")
     parser.add_argument("--max-labels", type=count, default=2, metavar="N", help="slots of each consumer (default: 2)")
-    parser.add_argument("--endpoint-url", metavar="URL", help="an AWS emulator that runs already, instead of our own")
-    parser.add_argument("--no-triton", action="store_true", help="run the models by ONNX Runtime inside the consumers")
+    parser.add_argument("--endpoint-url", metavar="URL", help="use this AWS emulator instead of starting one")
+    parser.add_argument(
+        "--no-triton", action="store_true", help="run the models with ONNX Runtime inside the consumers"
+    )
 
 
 def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
@@ -157,7 +159,7 @@ def _models(repository: Path) -> list[str]:
 def _down(arguments: argparse.Namespace) -> int:
     with needs("local"):
         from ..local import running
-    note("the local stack has ended" if running.end(DOWN_SECONDS) else "no local stack runs")
+    note("the local stack has ended" if running.end(DOWN_SECONDS) else "no local stack is running")
     return 0
 
 

@@ -43,10 +43,10 @@ def add(commands: Commands) -> None:
         commands,
         "top",
         "show labels, consumers and work as they change",
-        "Show labels with their backlog, who holds them, consumers and sums, again and again until ctrl-C. Rates come from two\n"
-        "readings, so the first has none. Where standard output is no terminal, each reading is plain text.\n\n"
-        "With --gateway nothing is read from AWS: a gateway tells what its status page shows, its own callers and their\n"
-        "latency besides. The operator's key that it may need is read from INFERENCE_ENGINE_API_KEY. One job is shown by\n"
+        "Show labels with their backlog and the consumers that hold them, consumers and totals, repeatedly until ctrl-C. Rates\n"
+        "come from two readings, so the first has none. Where standard output is not a terminal, each reading is plain text.\n\n"
+        "With --gateway nothing is read from AWS: the gateway reports what its status page shows, and its own callers and\n"
+        "their latency. If it requires an operator's key, set INFERENCE_ENGINE_API_KEY. To see one job, use\n"
         "`inference-engine result ID --json`.",
         "  inference-engine top\n"
         "  inference-engine top --gateway http://127.0.0.1:8000\n"
@@ -57,8 +57,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--interval", type=positive, default=2.0, metavar="SECONDS", help="time between two readings (default: 2)"
     )
-    parser.add_argument("--gateway", metavar="URL", help="have a gateway tell it, instead of reading it from AWS")
-    parser.add_argument("--once", action="store_true", help="print one reading and end")
+    parser.add_argument("--gateway", metavar="URL", help="read from this gateway instead of from AWS")
+    parser.add_argument("--once", action="store_true", help="print one reading and exit")
     add_json(parser)
     add_settings(parser)
     parser.set_defaults(run=_top)

@@ -116,7 +116,7 @@ def _sums(totals: Totals) -> list[str]:
 
 
 def _troubles(overview: Overview) -> list[Text]:
-    told = [("unserved", label, "is not known about: its queue does not answer") for label in overview.unread]
+    told = [("unserved", label, "cannot be shown: its queue does not respond") for label in overview.unread]
     told += [
         ("failing" if row.failure else "unserved", row.label, _trouble(row))
         for row in overview.labels
@@ -134,8 +134,10 @@ def _troubles(overview: Overview) -> list[Text]:
 def _trouble(row: LabelRow) -> str:
     if row.failure:
         again = duration(max(0.0, row.failure.seconds_left))
-        return f"could not be loaded (tries: {row.failure.tries}, again in {again}): {' '.join(row.failure.reason.split())}"
-    return f"has jobs that wait ({row.visible}) and no consumer"
+        return (
+            f"could not be loaded (tries: {row.failure.tries}, next in {again}): {' '.join(row.failure.reason.split())}"
+        )
+    return f"has waiting jobs ({row.visible}) and no consumer"
 
 
 def _label_columns(overview: Overview, numbers: dict[str, str]) -> list[Column]:

@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
     parser = command(
         commands,
         "webhooks",
-        "look after webhooks",
+        "manage the secret of webhooks",
         "Changes of a job's status are delivered to its callback URL, signed with the secret of the environment.",
         "  inference-engine webhooks secret --environment prod --show",
     )
@@ -26,15 +26,15 @@ def add(commands: Commands) -> None:
         actions,
         "secret",
         "make, rotate or print the secret",
-        "Make the secret of an environment's webhooks in SSM, where there is none yet. It is printed with --show only.\n"
-        "With --rotate a new one is made, and deliveries are signed with both until the next rotation: receivers can\n"
-        "change over one by one. The function uses it within five minutes.",
+        "Make the secret of an environment's webhooks in SSM if there is none yet. It is printed only with --show.\n"
+        "With --rotate a new one is made, and deliveries are signed with both until the next rotation, so receivers can\n"
+        "switch one by one. The Lambda function uses it within five minutes.",
         "  inference-engine webhooks secret --environment prod\n"
         "  inference-engine webhooks secret --environment prod --rotate --show",
     )
     secret.add_argument("--environment", metavar="NAME", required=True, help="an environment that Terraform deployed")
     secret.add_argument("--region", metavar="REGION", help="AWS region (default: what the AWS SDK finds)")
-    secret.add_argument("--rotate", action="store_true", help="make a new secret beside the present one")
+    secret.add_argument("--rotate", action="store_true", help="make a new secret and keep the present one beside it")
     secret.add_argument("--show", action="store_true", help="print the secret, the current one first")
     add_json(secret)
     secret.set_defaults(run=_secret)

@@ -71,7 +71,7 @@ class AsyncConsumer:
         _connect: Callable[[Settings], Aws] = Aws.for_consumer,
     ) -> None:
         if (compute_result is None) == (backend is None):
-            raise SettingsError("a consumer needs either compute_result=your_function or backend=…, and not both")
+            raise SettingsError("a consumer needs either compute_result=your_function or backend=…, not both")
         _check_capacity(max_labels, memory_budget_bytes)
         settings = settings or Settings()
         if ddb_client is not None:
@@ -228,11 +228,11 @@ class AsyncConsumer:
         await self._ring_for_held()
 
     async def _quietly(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run a shutdown step: a failing call to AWS must not keep a consumer from stopping."""
+        """Run a step of a shutdown or outage: a failing call to AWS must not stop the steps after it."""
         try:
             await step
         except TransportError as error:
-            log.warning("while stopping: %s", error)
+            log.warning("an AWS call failed; the consumer continues without it: %s", error)
 
     def _backend_lost(self, label: str) -> None:
         self._lost_labels.add(label)
@@ -253,7 +253,7 @@ class AsyncConsumer:
             await self._outage()
 
     async def _outage(self) -> None:
-        log.error("backend lost; its labels are given up until it is back")
+        log.error("backend lost; the consumer gives up its labels until the backend is back")
         self._membership.available = self._ready = False
         hosts = self._loader.drop_all()
         await self._quietly(self._announce())
@@ -289,7 +289,7 @@ class AsyncConsumer:
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("a loop of the consumer ended; it must be restarted", exc_info=error)
+        log.critical("a background loop of the consumer failed; restart the consumer", exc_info=error)
 
 
 def _check_capacity(max_labels: int | None, memory_budget_bytes: int | None) -> None:

@@ -116,7 +116,11 @@ class Deliveries:
             try:
                 await self._queues.change_visibility(url, handles, seconds)
             except TransportError as error:
-                log.warning("%d messages come back only after their visibility timeout: %s", len(handles), error)
+                log.warning(
+                    "%d messages not given back; they become visible after their visibility timeout: %s",
+                    len(handles),
+                    error,
+                )
 
     async def beat(self) -> None:
         """Extend visibility timeouts forever; one task for the whole consumer."""
@@ -131,7 +135,7 @@ class Deliveries:
         try:
             refused = await self._queues.change_visibility(url, list(handles), self._visibility_seconds)
         except TransportError as error:
-            log.warning("visibility of %d messages not extended: %s", len(handles), error)
+            log.warning("visibility timeout of %d messages not extended: %s", len(handles), error)
             return
         for handle in refused:
             if handles[handle] in self._open:

@@ -227,7 +227,11 @@ class Hosting:
                 self.on_edge(False)
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             if isinstance(outcome, Exception):
-                log.error("job left to its visibility timeout", exc_info=outcome, extra=delivery.log_extra)
+                log.error(
+                    "unexpected error; the job is received again after its visibility timeout",
+                    exc_info=outcome,
+                    extra=delivery.log_extra,
+                )
                 await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
         if any(outcome is False for outcome in outcomes) and self.hosts.get(host.label) is host:
             self._on_lost(host.label)
@@ -238,4 +242,4 @@ class Hosting:
         try:
             await self._aws.load_requests.ring(host.label, always=True)
         except TransportError as error:
-            log.warning("no host asked for: %s", error, extra={"label": host.label})
+            log.warning("load request not sent: %s", error, extra={"label": host.label})

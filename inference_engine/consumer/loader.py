@@ -114,7 +114,7 @@ class Loader:
             await self._hosting.emptied(host)
             await self._backend.unload(host.label)
         except BackendError as error:
-            log.warning("not unloaded: %s", error, extra={"label": host.label})
+            log.warning("unload failed: %s", error, extra={"label": host.label})
         finally:
             if self._hosting.hosts.get(host.label) is host:
                 del self._hosting.hosts[host.label]
@@ -157,7 +157,7 @@ class Loader:
         try:
             await self._aws.registry.describe(signature)
         except TransportError as error:
-            log.warning("what the model takes was not published: %s", error, extra={"label": signature.label})
+            log.warning("model signature not published: %s", error, extra={"label": signature.label})
         else:
             self._told[signature.label] = (signature, time.monotonic())
 

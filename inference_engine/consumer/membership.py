@@ -101,7 +101,7 @@ class Membership:
         for view in fleet.consumers:
             if view.lease_until > now or view.consumer_id == self.consumer_id:
                 continue
-            log.warning("consumer %s is gone, it held %s", view.consumer_id, sorted(view.loaded))
+            log.warning("the lease of consumer %s has expired; it held %s", view.consumer_id, sorted(view.loaded))
             for label in (*view.loaded, *view.loading):
                 if not fleet.hosts(label, now):
                     await self._aws.load_requests.ring_if_work(label)

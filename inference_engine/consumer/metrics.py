@@ -45,16 +45,16 @@ class Metrics:
         self.occupancy = Occupancy()
         self._jobs = Counter("inference_engine_jobs", "Jobs that ended", ["label", "status"], registry=self.registry)
         self._misses = Counter(
-            "inference_engine_label_misses", "Loads that a job had to wait for", ["label"], registry=self.registry
+            "inference_engine_label_misses", "Loads that a job waited for", ["label"], registry=self.registry
         )
         self._loads = Histogram(
             "inference_engine_load_seconds", "Seconds to load a model", ["label"], registry=self.registry
         )
         self._seconds = Histogram(
-            "inference_engine_job_seconds", "Seconds that a job was computed", ["label"], registry=self.registry
+            "inference_engine_job_seconds", "Seconds that a job took to compute", ["label"], registry=self.registry
         )
-        self._in_flight = Gauge("inference_engine_jobs_in_flight", "Jobs that are here now", registry=self.registry)
-        self._loaded = Gauge("inference_engine_labels_loaded", "Labels that are loaded now", registry=self.registry)
+        self._in_flight = Gauge("inference_engine_jobs_in_flight", "Jobs in flight now", registry=self.registry)
+        self._loaded = Gauge("inference_engine_labels_loaded", "Labels loaded now", registry=self.registry)
 
     def of(self, label: str) -> LabelCounts:
         """The counts of a label."""

@@ -73,7 +73,7 @@ class Placer:
                 try:
                     await self._turn()
                 except (TransportError, LabelError, DecodeError) as error:
-                    log.warning("placement: %s", error)
+                    log.warning("placement failed, will be retried: %s", error)
                     await asyncio.sleep(LATER_SECONDS)
             await asyncio.gather(*self._answers)
         finally:
@@ -264,7 +264,7 @@ class Placer:
         fleet = await self._membership.fleet(self._settings.placement_interval_seconds / 2)
         waits = not placement.order(fleet, time.time()) and await self._aws.load_requests.waiting() > 0
         if waits and self._someone_waited:
-            log.info("has had its turn", extra={"label": turned})
+            log.info("label has had its turn; evicting it for a waiting label", extra={"label": turned})
             await self._loader.give_up(turned)
             await self._membership.publish()
         self._someone_waited = waits and not self._someone_waited

@@ -66,7 +66,11 @@ class Relief:
         label = placement.relief(self._hosting.held(), waiting, now, turn, OVERLOADED_SECONDS)
         if label is None:
             return
-        log.info("left to a consumer that rests, %.0f s of work", waiting[label], extra={"label": label})
+        log.info(
+            "leaving the label to an idle consumer; %.0f s of its work is waiting",
+            waiting[label],
+            extra={"label": label},
+        )
         self._left = {label: math.inf}
         try:
             await self._loader.give_up(label)

@@ -87,7 +87,7 @@ class JobRunner:
             if await self._start(delivery, ticket, note=False):
                 await self._finish(delivery, ticket, ResultStatus.ERROR, error=reason)
         except (DecodeError, TransportError) as error:
-            log.error("job not failed: %s", error, extra=delivery.log_extra)
+            log.error("failure of the job not recorded: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
 
     def _ticket(self, delivery: Delivery) -> Ticket:
@@ -116,7 +116,7 @@ class JobRunner:
         if start is Start.EXHAUSTED:
             failure = JobFailure(
                 type="PoisonJobError",
-                message=f"the job was started {self._settings.max_attempts} times and its consumer died each time",
+                message=f"the job was started {self._settings.max_attempts} times and did not end; it may kill its consumer",
             )
             await self._finish(delivery, ticket, ResultStatus.ERROR, error=failure)
         elif start in (Start.FINISHED, Start.SUPERSEDED):
@@ -137,7 +137,7 @@ class JobRunner:
             with self._metrics.occupancy.spell() as spell:
                 text, reference = await self._compute(ticket)
         except BackendLostError as error:
-            log.warning("backend lost, the job goes back: %s", error, extra=delivery.log_extra)
+            log.warning("backend lost, the job returns to its queue: %s", error, extra=delivery.log_extra)
             await self._release(delivery, ticket)
             return False
         except Exception as error:
@@ -161,7 +161,7 @@ class JobRunner:
             await self._aws.jobs.start(ticket, self._settings.max_attempts)
         except TransportError as error:
             # The write of the result checks again whether this attempt may write.
-            log.warning("start not noted: %s", error, extra=delivery.log_extra)
+            log.warning("start not recorded: %s", error, extra=delivery.log_extra)
 
     async def _compute(self, ticket: Ticket) -> tuple[str | None, str | None]:
         body = await payloads.unpack(self._aws.blobs, ticket.job.body, ticket.job.body_ref)
@@ -178,7 +178,7 @@ class JobRunner:
                 return
             final = ticket.starts >= self._settings.max_attempts
         log.warning(
-            "receive %d failed%s: %s: %s",
+            "job failed on receive %d%s: %s: %s",
             delivery.message.receive_count,
             "" if final else ", will be retried",
             type(error).__name__,
@@ -203,7 +203,7 @@ class JobRunner:
         try:
             ours = await self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
         except TransportError as error:
-            log.error("result not written, the job is run again: %s", error, extra=delivery.log_extra)
+            log.error("result not written, the job will be run again: %s", error, extra=delivery.log_extra)
             await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
             return
         if ours:
@@ -216,5 +216,5 @@ class JobRunner:
         try:
             await self._aws.jobs.release(ticket)
         except TransportError as error:
-            log.warning("start not taken back: %s", error, extra=delivery.log_extra)
+            log.warning("start not undone: %s", error, extra=delivery.log_extra)
         await self._deliveries.give_back([delivery])

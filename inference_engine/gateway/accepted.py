@@ -147,7 +147,7 @@ class Accepted:
         if queue.lapsed(self._max):
             await queue.reading.get(0)
         if queue.jobs >= self._max:
-            told = f"about {queue.jobs} jobs lie on the queue of label {label!r} already"
+            told = f"about {queue.jobs} jobs are already on the queue of label {label!r}"
             raise later(429, "queue-full", told, RETRY_SECONDS)
         return queue
 

@@ -165,7 +165,12 @@ class Access:
             if known is None or now >= usable_until:
                 log.error("API key %s cannot be looked up: %s", key_id, error, extra={"key_id": key_id})
                 raise _unavailable() from error
-            log.warning("API key %s is used as it was: %s", key_id, error, extra={"key_id": key_id})
+            log.warning(
+                "API key %s cannot be looked up, its last known row is used: %s",
+                key_id,
+                error,
+                extra={"key_id": key_id},
+            )
             known.again_at = min(now + AGAIN_SECONDS, usable_until)
 
     async def _read(self, keys: ApiKeys, key_id: str, stranger: bool) -> None:
@@ -244,7 +249,7 @@ def _presented(headers: Headers) -> tuple[str, str]:
     if not given:
         raise _unauthorized("an API key is needed: send 'Authorization: Bearer ie_…' or 'X-API-Key: ie_…'", "")
     if len(given) > 1:
-        raise _unauthorized("different API keys in one request; send one")
+        raise _unauthorized("the request carries different API keys; send one")
     if (parts := parse(given.pop())) is None:
         raise _unauthorized("the API key is not of the form ie_<id>_<secret>")
     return parts

@@ -17,8 +17,8 @@ from .routes import dispatcher, open_inference, router, serving_agent, status
 from .service import Service
 
 DESCRIPTION = """\
-Jobs for more machine learning models than there is memory: each is routed to a consumer that has its model (*label*) loaded.
-Four APIs serve the same jobs; pick the one that your clients speak already.
+Jobs for more machine learning models than fit in memory: each is routed to a consumer that has its model (*label*) loaded.
+Four APIs serve the same jobs; pick the one that your clients already speak.
 
 Every request may carry `X-Inference-Priority`, `X-Inference-Flow` and `X-Inference-Timeout`.
 Every error is a problem (RFC 9457)."""

@@ -70,7 +70,9 @@ class Share:
 
 def busy(max_bytes: int) -> Problem:
     """Problem 503: other requests' bodies leave no room."""
-    detail = f"the bodies of requests that are not answered yet take {max_bytes} bytes already (bodies_max_bytes)"
+    detail = (
+        f"no room for this body: the bodies of unanswered requests may take {max_bytes} bytes in all (bodies_max_bytes)"
+    )
     return later(503, "busy", detail, BUSY_RETRY_SECONDS)
 
 

@@ -94,7 +94,7 @@ class Capacity:
             fleet = await self._aws.registry.whole_fleet(self._aws.settings.cells)
         except Exception as error:
             self._failed = True
-            _not_read("the registry was", error)
+            _not_read("the registry", error)
             raise
         self.fleet = fleet
         self._read_at = time.monotonic()
@@ -107,13 +107,13 @@ class Capacity:
         try:
             self._labels = {one.label: one for one in await self._aws.registry.labels()}
         except Exception as error:
-            _not_read("label settings were", error)
+            _not_read("label settings", error)
             return
         self._labels_at = time.monotonic()
 
 
 def _not_read(what: str, error: Exception) -> None:
-    message = f"{what} not read, what was known before is used: %s"
+    message = f"cannot read {what}, the last reading is used: %s"
     if isinstance(error, TransportError):
         log.warning(message, error)
     else:

@@ -36,7 +36,9 @@ class Caller:
         """Raises Problem 403 where the caller is not an operator."""
         if not self.operator:
             raise Problem(
-                403, "not-an-operator", "this needs an operator's API key: inference-engine keys create --operator"
+                403,
+                "not-an-operator",
+                "this needs an operator's API key; create one: inference-engine keys create --operator NAME",
             )
 
 

@@ -34,7 +34,10 @@ async def _context(
     caller: Annotated[Caller, Depends(_caller)],
     x_inference_priority: Annotated[
         str | None,
-        Header(description="band of the request, a whole number from -100 to 100; higher goes first", examples=["10"]),
+        Header(
+            description="priority band of the request, a whole number from -100 to 100; higher goes first",
+            examples=["10"],
+        ),
     ] = None,
     x_inference_flow: Annotated[
         str | None,
@@ -51,7 +54,7 @@ async def _context(
     priority = caller.priority if x_inference_priority is None else _priority(x_inference_priority)
     if priority > caller.priority and caller.key_id:
         raise Problem(
-            403, "priority-not-allowed", f"this API key may ask for priority {caller.priority} at most, not {priority}"
+            403, "priority-not-allowed", f"this API key may use priorities up to {caller.priority}, not {priority}"
         )
     timeout = settings.timeout_seconds if x_inference_timeout is None else _timeout(x_inference_timeout)
     return Context(

@@ -43,7 +43,7 @@ class CancelOnDisconnect:
 
 
 #: The answer to a caller whose request is cut off by the end of the server.
-_ENDED = later(503, "shutting-down", "the gateway shut down before there was an answer", 1)
+_ENDED = later(503, "shutting-down", "the gateway shut down before it could answer", 1)
 
 
 async def _end(handler: asyncio.Future[None]) -> None:

@@ -43,7 +43,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     content_type = request.headers.get("content-type", "")
     if any(one["in"] == "body" for one in found) and "json" not in content_type:
         # A body that does not declare itself as JSON is not read as JSON.
-        detail = f"the body was not read: send Content-Type: application/json in the place of {content_type[:80]!r}"
+        detail = f"the body was not read: send Content-Type: application/json instead of {content_type[:80]!r}"
     return Problem(422, "invalid-request", detail, errors=found).response()
 
 
@@ -52,7 +52,11 @@ def _told(one: dict[str, Any]) -> dict[str, str]:
     place, *path = one["loc"]
     if one["type"] == "json_invalid":
         at = f" at character {path[0]}" if path else ""
-        return {"in": "body", "field": "", "message": f"is no JSON{at}: {one.get('ctx', {}).get('error', one['msg'])}"}
+        return {
+            "in": "body",
+            "field": "",
+            "message": f"is not valid JSON{at}: {one.get('ctx', {}).get('error', one['msg'])}",
+        }
     message = one["msg"].removeprefix("Value error, ")
     field = ".".join(map(str, path))
     return {"in": str(place), "field": cut(field, FIELD_MAX_BYTES), "message": cut(message, MESSAGE_MAX_BYTES)}
@@ -62,14 +66,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     asked = f"{request.method} {request.url.path[:200]}"
     if error.status_code == 404:
-        return Problem(404, "no-such-route", f"there is no route {asked}: GET /openapi.json tells of all").response()
+        return Problem(
+            404, "no-such-route", f"there is no route {asked}; GET /openapi.json lists the routes"
+        ).response()
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{asked} is not served, but {allowed} is"
+        detail = f"{asked} is not served; use {allowed}"
         return Problem(405, "method-not-allowed", detail, headers=error.headers).response()
     return Problem(error.status_code, "http-error", str(error.detail), headers=error.headers).response()
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
     # The framework logs it with its traceback after this.
-    return Problem(500, "internal", "the gateway failed; its log tells why").response()
+    return Problem(500, "internal", "the gateway failed; its log says why").response()

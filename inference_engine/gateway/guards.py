@@ -176,7 +176,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem, 
             async with asyncio.timeout(LINGER_SECONDS):
                 await _discard(receive)
         except TimeoutError:
-            log.debug("a refused body goes on for more than %g s", LINGER_SECONDS)
+            log.debug("a caller kept sending a rejected body for more than %g s", LINGER_SECONDS)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

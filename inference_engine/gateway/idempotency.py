@@ -22,8 +22,8 @@ async def _idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="the caller's name of this submission: sent again with it within five minutes, it makes no second "
-            "job, and the answer has the first one's id; API keys and labels have their own names each",
+            description="the caller's name for this submission: repeating it within five minutes creates no second job, and "
+            "the response has the first job's id; names are separate for each API key and each label",
             examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
             # Described, not checked by the framework: an invalid header is 400 here, as all others are.
             json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "^[!-~]([ -~]*[!-~])?$"},

@@ -21,7 +21,7 @@ from .service import Service
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 EXAMPLE = """\
-# HELP inference_engine_gateway_in_flight requests whose jobs are on their way
+# HELP inference_engine_gateway_in_flight requests whose jobs are in flight
 # TYPE inference_engine_gateway_in_flight gauge
 inference_engine_gateway_in_flight 4.0
 """
@@ -38,13 +38,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "inference_engine_gateway_requests",
-            "requests that were answered",
+            "answered requests",
             ("route", "status"),
             registry=self.registry,
         )
         self.seconds = Histogram(
             "inference_engine_gateway_request_seconds",
-            "from a request's head to the end of its answer",
+            "seconds from a request's headers to the end of its response",
             ("route",),
             buckets=BUCKETS,
             registry=self.registry,
@@ -64,16 +64,16 @@ class _FlowControl(Collector):
     def collect(self) -> Iterable[Metric]:
         stats = self._service.flow_stats()
         waiting = GaugeMetricFamily(
-            "inference_engine_gateway_waiting", "requests that wait for their turn", labels=["priority"]
+            "inference_engine_gateway_waiting", "requests waiting for their turn", labels=["priority"]
         )
         for band in stats.bands:
             waiting.add_metric([str(band.priority)], band.requests)
         yield waiting
         yield GaugeMetricFamily(
-            "inference_engine_gateway_in_flight", "requests whose jobs are on their way", stats.in_flight
+            "inference_engine_gateway_in_flight", "requests whose jobs are in flight", stats.in_flight
         )
         outcomes = CounterMetricFamily(
-            "inference_engine_gateway_outcomes", "how waits for a turn have ended", labels=["outcome"]
+            "inference_engine_gateway_outcomes", "how waits for a turn ended", labels=["outcome"]
         )
         for outcome, count in stats.outcomes.items():
             outcomes.add_metric([outcome], count)
@@ -115,7 +115,7 @@ def _metrics(request: Request) -> Metrics:
 
 @router.get(
     "/metrics",
-    summary="Numbers for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
         200: {

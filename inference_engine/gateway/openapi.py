@@ -19,7 +19,7 @@ KEY_STATUSES: tuple[int, ...] = (401, 429)
 #: Either header carries the key; a gateway on loopback needs none.
 SECURITY_SCHEMES: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, where keys are required"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same in a header of its own"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key, in its own header"},
 }
 
 

@@ -21,7 +21,7 @@ RETRY_SECONDS = 5.0
 def check_live(service: Service) -> None:
     """Raises Problem 503 where the process should be replaced."""
     if not service.live:
-        raise Problem(503, "not-live", "the gateway does not work any more and must be started again")
+        raise Problem(503, "not-live", "the gateway no longer works and must be restarted")
 
 
 def check_ready(service: Service) -> None:
@@ -30,4 +30,4 @@ def check_ready(service: Service) -> None:
     A paused gateway is ready: it still reports on jobs, and a platform would replace one that is not ready.
     """
     if not service.ready:
-        raise later(503, "not-ready", "the gateway shuts down, or AWS does not answer it", RETRY_SECONDS)
+        raise later(503, "not-ready", "the gateway is shutting down, or AWS does not respond to it", RETRY_SECONDS)

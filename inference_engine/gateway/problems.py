@@ -49,13 +49,13 @@ class ProblemDetails(BaseModel):
                 "type": "/problems/queue-full",
                 "title": "Queue full",
                 "status": 429,
-                "detail": "10000 requests of priority 0 wait already, and no more may; try again in 3 s",
-                "error": "10000 requests of priority 0 wait already, and no more may; try again in 3 s",
+                "detail": "10000 requests of priority 0 are already waiting, the most allowed; try again in 3 s",
+                "error": "10000 requests of priority 0 are already waiting, the most allowed; try again in 3 s",
             }
         },
     )
 
-    type: str = Field(description="reference that names the kind of problem")
+    type: str = Field(description="reference that identifies the kind of problem")
     title: str = Field(description="the kind of problem, for people")
     status: int = Field(description="the HTTP status code")
     detail: str = Field(description="what was wrong here, and what to do")
@@ -137,10 +137,10 @@ def problem_of(error: InferenceEngineError) -> Problem:
             return Problem(status, kind, _detail(error))
     if isinstance(error, TransportError):
         # AWS's message names tables and accounts, which belong only in the log.
-        log.error("AWS did not do what a request needs: %s", error)
-        return later(503, "aws-unavailable", "a service that the gateway needs does not answer", AWS_RETRY_SECONDS)
-    log.error("unexpected error of a request", exc_info=error)
-    return Problem(500, "internal", "the gateway failed; its log tells why")
+        log.error("a request failed on a call to AWS: %s", error)
+        return later(503, "aws-unavailable", "a service that the gateway needs does not respond", AWS_RETRY_SECONDS)
+    log.error("unexpected error in a request", exc_info=error)
+    return Problem(500, "internal", "the gateway failed; its log says why")
 
 
 def unknown_job(message_id: str, kept_seconds: float) -> Problem:
@@ -171,11 +171,11 @@ def problem_of_job(response: Response, longest_seconds: float | None = None) -> 
         "error_type": failure.type if failure else "",
     }
     if not response.status.finished:
-        poll = f"the job is {response.status.value}; GET /task/{response.message_id} tells what becomes of it"
+        poll = f"the job is {response.status.value}; poll GET /task/{response.message_id} for its result"
         more = (
-            "X-Inference-Timeout gives it more"
+            "set a longer X-Inference-Timeout to wait longer"
             if longest_seconds is None
-            else f"{plain(longest_seconds)} s, the longest that may be named here"
+            else f"the longest wait allowed here is {plain(longest_seconds)} s"
         )
         return Problem(504, "timeout", f"no result in time ({more}): {poll}", **told)
     if response.status is ResultStatus.EXPIRED:
@@ -186,7 +186,7 @@ def problem_of_job(response: Response, longest_seconds: float | None = None) -> 
         return Problem(400, "invalid-input", detail, **told)
     if failure is not None and failure.type == "ModelLoadError":
         # The reason names hosts and folders of the consumers: it is in the job's record, and in their logs.
-        detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index tells which are known"
+        detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index lists the known models"
         return Problem(503, "model-not-loadable", detail, **told)
     return Problem(500, "job-failed", detail, **told)
 

@@ -115,7 +115,7 @@ class TimedProtocol(H11Protocol):
         if self.transport.get_write_buffer_size() < unsent_bytes:
             self._watch_writing()
             return
-        log.debug("a caller takes nothing of its answer, of which %d bytes are left", unsent_bytes)
+        log.debug("a caller has stopped reading its response, with %d bytes unsent", unsent_bytes)
         self.transport.abort()
 
     def _unwatch_writing(self) -> None:

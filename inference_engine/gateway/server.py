@@ -85,7 +85,7 @@ class Gateway(uvicorn.Server):
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
                 return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
-        raise RuntimeError("the gateway does not listen yet")
+        raise RuntimeError("the gateway is not listening yet")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and log it."""
@@ -110,7 +110,7 @@ class Gateway(uvicorn.Server):
         if self._ending is None:
             self._ending = loop.create_task(self.end())
             return
-        log.warning("told a second time: who waits is sent away")
+        log.warning("second signal: waiting callers are turned away")
         self._ending.cancel()
         self.service.send_away()
         self.should_exit = True
@@ -127,7 +127,10 @@ class Gateway(uvicorn.Server):
 
     async def end(self) -> None:
         """Stop admitting requests, wait for the callers that wait, close."""
-        log.info("gateway stops: nothing more is admitted, %g s for who waits", self._gateway.shutdown_delay)
+        log.info(
+            "gateway is stopping: no more requests are admitted, waiting callers have up to %g s",
+            self._gateway.shutdown_delay,
+        )
         until = asyncio.get_running_loop().time() + self._gateway.shutdown_delay
         self.service.stop()
         with contextlib.suppress(TimeoutError):
@@ -159,11 +162,11 @@ async def _check(settings: Settings) -> None:
         async with asyncio.timeout(CHECK_SECONDS):
             await aws.registry.whole_fleet(settings.cells)
     except TimeoutError:
-        log.warning("AWS has not answered within %g s; the gateway starts all the same", CHECK_SECONDS)
+        log.warning("AWS has not responded within %g s; the gateway starts anyway", CHECK_SECONDS)
     except TransportError as error:
         if isinstance(error, NotProvisionedError) or misconfigured(error):
             raise
-        log.warning("AWS does not answer; the gateway starts all the same: %s", error)
+        log.warning("AWS does not respond; the gateway starts anyway: %s", error)
     finally:
         await aws.close()
 
@@ -178,5 +181,5 @@ def _listener(gateway: GatewaySettings) -> socket.socket:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise InferenceEngineError(
             f"the gateway cannot listen on {gateway.host} port {gateway.port} ({why}); "
-            "end what listens there, or choose another one"
+            "stop what listens there, or choose another address or port"
         ) from error

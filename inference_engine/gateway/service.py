@@ -224,7 +224,12 @@ class Service:
     def pause(self) -> None:
         """Stop dispatching: waiting callers keep waiting, new jobs are rejected. Raises Problem 503 while shutting down."""
         if self._stopping:
-            raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down: who waits is to be served", 1)
+            raise later(
+                503,
+                Outcome.SHUTTING_DOWN,
+                "the gateway is shutting down and cannot be paused: waiting callers are still served",
+                1,
+            )
         self._waiters.flow.pause()
 
     def unpause(self) -> None:

@@ -40,66 +40,70 @@ class GatewaySettings(BaseSettings):
         env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
     )
 
-    host: str = Field("127.0.0.1", description="address to listen on; others than loopback need keys")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: str = Field("127.0.0.1", description="address to listen on; any other than loopback requires keys")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     require_keys: bool | None = Field(
-        None, description="whether callers need an API key; by default wherever `host` is not loopback"
+        None, description="whether callers need an API key; by default, if `host` is not loopback"
     )
 
     max_concurrency: int = Field(
         1000,
         ge=1,
         validation_alias=_also("max_concurrency", "MAX_CONCURRENCY"),
-        description="waiting callers' jobs that are on their way at once, over all labels",
+        description="waiting callers' jobs that may be in flight at once, over all labels",
     )
     in_flight_per_host: int = Field(64, ge=1, description="the same for one label, for each consumer that holds it")
     max_queue_size: int = Field(
         10_000,
         ge=0,
         validation_alias=_also("max_queue_size", "MAX_QUEUE_SIZE"),
-        description="callers that wait in one priority band, and jobs that may lie on the queue of a label",
+        description="callers that may wait in one priority band, and jobs that may be on the queue of a label",
     )
-    max_queue_bytes: Bytes = Field(33_554_432, description="bytes of the requests that wait in one priority band")
-    max_bands: int = Field(8, ge=1, description="priorities of which requests may wait at once")
+    max_queue_bytes: Bytes = Field(33_554_432, description="bytes of the requests that may wait in one priority band")
+    max_bands: int = Field(8, ge=1, description="how many priorities may have waiting requests at once")
     order: Literal["fcfs", "edf"] = Field(
         "fcfs", description="within a flow: first come, first served; or earliest deadline first"
     )
-    queue_seconds: Seconds = Field(60, description="a request that waited so long without being dispatched gets 429")
+    queue_seconds: Seconds = Field(
+        60, description="a request that has waited this long without being dispatched gets 429"
+    )
     no_consumer_seconds: Seconds = Field(
-        30, description="a request that waited so long while no consumer lives gets 503"
+        30, description="a request that has waited this long without a live consumer gets 503"
     )
     timeout_seconds: Seconds = Field(
         300,
         validation_alias=_also("timeout_seconds", "TASK_TIMEOUT"),
-        description="how long a caller waits for a result who names no time",
+        description="how long a caller that sets no timeout waits for a result",
     )
-    timeout_max_seconds: Seconds = Field(3600, description="the longest time that a caller may name")
+    timeout_max_seconds: Seconds = Field(3600, description="cap on the timeout that a caller sets")
     shutdown_delay: Seconds = Field(
         30,
         validation_alias=_also("shutdown_delay", "SHUTDOWN_DELAY"),
-        description="how long a stopping gateway lets callers wait on",
+        description="how long callers may keep waiting after the gateway is told to stop",
     )
 
     max_connections: int = Field(10_000, ge=1, description="open connections; further ones are closed")
     trust_proxy: bool = Field(
         False,
-        description="whether callers' addresses are those that a load balancer tells (X-Forwarded-For); only where nothing but "
-        "one load balancer can reach the gateway",
+        description="whether to take callers' addresses from the load balancer's X-Forwarded-For; only where nothing but one "
+        "load balancer can reach the gateway",
     )
-    body_max_bytes: Bytes = Field(16_777_216, description="larger request bodies are refused, also when decompressed")
+    body_max_bytes: Bytes = Field(
+        16_777_216, description="larger request bodies are rejected; also the limit of their decompressed size"
+    )
     bodies_max_bytes: Bytes = Field(
-        67_108_864, description="bytes of the bodies of all requests that are not answered yet; beyond it they get 503"
+        67_108_864, description="total bytes of the bodies of unanswered requests; beyond it, requests get 503"
     )
-    body_timeout_seconds: Seconds = Field(30, description="a request body must arrive within this")
+    body_timeout_seconds: Seconds = Field(30, description="a request body must arrive within this time")
 
     model_ref: str | None = Field(
         None, validation_alias=_also("model_ref", "MODEL_REF"), description="label that POST /infer sends prompts to"
     )
-    prompt_input: str = Field("prompt", description="name under which POST /infer puts the prompt into the job")
+    prompt_input: str = Field("prompt", description="name of the model's input that carries the prompt of POST /infer")
     kv_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias=_also("kv_endpoints", "KV_ENDPOINTS"),
-        description="key-value stores of the model, separated by commas; told in each answer of POST /infer",
+        description="key-value stores of the model, separated by commas; returned in each response of POST /infer",
     )
     uploader_url: str | None = Field(None, description="service that POST /upload-model is forwarded to")
     uploader_timeout_seconds: Seconds = Field(900, description="how long an upload may take")
@@ -120,7 +124,9 @@ class GatewaySettings(BaseSettings):
             raise ValueError("timeout_seconds is greater than timeout_max_seconds")
         for name in ("bodies_max_bytes", "max_queue_bytes"):
             if getattr(self, name) < self.body_max_bytes:
-                raise ValueError(f"{name} is less than body_max_bytes: the largest bodies would be refused for ever")
+                raise ValueError(
+                    f"{name} is less than body_max_bytes: bodies of the largest size allowed would always be rejected"
+                )
         return self
 
     def __init__(self, **values: Any) -> None:

@@ -15,7 +15,7 @@ class LatencyStats(BaseModel):
     p50: float | None
     p95: float | None
     p99: float | None
-    count: int = Field(description="calls that these are of")
+    count: int = Field(description="number of calls measured")
 
 
 class BandStats(BaseModel):
@@ -33,16 +33,18 @@ class FlowStats(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    waiting: int = Field(description="callers that wait for their turn")
-    in_flight: int = Field(description="callers' jobs that are on their way")
-    bands: list[BandStats] = Field(description="the most urgent one first")
-    outcomes: dict[str, int] = Field(description="what became of requests since this process started")
+    waiting: int = Field(description="callers waiting for their turn")
+    in_flight: int = Field(description="callers' jobs that are in flight")
+    bands: list[BandStats] = Field(description="the most urgent first")
+    outcomes: dict[str, int] = Field(description="requests by outcome, since this process started")
 
 
 class GatewayStats(FlowStats):
     """Flow control of this gateway process, and how long its callers wait."""
 
-    process: str = Field(description="host and process id: behind a load balancer another may answer the next time")
+    process: str = Field(
+        description="host and process id; behind a load balancer, the next response may come from another process"
+    )
     latency_ms: LatencyStats
 
 
@@ -50,7 +52,7 @@ class StatusData(BaseModel):
     """What the status page shows."""
 
     deployment: str = Field(description="the prefix of its queues and tables")
-    now: float = Field(description="the gateway's clock: Unix seconds")
+    now: float = Field(description="the gateway's clock, in Unix seconds")
     ready: bool
     paused: bool
     overview: Overview

@@ -29,7 +29,7 @@ class Uploaded(BaseModel):
 
     status: str = Field(description="`success` when the model can be used", examples=["success"])
     model_name: str = Field(
-        description="label of the model from now on", examples=["sentence-transformers--all-MiniLM-L6-v2"]
+        description="label under which the model can now be used", examples=["sentence-transformers--all-MiniLM-L6-v2"]
     )
     message: str = Field(
         description="what was done, for people",
@@ -51,9 +51,9 @@ async def forward(url: str, timeout_seconds: float, body: Mapping[str, Any]) -> 
         raise Problem(504, "uploader-timeout", f"the uploader did not answer within {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, ValueError, OSError) as error:
         # The error names hosts of the gateway's own network, which belong only in the log.
-        log.error("the uploader at %s cannot be asked: %s: %s", url, type(error).__name__, error)
+        log.error("the uploader at %s cannot be reached: %s: %s", url, type(error).__name__, error)
         raise Problem(
-            502, "uploader-unreachable", "the uploader cannot be reached; the gateway's log tells why"
+            502, "uploader-unreachable", "the uploader cannot be reached; the gateway's log says why"
         ) from None
 
 
@@ -77,7 +77,7 @@ def _uploaded(status: int, content: bytes) -> Uploaded:
         raise Problem(
             502,
             "uploader-failed",
-            f"the uploader answered what is no result of an upload: {_reason(content)}",
+            f"the uploader's answer is not a valid upload result: {_reason(content)}",
             upstream_status=status,
         ) from None
 

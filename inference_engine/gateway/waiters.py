@@ -80,7 +80,7 @@ class Waiters:
                     await self._capacity.fresh(2 * self._producer.settings.host_cache_seconds)
                     response = await self._response(label, body, context, until, enough)
         except TimeoutError:
-            detail = f"no result within {context.timeout_seconds:g} s; AWS answers slowly"
+            detail = f"no result within {context.timeout_seconds:g} s; AWS is responding slowly"
             raise Problem(504, "timeout", detail) from None
         if enough.done() and not response.status.finished:
             raise _handed_over(response)
@@ -190,7 +190,7 @@ class Waiters:
         await self._capacity.fresh(1.0, patience_seconds=2.0)
         if not self._capacity.room(label).served and await self._producer.cancel(message_id):
             waited = time.monotonic() - began
-            detail = f"no consumer lived for {waited:.1f} s"
+            detail = f"there was no live consumer for {waited:.1f} s"
             raise later(503, Outcome.NO_CONSUMER, detail, self._settings.no_consumer_seconds)
         left = max(0.001, until - time.monotonic())
         return await self._producer.wait(message_id, timeout_seconds=left, _enough=enough)
@@ -201,7 +201,7 @@ def _handed_over(response: Response) -> Problem:
     status = response.status.value
     detail = (
         f"the gateway shut down before there was a result; the job is {status}: "
-        f"GET /task/{response.message_id} tells what becomes of it, and a retry would have it computed again"
+        f"poll GET /task/{response.message_id} on another gateway for its result; a retry would compute it again"
     )
     return Problem(503, Outcome.SHUTTING_DOWN.value, detail, message_id=response.message_id, job_status=status)
 

@@ -137,5 +137,5 @@ def run_installer(command: list[str], what: str) -> None:
         raise LocalStackError(
             f"{what} failed (exit {done.returncode}):\n{tail(done.stdout + done.stderr)}\n"
             "check that this Python has venv and pip and that pip reaches its package index (pip config list), "
-            "then run again: nothing half-built is kept"
+            "then run again: no partial environment is kept"
         )

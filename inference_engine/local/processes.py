@@ -68,7 +68,7 @@ class ChildProcess:
     def start(self) -> None:
         """Start it. Raises LocalStackError where the program cannot be run, RuntimeError where it was started already."""
         if self._guardian is not None:
-            raise RuntimeError(f"{self.name} is started already")
+            raise RuntimeError(f"{self.name} is already started")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         # -I -S: no site packages, none of the application's variables; starts in about 15 ms
         leash = [sys.executable, "-I", "-S", guardian.__file__, self.shared_memory_prefix]
@@ -158,7 +158,7 @@ def check_ports(*ports: int) -> None:
                 attempt.bind(("127.0.0.1", port))
             except OSError as error:
                 raise LocalStackError(
-                    f"port {port} on 127.0.0.1 cannot be used ({error}); end what listens there or choose another port"
+                    f"port {port} on 127.0.0.1 cannot be used ({error}); stop what listens there or choose another port"
                 ) from error
 
 

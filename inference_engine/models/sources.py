@@ -148,7 +148,7 @@ def walk(folder: Path) -> Iterator[Path]:
 def check_relative(path: str) -> str:
     """`path` itself. Raises ModelLoadError where it leaves the folder that it is relative to."""
     if any(part in ("", ".", "..") for part in path.split("/")) or "\\" in path or "\0" in path:
-        raise ModelLoadError(f"the file name {path!r} does not stay inside the model's folder: rename the file")
+        raise ModelLoadError(f"the file name {path!r} is not a plain path inside the model's folder: rename the file")
     return path
 
 
@@ -183,7 +183,7 @@ def check_copy(path: Path, file: SourceFile, sha256: str | None) -> None:
     elif file.md5 is not None and _digest(path, "md5") != file.md5:
         raise ModelLoadError(
             f"{file.path} does not have the MD5 of its ETag: upload it again; if the bucket encrypts with a KMS key, "
-            f"its ETags are no MD5: add a {MANIFEST_NAME} or switch verify_etags off"
+            f"its ETags are not MD5 digests: add a {MANIFEST_NAME} or switch verify_etags off"
         )
 
 

@@ -161,7 +161,9 @@ class _DiskStore:
             await self._copy_file(label, manifest, folder, None)
             digests = read_manifest(folder / MANIFEST_NAME)
             if missing := digests.keys() - wanted.keys():
-                raise ModelLoadError(f"{MANIFEST_NAME} lists {', '.join(sorted(missing))}, not there: upload it again")
+                raise ModelLoadError(
+                    f"{MANIFEST_NAME} lists files that are missing ({', '.join(sorted(missing))}): upload them"
+                )
             # Files left from an earlier upload are not part of the model: a server might serve an old version.
             wanted = {path: wanted[path] for path in digests}
         slots = asyncio.Semaphore(COPIES_AT_ONCE)
@@ -210,7 +212,7 @@ class S3Store(_DiskStore):
     ) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not url.startswith("s3://") or not bucket:
-            raise SettingsError(f"{url!r} is no place for models: give s3://bucket/prefix")
+            raise SettingsError(f"{url!r} is not a place for models: give s3://bucket/prefix")
         super().__init__(PrefixSource(url, prefix, blobs, verify_etags=verify_etags), repository, max_bytes)
 
 

@@ -166,7 +166,7 @@ class AsyncProducer:
                 keep_body=True if given.keep_body else None,
             )
         except ValidationError as error:
-            raise EncodeError(f"the job cannot travel: {error}") from error
+            raise EncodeError(f"the job cannot be encoded: {error}") from error
         group = await self._routes.group(label, deduplication_id)
         return _Prepared(url, OutgoingMessage(job.encode(), group, deduplication_id), job)
 
@@ -179,7 +179,7 @@ class AsyncProducer:
         except PayloadTooLargeError as error:
             if not keep or self.settings.bucket is not None:
                 raise
-            raise PayloadTooLargeError(f"{error}; without one, keep_body is for bodies up to {most:,} bytes") from error
+            raise PayloadTooLargeError(f"{error}; without a bucket, keep_body is limited to {most:,} bytes") from error
 
     async def _submit(self, prepared: _Prepared) -> str:
         """Send a job, write its record and return the message id, by which anyone may ask for the job from now on."""

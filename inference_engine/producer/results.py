@@ -71,7 +71,7 @@ class Results:
             await (self._routes.remind(label) if again else self._routes.wake(label))
         except TransportError as error:
             # The job is on its queue: the caller must get its id, and a waiting caller or the next post rings again.
-            log.warning("nobody could be asked to load label %r: %s", label, error)
+            log.warning("could not ensure that label %r is loaded: %s", label, error)
 
     async def wait_posted(
         self, message_id: str, job: Job, patience: float, seconds: float, enough: asyncio.Future[None] | None = None
@@ -179,8 +179,8 @@ class Results:
             return await self.response(record)
         status = record.status if record else ResultStatus.SUBMITTED
         error = ResultTimeoutError(
-            f"no result within {seconds:g} s, the job is {status.value}; it goes on and can be polled by its message id, "
-            "or be given more time by timeout_seconds"
+            f"no result within {seconds:g} s, the job is {status.value}; it continues: poll it by its message id, "
+            "or raise timeout_seconds"
         )
         return Response(
             message_id=message_id,

@@ -118,7 +118,7 @@ class LabelRoutes:
                 for label in doubted:
                     await self.remind(label)
             except TransportError as error:
-                log.warning("hosts not confirmed: %s", error)
+                log.warning("could not check whether labels have hosts: %s", error)
 
 
 class SingleQueueRoutes:

@@ -123,7 +123,7 @@ class Courier:
             await self._queue.hide({message: self._backoff(message.tries) for message in messages})
         except TransportError as error:
             # They come again after the queue's own visibility timeout.
-            log.warning("the backoff of failed deliveries is not set: %s", error)
+            log.warning("the backoff of failed deliveries could not be set: %s", error)
 
 
 def _log_failure(message: WebhookMessage, why: str) -> None:

@@ -72,7 +72,7 @@ def _resolved(target: Target, allow_private: bool) -> list[str]:
     for address in addresses:
         check_address(address, allow_private=allow_private)
         if target.port == _runtime_port() and effective_address(address).is_loopback:
-            raise CallbackError(f"{target.host}:{target.port} is where AWS Lambda steers this function itself")
+            raise CallbackError(f"{target.host}:{target.port} is the API with which AWS Lambda controls this function")
     return addresses
 
 

@@ -36,7 +36,7 @@ class Secret:
             if not self._keys:
                 raise
             # Receivers still know the old one.
-            log.warning("the secret of webhooks is not read again: %s", error)
+            log.warning("the webhook secret could not be read again, the old one is used: %s", error)
         self._until = time.monotonic() + KEEP_SECONDS
         return self._keys
 
@@ -46,6 +46,6 @@ class Secret:
         if self._settings.secret_parameter is None:
             raise SettingsError(
                 "no secret to sign webhooks with: set INFERENCE_ENGINE_WEBHOOKS_SECRET, or …_SECRET_PARAMETER to the "
-                "name of what `inference-engine webhooks secret` made"
+                "name of the parameter that `inference-engine webhooks secret` made"
             )
         return await read_secret(self._transport, self._settings.secret_parameter)

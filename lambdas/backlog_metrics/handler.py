@@ -30,10 +30,14 @@ class BacklogSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INFERENCE_ENGINE_BACKLOG_", env_ignore_empty=True, frozen=True)
 
     namespace: str = "InferenceEngine"
-    target_seconds: float = Field(60.0, gt=0, description="the backlog that one task is to have")
-    sweep_queues: int = Field(100, ge=0, le=1000, description="queues of all that are looked at besides, each time")
+    target_seconds: float = Field(60.0, gt=0, description="target backlog per task")
+    sweep_queues: int = Field(
+        100, ge=0, le=1000, description="how many further queues, out of all of them, each run reads"
+    )
     ecs_cluster: str | None = None
-    ecs_service: str | None = Field(None, description="the service, or one for each cell with commas between them")
+    ecs_service: str | None = Field(
+        None, description="the service; with several cells, their services, separated by commas"
+    )
 
 
 class BacklogMetrics:
@@ -67,7 +71,7 @@ class BacklogMetrics:
         )
         for error in tidied:
             if isinstance(error, BaseException):
-                log.warning("not rung for, or not tidied up: %s", error)
+                log.warning("load request not sent, or waiting row not cleaned up: %s", error)
         return asdict(measures)
 
     async def _desired_tasks(self) -> int | None:

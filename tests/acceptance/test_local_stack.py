@@ -54,7 +54,7 @@ def test_up_env_post_and_down(terminal: dict[str, str], tmp_path: Path) -> None:
         assert f"logs are in {tmp_path / 'cache' / 'logs'}\n" in told
 
         second = run(terminal, "local", "up", "--consumers", "0")
-        assert (second.returncode, "runs already" in second.stderr) == (1, True)
+        assert (second.returncode, "is already running" in second.stderr) == (1, True)
 
         posted = run(terminal | state["environment"], "post", "cats", json.dumps({"X": ROW}), "--wait")
         assert posted.returncode == 0, posted.stderr

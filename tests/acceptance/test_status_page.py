@@ -163,7 +163,7 @@ async def test_labels_that_nobody_serves_are_named_first(url: str, tab: Tab, pro
     await tab.open(f"{url}/ui")
     await tab.until("document.querySelectorAll('#attention li').length === 2")
     told = await tab.value("document.querySelector('#attention').innerText")
-    assert f"{HOSTILE} has 1 job that waits and no consumer" in told
+    assert f"{HOSTILE} has 1 waiting job and no consumer" in told
     assert "broken could not be loaded (1 try;" in told
     assert "<i>no</i> such key" in told
     assert await tab.value("document.querySelector('#consumers').innerText.includes('No consumer')")
@@ -385,5 +385,5 @@ async def test_five_hundred_labels_can_be_filtered_and_sorted(
     await tab.value(
         "(show => { show.value = 'attention'; show.dispatchEvent(new Event('change')); })(document.querySelector('#show'))"
     )
-    assert await tab.value("document.querySelector('#labels tbody').innerText") == "No label fits."
+    assert await tab.value("document.querySelector('#labels tbody').innerText") == "No label matches."
     assert tab.complaints == []

@@ -195,7 +195,7 @@ async def test_what_is_measured_is_published_though_a_ring_is_refused(
     measures = await BacklogMetrics(aws, BacklogSettings()).run()
     assert measures["unserved_labels"] == 1
     assert "unservedlabels" in published(aws)
-    assert "not rung for" in caplog.text
+    assert "load request not sent" in caplog.text
 
 
 async def test_who_waits_is_rung_for_more_and_more_rarely(aws: Aws) -> None:

@@ -146,7 +146,7 @@ def test_the_command_revokes_by_id_or_by_the_key_itself(capsys: pytest.CaptureFi
         (["create", "x", "--priority", "high"], "from -100 to 100"),
         (["create", "x", "--labels", " , "], "names no label"),
         (["create", "x", "--rate", "0"], "not a number above zero"),
-        (["create", "x", "--burst", "3"], "--burst goes with --rate"),
+        (["create", "x", "--burst", "3"], "--burst needs --rate"),
         (["create", "x", "--expires-in", "40000"], "more than 36500 days"),
         (["create", " "], "printable characters"),
         (["create", "x\ny"], "printable characters"),

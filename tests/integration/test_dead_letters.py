@@ -289,7 +289,7 @@ async def test_commands(
     ids = await dead(aws, producer, count=2)
     code, out, err = await run("list")
     assert (code, out) == (0, "no dead letters\n")
-    assert "2 messages lie in the dead-letter queue" in err
+    assert "2 messages are in the dead-letter queue" in err
     assert await run("collect") == (0, "2 dead letters collected\n", "")
     code, out, _ = await run("list", "--label", "m", "--json")
     listed = json.loads(out)

@@ -200,7 +200,7 @@ async def test_what_became_of_a_task_is_told_by_the_status(settings: Settings) -
 async def test_who_names_more_time_than_there_is_is_told_how_long_it_was(settings: Settings) -> None:
     settings = settings.model_copy(update={"drain_seconds": 0.1})
     async with live(settings, timeout_seconds=1, timeout_max_seconds=2) as found:
-        for seconds, told in (("9", "(2 s, the longest that may be named here)"), ("0.5", "gives it more")):
+        for seconds, told in (("9", "(the longest wait allowed here is 2 s)"), ("0.5", "to wait longer")):
             headers = {"X-Inference-Timeout": seconds}
             late = await found.post("/run-task", task("infer", 1, "a-slow-model"), status=504, headers=headers)
             assert late["type"] == "/problems/timeout"

@@ -114,7 +114,7 @@ async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to
             (503, "no-consumer")
         ] * 3
         assert all(int(problem.headers["Retry-After"]) > 0 for problem in problems if isinstance(problem, Problem))
-        with pytest.raises(Problem, match=r"no consumer lived for \d+\.\d s"):
+        with pytest.raises(Problem, match=r"there was no live consumer for \d+\.\d s"):
             await gateway.run("other", 1, context())
         url = await aws.queues.of_label("m")
         assert (await aws.queues.backlog(url)).total == 1
@@ -349,7 +349,7 @@ async def test_who_is_sent_away_is_told_by_what_id_its_job_goes_on(
         assert (first.status, first.kind, first.headers) == (503, "shutting-down", {})
         message_id = first.members["message_id"]
         assert first.members["job_status"] in ("SUBMITTED", "IN_PROGRESS")
-        assert f"GET /task/{message_id} tells what becomes of it" in first.detail
+        assert f"poll GET /task/{message_id}" in first.detail
         # Who had no turn has left nothing behind, and may come again.
         assert (second.status, second.kind, second.members) == (503, "shutting-down", {})
         assert second.headers.keys() == {"Retry-After"}
@@ -487,7 +487,7 @@ async def test_what_was_read_once_is_used_while_aws_does_not_answer(
     monkeypatch.setattr(aws.registry, "whole_fleet", unanswered)
     await capacity.fresh(0, patience_seconds=30)
     assert not capacity.answering
-    assert "the registry was not read" in caplog.text
+    assert "cannot read the registry" in caplog.text
     assert str(error) in caplog.text
     with pytest.raises(TransportError):
         await never.fresh(0)
@@ -509,7 +509,7 @@ async def test_a_fleet_that_was_read_is_known_also_where_label_settings_cannot_b
         await capacity.fresh(0, patience_seconds=30)
     assert [one.consumer_id for one in capacity.fleet.consumers] == ["new"]
     assert (capacity.answering, set(capacity.labels)) == (True, {"n"})
-    assert "label settings were not read" in caplog.text
+    assert "cannot read label settings" in caplog.text
     await aws.registry.set_label(LabelSettings(label="o"))
     await capacity.fresh(0, patience_seconds=30)
     assert capacity.labels.keys() == {"n", "o"}

@@ -98,7 +98,7 @@ def test_the_server_tells_of_itself_and_of_its_models(client: triton.InferenceSe
     assert metadata["extensions"] == ["binary_tensor_data", "model_repository"]
     assert not client.is_model_ready("new")
     assert "new" not in index(client)
-    with pytest.raises(InferenceServerException, match="nobody knows model 'new'") as unknown:
+    with pytest.raises(InferenceServerException, match="model 'new' is unknown") as unknown:
         client.get_model_metadata("new")
     assert unknown.value.status() == "404"
 
@@ -185,11 +185,11 @@ def test_many_at_once(url: str) -> None:
 
 def test_what_is_not_served_is_told(client: triton.InferenceServerClient) -> None:
     inputs = [tensor("X", ARRAYS["FP32"])]
-    with pytest.raises(InferenceServerException, match='"sequence_id" is not served'):
+    with pytest.raises(InferenceServerException, match='"sequence_id" is not supported'):
         client.infer("echo", inputs, sequence_id=7, sequence_start=True)
-    with pytest.raises(InferenceServerException, match='"classification" is not served'):
+    with pytest.raises(InferenceServerException, match='"classification" is not supported'):
         client.infer("echo", inputs, outputs=[triton.InferRequestedOutput("X", class_count=2)])
-    with pytest.raises(InferenceServerException, match='"shared_memory_region" is not served'):
+    with pytest.raises(InferenceServerException, match='"shared_memory_region" is not supported'):
         client.infer("echo", [triton.InferInput("X", [1], "FP32").set_shared_memory("region", 4)])
     assert client.infer("echo", inputs, priority=1, parameters={"mine": "own"}).as_numpy("X").shape == (1, 3)
 
@@ -230,16 +230,16 @@ def test_the_header_tells_where_the_json_ends(url: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "kind", "told"),
     [
-        ("GET", "/v2/models/m/versions/2", 404, "unknown-version", "its only one is '1'"),
+        ("GET", "/v2/models/m/versions/2", 404, "unknown-version", "its only version is '1'"),
         ("GET", "/v2/models/m/versions/2/ready", 404, "unknown-version", "no version '2'"),
         ("POST", "/v2/models/m/versions/2/infer", 404, "unknown-version", "no version '2'"),
         ("GET", "/v2/models/m/ready", 400, "model-not-ready", "no consumer has it loaded"),
         ("GET", "/v2/models/", 400, "invalid-label", "is empty"),
         ("GET", "/v2/models/" + "x" * 300, 400, "invalid-label", "has 300 characters"),
-        ("GET", "/v2/models/a%07b/ready", 400, "invalid-label", "cannot be printed"),
+        ("GET", "/v2/models/a%07b/ready", 400, "invalid-label", "unprintable character"),
         ("GET", "/v2/models/m/infer", 405, "method-not-allowed", "POST"),
         ("PUT", "/v2/models/m/infer", 405, "method-not-allowed", ""),
-        ("POST", "/v2/models/m/infer", 400, "invalid-request", "no JSON"),
+        ("POST", "/v2/models/m/infer", 400, "invalid-request", "not valid JSON"),
     ],
 )
 def test_problems_are_told_in_one_shape(method: str, path: str, status: int, kind: str, told: str, url: str) -> None:

@@ -152,7 +152,7 @@ def test_a_model_that_does_not_fit_its_configuration_is_refused_at_load(reposito
         with pytest.raises(urllib.error.HTTPError) as refused:
             call(server, "repository/models/cats/load")
         with refused.value as answer:
-            assert "configured are ['Z']" in answer.read().decode()
+            assert "but ['Z'] are configured" in answer.read().decode()
 
 
 @needs_triton

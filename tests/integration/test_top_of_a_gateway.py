@@ -96,9 +96,9 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
 @pytest.mark.parametrize(
     ("status", "body", "told"),
     [
-        (200, b"{}", "is no gateway, or one of another version"),
-        (200, b'{"overview": ', "is no gateway, or one of another version"),
-        (200, b"<html>", "is no gateway, or one of another version"),
+        (200, b"{}", "is not a gateway, or is one of another version"),
+        (200, b'{"overview": ', "is not a gateway, or is one of another version"),
+        (200, b"<html>", "is not a gateway, or is one of another version"),
         (500, b"<html>", "answers 500: Internal Server Error"),
         (503, b'{"detail": "too early"}', "answers 503: too early"),
     ],
@@ -127,12 +127,12 @@ def test_a_key_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("127.0.0.1:8000", "no URL of a gateway"),
-        ("file:///etc/passwd", "no URL of a gateway"),
-        ("http://", "no URL of a gateway"),
-        ("http://127.0.0.1:port", "no URL of a gateway"),
-        ("http://[::1", "no URL of a gateway"),
-        ("http://two words/", "no URL of a gateway"),
+        ("127.0.0.1:8000", "not the URL of a gateway"),
+        ("file:///etc/passwd", "not the URL of a gateway"),
+        ("http://", "not the URL of a gateway"),
+        ("http://127.0.0.1:port", "not the URL of a gateway"),
+        ("http://[::1", "not the URL of a gateway"),
+        ("http://two words/", "not the URL of a gateway"),
         ("http://user:s3cret@127.0.0.1:8000", KEY_VARIABLE),
         ("http://user:s3cret@[::1", KEY_VARIABLE),
     ],
@@ -166,7 +166,7 @@ def test_what_cannot_be_a_key_is_not_sent_and_not_shown(
     monkeypatch.setenv(KEY_VARIABLE, key)
     assert top(f"http://127.0.0.1:{free_port()}") == 1
     error = capsys.readouterr().err
-    assert f"{KEY_VARIABLE} has characters" in error
+    assert f"{KEY_VARIABLE} contains characters" in error
     assert "sec" not in error
 
 

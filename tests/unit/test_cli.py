@@ -52,9 +52,9 @@ def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str
         (["consume", "--function", "a:b", "--max-labels", "0"], "'0' is not a whole number of at least 1"),
         (["consume", "--function", "a:b", "--memory-budget", "much"], "write 2000000, 500MB or 8GiB"),
         (["consume", "--function", "a:b", "--http-port", "70000"], "'70000' is not a TCP port"),
-        (["consume", "--triton", "h:1", "--model-store", "s3://m"], "go together"),
+        (["consume", "--triton", "h:1", "--model-store", "s3://m"], "give both --model-store"),
         (["consume", "--function", "a:b", "--model-store", "m", "--model-repository", "r"], "give --triton HOST:PORT"),
-        (["consume", "--function", "a:b", "--table", "t"], "--table belongs to --queue-name"),
+        (["consume", "--function", "a:b", "--table", "t"], "--table needs --queue-name"),
         (["consume", "--simulate", "1,2,3"], "'1,2,3' is not SECONDS[,LOAD_SECONDS]"),
         (["consume", "--simulate", "-1"], "argument --simulate"),
         (["consume", "--simulate", "0.1,inf"], "write 0.1 or 0.1,2"),
@@ -235,7 +235,7 @@ def test_only_one_local_stack_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         state = running.state()
         assert state is not None
         assert state["environment"] == {"A": "b"}
-        with pytest.raises(LocalStackError, match="runs already"), running.only_one():
+        with pytest.raises(LocalStackError, match="is already running"), running.only_one():
             pass
     assert running.state() is None
 

@@ -327,9 +327,9 @@ def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsy
     ("arguments", "told"),
     [
         (["dlq"], "required: ACTION"),
-        (["dlq", "redrive"], "give message ids, or --all"),
-        (["dlq", "redrive", "a", "--all"], "give message ids, or --all"),
-        (["dlq", "purge", "a", "--label", "m"], "--label goes with --all"),
+        (["dlq", "redrive"], "give either message ids or --all"),
+        (["dlq", "redrive", "a", "--all"], "give either message ids or --all"),
+        (["dlq", "purge", "a", "--label", "m"], "--label needs --all"),
     ],
 )
 def test_wrong_usage(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

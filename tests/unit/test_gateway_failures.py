@@ -31,11 +31,11 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     ("method", "path", "status", "told"),
     [
-        ("GET", "/nothing/here", 404, "there is no route GET /nothing/here: GET /openapi.json tells of all"),
+        ("GET", "/nothing/here", 404, "there is no route GET /nothing/here; GET /openapi.json lists the routes"),
         ("GET", "/v2/models", 404, "there is no route GET /v2/models"),
-        ("GET", "/run-task", 405, "GET /run-task is not served, but POST is"),
-        ("GET", "/v2/models/m/stats", 404, "statistics of a model is not served here"),
-        ("GET", "/v2/models/m/versions/1/config", 404, "the configuration of a model is not served here"),
+        ("GET", "/run-task", 405, "GET /run-task is not served; use POST"),
+        ("GET", "/v2/models/m/stats", 404, "does not serve statistics of a model"),
+        ("GET", "/v2/models/m/versions/1/config", 404, "does not serve the configuration of a model"),
     ],
 )
 async def test_what_is_not_served(http: httpx.AsyncClient, method: str, path: str, status: int, told: str) -> None:
@@ -49,9 +49,9 @@ async def test_what_is_not_served(http: httpx.AsyncClient, method: str, path: st
     ("content", "content_type", "told"),
     [
         (b'{"label": "m"}', "application/x-www-form-urlencoded", "send Content-Type: application/json"),
-        (b'{"label": "m"}', "text/plain", "send Content-Type: application/json in the place of 'text/plain'"),
-        (b"{bad", "application/json", "body: is no JSON at character 1: Expecting property name"),
-        (b"\xff\xfe", "application/json", "body: is no JSON"),
+        (b'{"label": "m"}', "text/plain", "send Content-Type: application/json instead of 'text/plain'"),
+        (b"{bad", "application/json", "body: is not valid JSON at character 1: Expecting property name"),
+        (b"\xff\xfe", "application/json", "body: is not valid JSON"),
         (b'{"label": "m", "task_type": "infer"}', "application/json", "parameters_json: Field required"),
         (
             b'{"label": "m", "task_type": "infer", "parameters_json": "1", "callbak_url": "x"}',
@@ -82,7 +82,7 @@ def ended(status: ResultStatus, failure: JobFailure | None = None) -> Response:
 @pytest.mark.parametrize(
     ("response", "status", "told"),
     [
-        (ended(ResultStatus.IN_PROGRESS), 504, "GET /task/an-id tells what becomes of it"),
+        (ended(ResultStatus.IN_PROGRESS), 504, "poll GET /task/an-id for its result"),
         (ended(ResultStatus.ERROR, JobFailure(type="ModelInputError", message="too wide")), 400, "too wide"),
         (ended(ResultStatus.ERROR, JobFailure(type="KeyError", message="'x'")), 500, "'x'"),
         (ended(ResultStatus.CANCELLED), 409, "the job is CANCELLED"),
@@ -98,9 +98,9 @@ def test_what_a_caller_is_told_of_a_job(response: Response, status: int, told: s
 
 def test_who_waited_as_long_as_is_possible_is_not_told_to_wait_longer() -> None:
     running = ended(ResultStatus.IN_PROGRESS)
-    assert "X-Inference-Timeout gives it more" in problem_of_job(running).detail
+    assert "set a longer X-Inference-Timeout" in problem_of_job(running).detail
     told = problem_of_job(running, longest_seconds=3600.0).detail
-    assert told.startswith("no result in time (3600 s, the longest that may be named here): ")
+    assert told.startswith("no result in time (the longest wait allowed here is 3600 s): ")
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_port_of_all_addresses_needs_keys(monkeypatch: pytest.MonkeyPatch) -> 
         ({"HTTP_SERVER_ADDRESS": "127.0.0.1:http"}, r"port \(HTTP_SERVER_ADDRESS\) = 'http': "),
         ({f"{OWN}BODY_MAX_BYTES": "0"}, rf"body_max_bytes \({OWN}BODY_MAX_BYTES\) = '0': "),
         ({"TASK_TIMEOUT": "4000"}, "timeout_seconds is greater than timeout_max_seconds"),
-        ({f"{OWN}HOST": "0.0.0.0", f"{OWN}REQUIRE_KEYS": "false"}, "wrong settings: require_keys is false"),
+        ({f"{OWN}HOST": "0.0.0.0", f"{OWN}REQUIRE_KEYS": "false"}, "invalid settings: require_keys is false"),
     ],
 )
 def test_a_wrong_setting_is_named_as_it_was_given(

@@ -67,9 +67,9 @@ async def test_the_request_goes_on_as_it_came_and_the_answer_comes_back() -> Non
         (answers(500), 502, "uploader-failed", "answered 500: nothing"),
         (answers(302, headers={"Location": "/elsewhere"}), 502, "uploader-failed", "answered 302"),
         (answers(504, text="slow hub"), 504, "uploader-timeout", "answered 504: slow hub"),
-        (answers(200, text="fine"), 502, "uploader-failed", "no result of an upload: fine"),
-        (answers(200, body=b"\xff\xfe"), 502, "uploader-failed", "no result"),
-        (answers(200, text='{"status": 1}'), 502, "uploader-failed", "no result"),
+        (answers(200, text="fine"), 502, "uploader-failed", "not a valid upload result: fine"),
+        (answers(200, body=b"\xff\xfe"), 502, "uploader-failed", "not a valid upload result"),
+        (answers(200, text='{"status": 1}'), 502, "uploader-failed", "not a valid upload result"),
     ],
 )
 async def test_what_an_uploader_says_of_its_failure_is_passed_on(

@@ -61,13 +61,13 @@ def test_misspelt_variables_are_told_of_by_those_who_would_read_them(monkeypatch
     ):
         monkeypatch.setenv(variable, "1")
     assert list(unknown_variables(Settings)) == [
-        "INFERENCE_ENGINE_VISIBILITY_TIMEOUT is no setting and changes nothing; "
+        "INFERENCE_ENGINE_VISIBILITY_TIMEOUT is not a setting and has no effect; "
         "did you mean INFERENCE_ENGINE_VISIBILITY_TIMEOUT_SECONDS?"
     ]
     [of_gateway] = unknown_variables(GatewaySettings)
     assert "did you mean INFERENCE_ENGINE_GATEWAY_MAX_QUEUE_SIZE?" in of_gateway
     [of_webhooks] = unknown_variables(WebhookSettings)
-    assert of_webhooks.startswith("INFERENCE_ENGINE_WEBHOOKS_XYZZY is no setting")
+    assert of_webhooks.startswith("INFERENCE_ENGINE_WEBHOOKS_XYZZY is not a setting")
 
 
 def test_settings_do_not_change() -> None:

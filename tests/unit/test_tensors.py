@@ -99,7 +99,7 @@ def nested(value: Any, depth: int) -> Any:
         ([[1, "2"]], "FP32", (-1, 2), "strings", "send floats"),
         ([[1, None]], "FP32", (-1, 2), "NoneType", "send floats"),
         ([[1, 1e39]], "FP32", (-1, 2), "the number 1e+39", "3.40282e+38"),
-        ([[1, 10**400]], "FP64", (-1, 2), "an integer beyond every float", "smaller"),
+        ([[1, 10**400]], "FP64", (-1, 2), "an integer too large for a float", "smaller"),
         ([[True, False]], "FP32", (-1, 2), "booleans", "send floats"),
         ([1.0], "INT32", (1,), "floats", "send integers"),
         ([True], "INT32", (1,), "booleans", "send integers"),
@@ -109,7 +109,7 @@ def nested(value: Any, depth: int) -> Any:
         ([2**64], "UINT64", (1,), "the integer 18446744073709551616", "from 0 to"),
         ([0, 1], "BOOL", (2,), "integers", "send booleans"),
         ([1], "BYTES", (1,), "type int", "strings or bytes"),
-        (["\ud800"], "BYTES", (1,), "no valid Unicode", "surrogates"),
+        (["\ud800"], "BYTES", (1,), "not valid Unicode", "surrogates"),
         (None, "FP32", (1,), "NoneType", "nested lists"),
         ({"a": 1}, "FP32", (1,), "dict", "nested lists"),
         ([{"a": 1}], "FP32", (1,), "dict", "send floats"),
@@ -118,7 +118,7 @@ def nested(value: Any, depth: int) -> Any:
         (np.zeros((1, 2), np.int32), "FP32", (-1, 2), "int32", "astype(numpy.float32)"),
         (np.zeros(1, np.int64), "INT32", (1,), "int64", "astype(numpy.int32)"),
         (np.zeros(1), "BYTES", (1,), "float64", "strings or bytes"),
-        ([1], "BF16", (1,), "cannot be carried", "FP32 or FP16"),
+        ([1], "BF16", (1,), "cannot be sent", "FP32 or FP16"),
         *(
             # More dimensions than numpy can iterate over, and than it has.
             (nested(element, depth), datatype, (1,), "", "; ")

@@ -62,8 +62,8 @@ def test_what_is_shown() -> None:
     text = "\n".join(lines)
     assert "– jobs/s · 5 waiting · 1 in flight · oldest 1.5 min" in text
     assert "1 consumer and 1 draining · 1 of 2 slots used · 1 miss (0.1 per job)" in text
-    assert "✕ broken could not be loaded (tries: 3, again in 30 s): ModelLoadError: no [such] key in the bucket" in text
-    assert "▲ [bold]blue has jobs that wait (2) and no consumer" in text
+    assert "✕ broken could not be loaded (tries: 3, next in 30 s): ModelLoadError: no [such] key in the bucket" in text
+    assert "▲ [bold]blue has waiting jobs (2) and no consumer" in text
     (red,) = [line.split() for line in lines if line.startswith("red ")]
     assert red[:4] == ["red", "■", "loaded", "1"]
     assert red[4] == "(2)"

@@ -30,10 +30,10 @@ def binary_body(tail: bytes, *tensors: dict[str, Any]) -> tuple[bytes, str]:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"1" * 5000, "no JSON"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"1" * 5000, "not valid JSON"),
         (b"\xff", "not UTF-8"),
         (b"[]", "a list, not a JSON object"),
         (b"null", "null, not a JSON object"),
@@ -42,7 +42,7 @@ def binary_body(tail: bytes, *tensors: dict[str, Any]) -> tuple[bytes, str]:
         (b'{"inputs": [1]}', r'"inputs"\[0\] is not an object with a "name"'),
         (b'{"inputs": [{"name": ""}]}', r'"inputs"\[0\] is not'),
         (b'{"inputs": [], "outputs": "A"}', '"outputs" is a string, not a list'),
-        (b'{"inputs": [], "outputs": [{"name": "A"}, {"name": "A"}]}', "output 'A' is there twice"),
+        (b'{"inputs": [], "outputs": [{"name": "A"}, {"name": "A"}]}', "output 'A' occurs twice"),
         (b'{"inputs": [], "id": 7}', '"id" is a number, not a string'),
         (b'{"inputs": [], "parameters": []}', '"parameters" is a list, not an object'),
         (b'{"inputs": [], "parameters": {"timeout": "1"}}', "not a number of microseconds"),
@@ -50,7 +50,7 @@ def binary_body(tail: bytes, *tensors: dict[str, Any]) -> tuple[bytes, str]:
         (b'{"inputs": [], "parameters": {"timeout": true}}', "not a number of microseconds"),
         (b'{"inputs": [], "parameters": {"timeout": NaN}}', "not a number of microseconds"),
         (b'{"inputs": [], "parameters": {"binary_data_output": 1}}', "not true or false"),
-        (b'{"inputs": [], "parameters": {"sequence_id": 5}}', '"sequence_id" is not served'),
+        (b'{"inputs": [], "parameters": {"sequence_id": 5}}', '"sequence_id" is not supported'),
         (b'{"inputs": [], "outputs": [{"name": "A", "parameters": {"classification": 3}}]}', "'A'.*classification"),
         (b'{"inputs": [], "outputs": [{"name": "A", "parameters": {"shared_memory_region": "r"}}]}', "'A'.*shared"),
         (b'{"inputs": [], "outputs": [{"name": "A", "parameters": {"binary_data": "yes"}}]}', "'A'.*true or false"),
@@ -64,7 +64,7 @@ def test_a_request_that_is_none_is_refused_with_the_reason(body: bytes, reason: 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"datatype": "BF16"}, "BF16 cannot be carried"),
+        ({"datatype": "BF16"}, "BF16 is not supported"),
         ({"datatype": "BYTES", "shape": [1], "data": json.loads("[" * 40 + '"a"' + "]" * 40)}, "shape"),
         ({"shape": ["1"] * 100_000}, "100000 dimensions"),
         ({"datatype": "INT31"}, "'INT31', not one of BOOL"),
@@ -80,8 +80,8 @@ def test_a_request_that_is_none_is_refused_with_the_reason(body: bytes, reason: 
         ({"shape": [0, 2**62]}, "more elements than a tensor can have"),
         ({"shape": [2**32, 2**32]}, "more elements than a tensor can have"),
         ({"shape": [1] * 33}, "33 dimensions"),
-        ({"shape": [2**50]}, f"has {2**50} elements, its data has 2"),
-        ({"shape": [3]}, r"INT32 \[3\] has 3 elements, its data has 2"),
+        ({"shape": [2**50]}, f"has {2**50} elements, but its data has 2"),
+        ({"shape": [3]}, r"INT32 \[3\] has 3 elements, but its data has 2"),
         ({"data": None}, 'no "data" and no parameter'),
         ({"data": 5}, '"data" that is a number'),
         ({"data": [1.5, 2]}, "got a list of floats; send integers"),
@@ -95,9 +95,9 @@ def test_a_request_that_is_none_is_refused_with_the_reason(body: bytes, reason: 
         ({"shape": [0, 2], "data": [[1]]}, "got shape"),
         ({"datatype": "BOOL", "data": [0, 1]}, "send booleans"),
         ({"datatype": "BYTES", "data": ["a", 1]}, "send strings"),
-        ({"datatype": "BYTES", "data": ["a", "\ud800"]}, "no valid Unicode"),
+        ({"datatype": "BYTES", "data": ["a", "\ud800"]}, "not valid Unicode"),
         ({"datatype": "FP32", "data": [1e300, 0]}, "the number 1e"),
-        ({"parameters": {"shared_memory_region": "r"}}, '"shared_memory_region" is not served'),
+        ({"parameters": {"shared_memory_region": "r"}}, '"shared_memory_region" is not supported'),
         ({"parameters": {"binary_data_size": 8}}, 'both "data" and binary data'),
         ({"parameters": {"binary_data_size": "8"}}, "'8', not a number of bytes"),
         ({"parameters": {"binary_data_size": -8}}, "-8, not a number of bytes"),
@@ -135,7 +135,7 @@ def test_lists_as_many_as_the_shape_has_are_read() -> None:
 
 
 def test_an_input_that_is_there_twice_is_refused() -> None:
-    with pytest.raises(RequestError, match="input 'X' is there twice"):
+    with pytest.raises(RequestError, match="input 'X' occurs twice"):
         request.read("m", json.dumps({"inputs": [X, X]}).encode())
 
 
@@ -144,10 +144,10 @@ def test_an_input_that_is_there_twice_is_refused() -> None:
     [
         (BINARY, bytes(7), "binary_data_size is 8, but 7 bytes are left"),
         (BINARY, bytes(9), "1 bytes follow the binary data of the inputs 'X'"),
-        (BINARY | {"shape": [3]}, bytes(8), r"INT32 \[3\] takes 12 bytes, its binary data has 8"),
+        (BINARY | {"shape": [3]}, bytes(8), r"INT32 \[3\] takes 12 bytes, but its binary data has 8"),
         (BINARY | {"shape": [2**40]}, bytes(8), "takes 4398046511104 bytes"),
         (BINARY | {"datatype": "BOOL", "shape": [8]}, b"\0\1\0\1\0\1\0\2", "neither 0 nor 1"),
-        (BINARY | {"datatype": "BF16", "shape": [4]}, bytes(8), "BF16 cannot be carried"),
+        (BINARY | {"datatype": "BF16", "shape": [4]}, bytes(8), "BF16 is not supported"),
         (BINARY | {"datatype": "BYTES"}, b"\x01\0\0\0aa\0\0", "ends within element 1 of 2"),
         (BINARY | {"datatype": "BYTES"}, b"\xff\xff\xff\xffabcd", "ends within element 0 of 2"),
         (BINARY | {"datatype": "BYTES", "shape": [1]}, b"\x01\0\0\0aabc", "3 bytes follow its 1 elements"),
@@ -161,7 +161,7 @@ def test_binary_data_that_does_not_fit_is_refused_by_name(tensor: dict[str, Any]
 
 @pytest.mark.parametrize("length", ["", "-1", "1.5", "x", "²", "999999", "9" * 5000])
 def test_a_header_length_that_cannot_be_is_refused(length: str) -> None:
-    with pytest.raises(RequestError, match="it is the length of the JSON in a body of"):
+    with pytest.raises(RequestError, match="it must be the length of the JSON, in a body of"):
         request.read("m", b'{"inputs": []}', length)
 
 
@@ -172,9 +172,9 @@ def test_a_raw_request_without_json_is_refused() -> None:
 
 def test_the_json_must_end_where_the_header_says() -> None:
     body, size = binary_body(bytes(8), BINARY)
-    with pytest.raises(RequestError, match="no JSON"):
+    with pytest.raises(RequestError, match="not valid JSON"):
         request.read("m", body, str(int(size) - 1))
-    with pytest.raises(RequestError, match="no JSON: Extra data"):
+    with pytest.raises(RequestError, match="not valid JSON: Extra data"):
         request.read("m", body)
 
 
@@ -279,10 +279,10 @@ def test_a_bomb_is_not_unpacked(coding: str) -> None:
         (b"plain", "gzip", "is not gzip"),
         (b"plain", "deflate", "is not deflate"),
         pytest.param(gzip.compress(b"x" * 99)[:-4], "gzip", "cut off", id="half"),
-        pytest.param(gzip.compress(b"x") + b"more", "gzip", "something follows", id="more"),
+        pytest.param(gzip.compress(b"x") + b"more", "gzip", "other bytes follow", id="more"),
         (b"", "gzip", "cut off"),
-        (b"x", "br", "'br' is not served"),
-        (b"x", "gzip, zstd", "'zstd' is not served"),
+        (b"x", "br", "'br' is not supported"),
+        (b"x", "gzip, zstd", "'zstd' is not supported"),
     ],
 )
 def test_a_body_that_is_not_so_compressed_is_refused(body: bytes, coding: str, reason: str) -> None:

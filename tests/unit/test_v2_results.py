@@ -102,7 +102,7 @@ def test_arrays_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize("array", [np.zeros(1, complex), np.zeros(1, np.longdouble)])
 def test_an_array_that_no_datatype_carries_is_told(array: Any) -> None:
-    with pytest.raises(ResultError, match=f"output 'A' is an array of {array.dtype}, which is no datatype"):
+    with pytest.raises(ResultError, match=f"output 'A' is an array of {array.dtype}, which is not a datatype"):
         results.tensors({"A": array})
 
 

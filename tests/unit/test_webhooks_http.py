@@ -93,7 +93,7 @@ def test_a_function_is_not_made_to_call_lambda_itself(monkeypatch: pytest.Monkey
     # Some of these stand for another: IPv4 within IPv6, and what a NAT64 gateway would make of it.
     for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"):
         url = f"http://{host}:9001/2018-06-01/runtime/init/error"
-        with pytest.raises(CallbackError, match="where AWS Lambda steers this function itself"):
+        with pytest.raises(CallbackError, match="the API with which AWS Lambda controls this function"):
             post(url, {}, b"{}", timeout_seconds=1, allow_private=True)
 
 
@@ -112,7 +112,7 @@ def test_a_name_with_an_address_inside_is_refused(monkeypatch: pytest.MonkeyPatc
     with receiver() as there:
         asked = connected_to(monkeypatch, there)
         resolve_to(monkeypatch, addresses)
-        with pytest.raises(CallbackError, match="no address that callbacks may be sent to"):
+        with pytest.raises(CallbackError, match="callbacks must not be sent to the address"):
             post(f"https://{NAME}:{there.port}/", {}, b"{}", timeout_seconds=2)
         assert (asked, there.silent) == ([], True)
 

@@ -294,14 +294,12 @@ class FlowController:
         waited = self._clock() - item.entered_at
         detail = {
             Outcome.QUEUE_FULL: "evicted from a full queue: this API key, flow or label held the largest share of it",
-            Outcome.TTL: f"label {item.queue.label!r} had no room within {waited:.1f} s",
-            Outcome.NO_CONSUMER: f"no consumer lived for {waited:.1f} s",
+            Outcome.TTL: f"the request did not get a turn for label {item.queue.label!r} within {waited:.1f} s",
+            Outcome.NO_CONSUMER: f"there was no live consumer for {waited:.1f} s",
             Outcome.SHUTTING_DOWN: "the gateway is shutting down",
         }[outcome]
         if outcome is Outcome.TTL and self.paused:
-            detail = (
-                f"the gateway is paused, and has been for longer than the {waited:.1f} s that this request could wait"
-            )
+            detail = f"the gateway is paused, and this request has waited {waited:.1f} s, as long as it may"
         return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
 
     def _refused(self, outcome: Outcome, detail: str) -> Refused:

@@ -112,7 +112,7 @@ class Crowd(dict[int, Band]):
             return priority
         lower = [band for band in self if band < priority]
         if not lower:
-            raise FullError(f"requests of {len(self)} priorities wait already, all of them above {priority}")
+            raise FullError(f"requests of {len(self)} priorities are already waiting, all of them above {priority}")
         return max(lower)
 
     def has_place(self, priority: int, size_bytes: int) -> bool:
@@ -134,13 +134,15 @@ class Crowd(dict[int, Band]):
         if band.requests >= self._limits.requests:
             newest = band.newest_of_most(whose)
             if newest is None:
-                raise FullError(f"{band.requests} requests of priority {priority} wait already, and no more may")
+                raise FullError(
+                    f"{band.requests} requests of priority {priority} are already waiting, the most allowed"
+                )
         if band.bytes + size_bytes <= self._limits.bytes:
             return [newest] if newest is not None else []
         victims = band.newest_of_heaviest(whose, size_bytes, self._limits.bytes)
         if victims is None:
             raise FullError(
-                f"requests of priority {priority} with {band.bytes} bytes wait already, {size_bytes} more are too many"
+                f"waiting requests of priority {priority} take {band.bytes} bytes and leave no room for {size_bytes} more"
             )
         return victims
 

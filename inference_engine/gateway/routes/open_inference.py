@@ -42,29 +42,27 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 INFER_PROBLEMS = (400, 404, 409, 504)
 
 Label = Annotated[str, Path(description="the model", examples=["resnet50"])]
-Version = Annotated[
-    str, Path(description='the version of the model: every label has the one version "1"', examples=["1"])
-]
+Version = Annotated[str, Path(description='version of the model; every label has the one version "1"', examples=["1"])]
 
 
 # --- the server ------------------------------------------------------------------------------------------------------------
 
 
-@router.get("/health/live", operation_id="v2_live", summary="Whether the gateway lives")
+@router.get("/health/live", operation_id="v2_live", summary="Whether the gateway is alive")
 async def live(service: ServiceOf) -> Live:
     """Answers 200 as long as the process does its work."""
     check_live(service)
     return Live(live=True)
 
 
-@router.get("/health/ready", operation_id="v2_ready", summary="Whether the gateway takes requests")
+@router.get("/health/ready", operation_id="v2_ready", summary="Whether the gateway accepts requests")
 async def ready(service: ServiceOf) -> Ready:
-    """Answers 503 while the gateway shuts down, or AWS does not answer it."""
+    """Answers 503 while the gateway is shutting down, or AWS does not respond to it."""
     check_ready(service)
     return Ready(ready=True)
 
 
-@router.get("", operation_id="v2_server", summary="What answers here")
+@router.get("", operation_id="v2_server", summary="Name, release and extensions of the server")
 @router.get("/", include_in_schema=False)
 async def server(_caller: CallerOf) -> ServerMetadata:
     """Name, release and extensions of the protocol."""
@@ -101,7 +99,7 @@ async def index(request: Request, service: ServiceOf, caller: CallerOf) -> list[
 async def version_ready(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
 ) -> ModelReady:
-    """As the request without a version."""
+    """The same as the request without a version."""
     _check_version(label, version)
     return await model_ready(label, request, service, caller)
 
@@ -132,7 +130,7 @@ async def model_ready(label: Label, request: Request, service: ServiceOf, caller
 async def version_infer(
     label: Label, version: Version, request: Request, service: ServiceOf, context: CallContext
 ) -> Response:
-    """As the request without a version."""
+    """The same as the request without a version."""
     _check_version(label, version)
     return await infer(label, request, service, context)
 
@@ -174,7 +172,9 @@ async def not_served(request: Request) -> Response:
     """Routes that clients of Triton may request, and that would otherwise be the metadata of a label of that name."""
     what = "the configuration" if request.url.path.endswith("/config") else "statistics"
     raise Problem(
-        404, "not-served", f"{what} of a model is not served here; its inputs and outputs are, and GET /metrics"
+        404,
+        "not-served",
+        f"the gateway does not serve {what} of a model, only its inputs and outputs, and GET /metrics",
     )
 
 
@@ -182,19 +182,19 @@ async def not_served(request: Request) -> Response:
 @router.get("/models/{label:path}/infer", include_in_schema=False)
 async def no_infer() -> Response:
     """Would otherwise be the metadata of a label that ends in /infer."""
-    raise Problem(405, "method-not-allowed", "inference is a POST request", headers={"Allow": "POST"})
+    raise Problem(405, "method-not-allowed", "inference needs a POST request", headers={"Allow": "POST"})
 
 
 @router.get(
     "/models/{label:path}/versions/{version}",
     operation_id="v2_version",
-    summary="What a version of a model takes and gives",
+    summary="Inputs and outputs of a version of a model",
     responses=responses(400, 404),
 )
 async def version_metadata(
     label: Label, version: Version, request: Request, service: ServiceOf, caller: CallerOf
 ) -> ModelMetadata:
-    """As the request without a version."""
+    """The same as the request without a version."""
     _check_version(label, version)
     return await model_metadata(label, request, service, caller)
 
@@ -202,7 +202,7 @@ async def version_metadata(
 @router.get(
     "/models/{label:path}",
     operation_id="v2_model",
-    summary="What a model takes and gives",
+    summary="Inputs and outputs of a model",
     responses=responses(400, 404),
 )
 async def model_metadata(label: Label, request: Request, service: ServiceOf, caller: CallerOf) -> ModelMetadata:
@@ -213,7 +213,7 @@ async def model_metadata(label: Label, request: Request, service: ServiceOf, cal
         raise Problem(
             404,
             "unknown-model",
-            f"nobody knows model {label!r}, because no consumer has ever loaded it; a request to infer has it loaded",
+            f"model {label!r} is unknown, because no consumer has ever loaded it; an inference request loads it",
         )
     return of_model(signature)
 
@@ -224,7 +224,7 @@ async def model_metadata(label: Label, request: Request, service: ServiceOf, cal
 def _check_version(label: str, version: str) -> None:
     if version != VERSION:
         raise Problem(
-            404, "unknown-version", f"model {label!r} has no version {version!r}; its only one is {VERSION!r}"
+            404, "unknown-version", f"model {label!r} has no version {version!r}; its only version is {VERSION!r}"
         )
 
 

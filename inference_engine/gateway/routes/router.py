@@ -36,7 +36,7 @@ class Alive(BaseModel):
 class Ready(BaseModel):
     """Requests are accepted."""
 
-    ready: bool = Field(description="always true; 503 tells the contrary", examples=[True])
+    ready: bool = Field(description="always true; a gateway that is not ready answers 503", examples=[True])
 
 
 class Prompt(BaseModel):
@@ -53,10 +53,10 @@ class Inferred(BaseModel):
     modelRef: str = Field(description="label of the model", examples=["llama-3-8b"])
     prompt: str = Field(description="the prompt that was answered", examples=["Why is the sky blue?"])
     routerPod: str = Field(
-        description="host name of the gateway: of its pod, on Kubernetes", examples=["router-7d9f-x2x"]
+        description="host name of the gateway; on Kubernetes, its pod's name", examples=["router-7d9f-x2x"]
     )
-    kvEndpoints: list[str] = Field(description="the model's key-value stores, as set", examples=[["kv-0:6379"]])
-    processingMs: int = Field(description="from request to result, waiting included, in milliseconds", examples=[42])
+    kvEndpoints: list[str] = Field(description="the model's key-value stores, as configured", examples=[["kv-0:6379"]])
+    processingMs: int = Field(description="milliseconds from request to result, including waiting", examples=[42])
     result: Any = Field(description="what the model answered", examples=[{"text": "Because of Rayleigh scattering."}])
 
 
@@ -64,7 +64,7 @@ def tell_settings(settings: GatewaySettings) -> None:
     """Log at the start how the router's variables were read, where a model is set."""
     if settings.model_ref is not None:
         log.info(
-            "POST /infer asks label %s (MODEL_REF); MAX_CONCURRENCY of all APIs: %d; KV_ENDPOINTS: %s",
+            "POST /infer sends prompts to label %s (MODEL_REF); MAX_CONCURRENCY of all APIs: %d; KV_ENDPOINTS: %s",
             settings.model_ref,
             settings.max_concurrency,
             ", ".join(map(masked, settings.kv_endpoints)) or "none",
@@ -83,7 +83,7 @@ def masked(endpoint: str) -> str:
     return f"{scheme}{'…@' if user else ''}{host}{'?…' if query else ''}"
 
 
-@router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway lives")
+@router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway is alive")
 async def healthz(service: ServiceOf) -> Alive:
     """For liveness probes: 503 means that the process should be replaced."""
     check_live(service)
@@ -92,7 +92,7 @@ async def healthz(service: ServiceOf) -> Alive:
 
 @router.get("/readyz", operation_id="router_readyz", summary="Whether the gateway accepts requests")
 async def readyz(service: ServiceOf) -> Ready:
-    """For readiness probes: 503 while the gateway shuts down or AWS does not answer."""
+    """For readiness probes: 503 while the gateway is shutting down or AWS does not respond to it."""
     check_ready(service)
     return Ready(ready=True)
 
@@ -109,9 +109,7 @@ async def infer(prompt: Prompt, request: Request, service: ServiceOf, context: C
     started = time.monotonic()
     settings = service.settings
     if settings.model_ref is None:
-        raise Problem(
-            503, "no-model", "no model is set: give the gateway MODEL_REF, the label that prompts are sent to"
-        )
+        raise Problem(503, "no-model", "no model is configured; set MODEL_REF to the label that prompts go to")
     use_label(settings.model_ref, request, context.caller)
     response = await service.run(settings.model_ref, {settings.prompt_input: prompt.prompt}, context)
     return await json_answer(

@@ -34,7 +34,7 @@ TaskId = Annotated[
     str,
     Path(
         max_length=TASK_ID_MAX_CHARACTERS,
-        description="what `POST /async/v1/predict` answered",
+        description="the id that `POST /async/v1/predict` returned",
         examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"],
     ),
 ]
@@ -56,9 +56,13 @@ class AsyncPredict(Predict):
     """Inputs for a model, and options for the task."""
 
     webhook: str | None = Field(
-        None, description="URL to which changes of its status are posted, signed", examples=["https://example.com/done"]
+        None,
+        description="URL to which changes of the task's status are posted, signed",
+        examples=["https://example.com/done"],
     )
-    keep_inputs: StrictBool = Field(False, description="keep the inputs with the task, to look at them later")
+    keep_inputs: StrictBool = Field(
+        False, description="keep the inputs with the task, for `GET /task/{id}?inputs=true`"
+    )
 
 
 class Accepted(BaseModel):
@@ -74,15 +78,17 @@ class Task(BaseModel):
 
     id: str = Field(description="the task", examples=["4a1e2b8c-0f5d-4a0e-9d58-2b1f6d1c7e55"])
     model_name: str = Field(description="label of the model", examples=["resnet50"])
-    status: TaskStatus = Field(description="where it is", examples=["succeeded"])
-    outputs: Any = Field(None, description="what the model answered; null until then", examples=[{"label": "cat"}])
+    status: TaskStatus = Field(description="the task's state", examples=["succeeded"])
+    outputs: Any = Field(
+        None, description="the model's outputs; null until the task has succeeded", examples=[{"label": "cat"}]
+    )
     error: str | None = Field(None, description="why there are no outputs", examples=[None])
     created_at: Time | None = Field(None, description="when it was accepted", examples=["2026-01-31T12:00:00.000Z"])
-    started_at: Time | None = Field(None, description="when it was begun last", examples=["2026-01-31T12:00:00.100Z"])
+    started_at: Time | None = Field(None, description="when it last started", examples=["2026-01-31T12:00:00.100Z"])
     finished_at: Time | None = Field(None, description="when it ended", examples=["2026-01-31T12:00:00.350Z"])
-    queue_seconds: float | None = Field(None, description="from accepted to begun", examples=[0.1])
-    running_time: float | None = Field(None, description="from begun to ended, in seconds", examples=[0.25])
-    inputs: Any = Field(None, description="what it was given, where that was kept and asked for")
+    queue_seconds: float | None = Field(None, description="seconds from acceptance to the last start", examples=[0.1])
+    running_time: float | None = Field(None, description="seconds from the last start to the end", examples=[0.25])
+    inputs: Any = Field(None, description="the task's inputs, if they were kept and are requested")
 
 
 class Canceled(BaseModel):
@@ -95,13 +101,13 @@ class Canceled(BaseModel):
 class QueueSize(BaseModel):
     """Unfinished work."""
 
-    queue_size: int = Field(ge=0, description="jobs that wait, or are with a consumer", examples=[3])
+    queue_size: int = Field(ge=0, description="jobs that are waiting or with a consumer", examples=[3])
 
 
 class Info(BaseModel):
     """What was done."""
 
-    info: str = Field(description="for people", examples=["paused: no work is handed on"])
+    info: str = Field(description="for people", examples=["paused: no work is dispatched"])
 
 
 class Unfinished(BaseModel):
@@ -127,7 +133,7 @@ async def _context_of_user(
         Header(
             max_length=NAME_MAX_CHARACTERS,
             pattern=r"^[ -~]*$",
-            description="whose request it is, where X-Inference-Flow does not say so",
+            description="whose request it is; X-Inference-Flow takes precedence",
             examples=["user-17"],
         ),
     ] = None,
@@ -183,7 +189,7 @@ async def async_predict(
 @router.get(
     "/task/{id}",
     operation_id="serving_agent_task",
-    summary="A task as it stands",
+    summary="The current state of a task",
     response_model=Task,
     responses=FIND,
 )
@@ -191,7 +197,7 @@ async def task(
     id: TaskId,
     service: ServiceOf,
     context: CallContext,
-    inputs: Annotated[bool, Query(description="show the inputs too, where they were kept")] = False,
+    inputs: Annotated[bool, Query(description="return the inputs too, if they were kept")] = False,
 ) -> JsonAnswer:
     """Tasks are kept for a while after their end: `result_ttl_seconds`, a day by default."""
     if not inputs:
@@ -210,22 +216,29 @@ async def task(
     responses=FIND | responses(409),
 )
 async def cancel(id: TaskId, service: ServiceOf, context: CallContext) -> Canceled:
-    """A waiting task is not started; a running one is not interrupted, but its outputs are dropped. Twice is no error."""
+    """A waiting task is not started; a running one is not interrupted, but its outputs are dropped.
+
+    Cancelling twice is not an error.
+    """
     if not await service.cancel(id, context):
-        raise Problem(409, "ended-already", f"the task has ended already: GET /task/{id} tells how", message_id=id)
+        raise Problem(
+            409, "ended-already", f"the task has already ended; GET /task/{id} returns its state", message_id=id
+        )
     return Canceled(id=id, canceled=True)
 
 
 @router.get(
     "/v1/queue_size",
     operation_id="serving_agent_queue_size",
-    summary="How much work waits",
+    summary="Number of unfinished jobs",
     responses=FIND,
 )
 async def queue_size(
     service: ServiceOf,
     context: CallContext,
-    model_name: Annotated[str | None, Query(description="of this label only", examples=["resnet50"])] = None,
+    model_name: Annotated[
+        str | None, Query(description="count only the jobs of this label", examples=["resnet50"])
+    ] = None,
 ) -> QueueSize:
     """Jobs on the queue of a label, or on the queues of all labels that the caller may use."""
     return QueueSize(queue_size=await service.queue_size(model_name, context))
@@ -234,7 +247,7 @@ async def queue_size(
 @router.get(
     "/unfinished",
     operation_id="serving_agent_unfinished",
-    summary="Tasks that have not ended",
+    summary="Unfinished tasks",
     response_model=Unfinished,
     responses=LOOK,
 )
@@ -244,23 +257,23 @@ async def unfinished(service: ServiceOf, context: CallContext) -> JsonAnswer:
     return await json_answer(Unfinished(number=len(ids), ids=ids))
 
 
-@router.post("/pause", operation_id="serving_agent_pause", summary="Hand on no more work")
+@router.post("/pause", operation_id="serving_agent_pause", summary="Stop dispatching work")
 async def pause(service: ServiceOf, caller: CallerOf) -> Info:
     """Until `/unpause`, new tasks get 503 and waiting predictions keep waiting. For operators' API keys."""
     caller.check_operator()
     service.pause()
-    return Info(info="paused: no work is handed on")
+    return Info(info="paused: no work is dispatched")
 
 
-@router.post("/unpause", operation_id="serving_agent_unpause", summary="Hand work on again")
+@router.post("/unpause", operation_id="serving_agent_unpause", summary="Dispatch work again")
 async def unpause(service: ServiceOf, caller: CallerOf) -> Info:
     """The opposite of `/pause`. For operators' API keys."""
     caller.check_operator()
     service.unpause()
-    return Info(info="unpaused: work is handed on")
+    return Info(info="unpaused: work is dispatched again")
 
 
-@router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway lives")
+@router.get("/live", operation_id="serving_agent_live", summary="Whether the gateway is alive")
 async def live(service: ServiceOf) -> Message:
     """For liveness probes: 503 means that the process should be replaced."""
     check_live(service)
@@ -273,7 +286,7 @@ async def live(service: ServiceOf) -> Message:
     summary="Whether the gateway accepts requests",
 )
 async def ready(service: ServiceOf) -> Message:
-    """For readiness probes: 503 while the gateway shuts down or AWS does not answer. A paused gateway is ready."""
+    """For readiness probes: 503 while the gateway is shutting down or AWS does not respond to it. A paused gateway is ready."""
     check_ready(service)
     return Message(message="API OK")
 

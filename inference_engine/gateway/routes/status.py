@@ -36,8 +36,8 @@ class JobView(BaseModel):
     started_at: float | None
     finished_at: float | None
     error: JobFailure | None
-    result: str | None = Field(description=f"the beginning of its result as JSON, {RESULT_MAX_CHARACTERS} characters")
-    result_cut: bool = Field(description="whether there is more of it")
+    result: str | None = Field(description=f"the job's result as JSON, its first {RESULT_MAX_CHARACTERS} characters")
+    result_cut: bool = Field(description="whether the result is longer than that")
 
 
 async def page(request: Request) -> Response:
@@ -71,7 +71,7 @@ async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
 @router.get(
     "/ui/jobs/{message_id}",
     operation_id="status_job",
-    summary="A job as it stands",
+    summary="The current state of a job",
     responses=FIND,
 )
 async def job(message_id: str, service: ServiceOf, context: CallContext) -> JobView:

@@ -37,7 +37,7 @@ async function poll() {
 
 function lost(error) {
   const what = error.told ? `The gateway cannot read the deployment: ${error.message}` : "The gateway does not answer.";
-  const since = receivedAt ? ` What is shown is of ${clock(receivedAt / 1000)}.` : "";
+  const since = receivedAt ? ` The data shown is from ${clock(receivedAt / 1000)}.` : "";
   connection("bad", "✕", error.told ? "No data" : "Gateway gone");
   setText($("banner"), what + since);
   $("banner").hidden = false;

@@ -44,7 +44,7 @@ export class Chart {
   #inWords(last, all) {
     if (!all.length) return `${this.title}: ${this.nothing}`;
     const told = this.series.map((name, index) => `${this.series.length > 1 ? `${name} ` : ""}${last[index] === null ? DASH : this.format(last[index])}`);
-    return `${this.title}: now ${told.join(", ")}; at most ${this.format(Math.max(...all))}`;
+    return `${this.title}: now ${told.join(", ")}; maximum ${this.format(Math.max(...all))}`;
   }
 
   #frame(width, height, top) {

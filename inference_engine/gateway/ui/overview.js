@@ -12,11 +12,11 @@ let overview = null; // the last reading
 let process = null; // the gateway that it came from
 
 export function build() {
-  tables.labels = new Table($("labels"), (row) => row.label, LABEL_COLUMNS, { empty: "No label fits.", onSort: showLabels });
+  tables.labels = new Table($("labels"), (row) => row.label, LABEL_COLUMNS, { empty: "No label matches.", onSort: showLabels });
   tables.consumers = new Table($("consumers"), (row) => row.consumer_id, CONSUMER_COLUMNS, { empty: "No consumer: jobs wait until one starts.", onSort: () => tables.consumers.render(overview.consumers) });
   tables.bands = new Table($("bands"), (row) => String(row.priority), BAND_COLUMNS, { caption: "Waiting by priority", empty: "Nobody waits." });
   tables.outcomes = new Table($("outcomes"), (row) => row.name, OUTCOME_COLUMNS, { caption: "What became of requests", empty: "No request yet." });
-  charts.jobs = new Chart($("chart-jobs"), "Jobs per second", ["jobs"], number, "known with the consumers’ next rows");
+  charts.jobs = new Chart($("chart-jobs"), "Jobs per second", ["jobs"], number, "known once the consumers write their next rows");
   charts.backlog = new Chart($("chart-backlog"), "Unfinished jobs", ["waiting", "in flight"], number, "not known yet");
   charts.latency = new Chart($("chart-latency"), "Latency of calls", ["p50", "p95", "p99"], (value) => seconds(value / 1000), "no call through this gateway yet");
   LABEL_COLUMNS.forEach((column, index) => $("sort").append(make("option", { value: index }, `By ${column.title.toLowerCase()}`)));
@@ -40,10 +40,10 @@ export function show(data) {
 }
 
 function showAttention(labels, unread) {
-  const items = unread.map((label) => ["▲", label, "is not known about: its queue does not answer"]).concat(labels.filter((row) => row.needs_attention).map((row) => {
+  const items = unread.map((label) => ["▲", label, "cannot be shown: its queue does not respond"]).concat(labels.filter((row) => row.needs_attention).map((row) => {
     const why = row.failure
-      ? `could not be loaded (${number(row.failure.tries)} ${row.failure.tries === 1 ? "try" : "tries"}; again in ${seconds(Math.max(0, Math.round(row.failure.seconds_left)))}): ${row.failure.reason}`
-      : `has ${number(row.visible)} ${row.visible === 1 ? "job that waits" : "jobs that wait"} and no consumer`;
+      ? `could not be loaded (${number(row.failure.tries)} ${row.failure.tries === 1 ? "try" : "tries"}; next try in ${seconds(Math.max(0, Math.round(row.failure.seconds_left)))}): ${row.failure.reason}`
+      : `has ${number(row.visible)} waiting ${row.visible === 1 ? "job" : "jobs"} and no consumer`;
     return [row.failure ? "✕" : "▲", row.label, why];
   }));
   const list = $("attention").querySelector("ul");
@@ -87,7 +87,7 @@ function showLabels() {
   };
   const shown = labels.filter((row) => row.label.toLowerCase().includes(wanted)).filter(kinds[$("show").value]);
   setText($("labels-count"), shown.length === labels.length ? number(labels.length) : `${number(shown.length)} of ${number(labels.length)}`);
-  tables.labels.empty = labels.length ? "No label fits." : "No label is loaded or has jobs.";
+  tables.labels.empty = labels.length ? "No label matches." : "No label is loaded or has jobs.";
   tables.labels.render(shown);
   $("sort").value = tables.labels.sorted.index;
   showMatrix(tables.labels.order(shown), consumers);

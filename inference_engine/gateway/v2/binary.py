@@ -27,7 +27,7 @@ def read(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> ND
     wanted = math.prod(shape) * dtype.itemsize
     if len(data) != wanted:
         raise RequestError(
-            f"input {name!r}: {datatype} {list(shape)} takes {wanted} bytes, its binary data has {len(data)}"
+            f"input {name!r}: {datatype} {list(shape)} takes {wanted} bytes, but its binary data has {len(data)}"
         )
     if datatype == "BOOL" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
         raise RequestError(f"input {name!r}: a byte of its BOOL data is neither 0 nor 1")
@@ -60,8 +60,8 @@ def texts(elements: Sequence[bytes]) -> NDArray[Any]:
 def _elements(name: str, count: int, data: memoryview) -> list[bytes]:
     if count * _LENGTH.size > len(data):
         raise RequestError(
-            f"input {name!r}: {count} BYTES elements take {count * _LENGTH.size} bytes at least, "
-            f"its binary data has {len(data)}"
+            f"input {name!r}: {count} BYTES elements take at least {count * _LENGTH.size} bytes, "
+            f"but its binary data has {len(data)}"
         )
     elements, at = [], 0
     for index in range(count):
@@ -70,7 +70,7 @@ def _elements(name: str, count: int, data: memoryview) -> list[bytes]:
         if at > len(data):
             raise RequestError(
                 f"input {name!r}: its binary data ends within element {index} of {count}; "
-                "each element has its length before it, in four bytes, the lowest first"
+                "each element is preceded by its length, in four bytes, little-endian"
             )
         elements.append(bytes(data[start:at]))
     if at != len(data):

@@ -25,7 +25,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """
     codings = [name.strip().lower() for name in encoding.split(",")]
     if len(codings) > CODINGS_MAX:
-        raise RequestError(f"Content-Encoding names {len(codings)} codings; at most {CODINGS_MAX} are undone")
+        raise RequestError(f"Content-Encoding names {len(codings)} codings; at most {CODINGS_MAX} are supported")
     for coding in reversed(codings):
         if coding not in ("", "identity"):
             body = _unpacked(body, coding, max_bytes)
@@ -34,16 +34,18 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 def _unpacked(body: bytes, coding: str, max_bytes: int) -> bytes:
     if coding not in _WINDOWS:
-        raise RequestError(f"Content-Encoding {coding[:40]!r} is not served; send gzip, deflate, or the body as it is")
+        raise RequestError(
+            f"Content-Encoding {coding[:40]!r} is not supported; send gzip, deflate, or no Content-Encoding"
+        )
     machine = zlib.decompressobj(_WINDOWS[coding])
     try:
         found = machine.decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise RequestError(f"the body is not {coding}, as its Content-Encoding says: {error}") from None
+        raise RequestError(f"the body is not {coding}, although its Content-Encoding says so: {error}") from None
     if len(found) > max_bytes:
         raise PayloadTooLargeError(f"the body unpacks to more than {max_bytes} bytes; send less in one request")
     if not machine.eof or machine.unused_data:
-        raise RequestError(f"the {coding} data of the body is cut off, or something follows it")
+        raise RequestError(f"the {coding} data of the body is cut off, or other bytes follow it")
     return found
 
 

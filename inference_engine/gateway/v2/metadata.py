@@ -11,7 +11,7 @@ from ...fleet import Fleet, ModelSignature, TensorSignature
 #: The version that every label has.
 VERSION = "1"
 EXTENSIONS = ("binary_tensor_data", "model_repository")
-NOT_LOADED = "no consumer has it loaded; a request to infer has it loaded"
+NOT_LOADED = "no consumer has it loaded; an inference request loads it"
 
 
 class Live(BaseModel):
@@ -31,7 +31,9 @@ class ServerMetadata(BaseModel):
 
     name: str = Field(examples=["inference-engine"])
     version: str = Field(description="the release of inference-engine", examples=["0.1.0"])
-    extensions: list[str] = Field(description="extensions of the protocol that are served", examples=[list(EXTENSIONS)])
+    extensions: list[str] = Field(
+        description="the extensions of the protocol that are supported", examples=[list(EXTENSIONS)]
+    )
 
 
 class ModelReady(BaseModel):
@@ -46,7 +48,7 @@ class TensorMetadata(BaseModel):
 
     name: str
     datatype: str = Field(examples=["FP32"])
-    shape: list[int] = Field(description="-1 for a dimension that is free", examples=[[-1, 4]])
+    shape: list[int] = Field(description="-1 for a dimension of any size", examples=[[-1, 4]])
 
 
 class ModelMetadata(BaseModel):
@@ -67,7 +69,7 @@ class ModelMetadata(BaseModel):
     name: str = Field(description="the label")
     versions: list[str] = Field(description='always ["1"]')
     platform: str = Field(
-        description="what runs it; `python_function` for a Python function, whose tensors nobody knows"
+        description="what runs the model; `python_function` for a Python function, whose tensors are unknown"
     )
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
@@ -81,7 +83,7 @@ class IndexEntry(BaseModel):
     state: Literal["READY", "LOADING", "UNAVAILABLE"] = Field(
         description="READY: a live consumer has it loaded", examples=["READY"]
     )
-    reason: str = Field(description="why it is not ready; empty where it is", examples=[""])
+    reason: str = Field(description="why the model is not ready; empty if it is", examples=[""])
 
 
 def of_model(signature: ModelSignature) -> ModelMetadata:
@@ -105,5 +107,5 @@ def entry(label: str, fleet: Fleet, now: float) -> IndexEntry:
     if any(label in host.loaded for host in hosts):
         return IndexEntry(name=label, version=VERSION, state="READY", reason="")
     if hosts:
-        return IndexEntry(name=label, version=VERSION, state="LOADING", reason="a consumer loads it")
+        return IndexEntry(name=label, version=VERSION, state="LOADING", reason="a consumer is loading it")
     return IndexEntry(name=label, version=VERSION, state="UNAVAILABLE", reason=NOT_LOADED)

@@ -62,7 +62,7 @@ def read(label: str, body: bytes, header_length: str | None = None) -> InferRequ
         parameters,
         SEQUENCE_PARAMETERS,
         "the request",
-        "any consumer may take a job, so that none has a sequence's state",
+        "any consumer may take a job, so none has a sequence's state",
     )
     as_bytes = _flag(parameters, "binary_data_output", "the request") or False
     return InferRequest(
@@ -90,7 +90,7 @@ class _Tail:
         if size > self.left:
             raise RequestError(
                 f"input {name!r}: its binary_data_size is {size}, but {self.left} bytes are left after the JSON; "
-                "the header Inference-Header-Content-Length tells where the JSON ends"
+                "the header Inference-Header-Content-Length must give the length of the JSON"
             )
         self._taken += size
         return self._data[self._taken - size : self._taken]
@@ -106,7 +106,7 @@ class _Tail:
 def _header_length(text: str, size: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= size):
         raise RequestError(
-            f"Inference-Header-Content-Length is {text[:40]!r}; it is the length of the JSON in a body of {size} bytes"
+            f"Inference-Header-Content-Length is {text[:40]!r}; it must be the length of the JSON, in a body of {size} bytes"
         )
     if int(text) == 0:
         raise RequestError("Inference-Header-Content-Length is 0: raw binary requests, without JSON, are not served")
@@ -119,10 +119,10 @@ def _json_object(text: bytes) -> dict[str, Any]:
         found = json.loads(text.decode())
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"the JSON is not UTF-8 ({error}); before binary data, Inference-Header-Content-Length tells where it ends"
+            f"the JSON is not UTF-8 ({error}); if binary data follows it, set Inference-Header-Content-Length to its length"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"the request is no JSON: {error}") from None
+        raise RequestError(f"the request is not valid JSON: {error}") from None
     if not isinstance(found, dict):
         raise RequestError(f'the request is {_kind(found)}, not a JSON object with "inputs"')
     return found
@@ -156,7 +156,7 @@ def _parameters(where: str, owner: Mapping[str, Any]) -> Mapping[str, Any]:
 def _refuse(parameters: Mapping[str, Any], names: tuple[str, ...], where: str, reason: str) -> None:
     for name in names:
         if parameters.get(name):
-            raise RequestError(f'{where}: the parameter "{name}" is not served: {reason}')
+            raise RequestError(f'{where}: the parameter "{name}" is not supported: {reason}')
 
 
 def _flag(parameters: Mapping[str, Any], name: str, where: str) -> bool | None:
@@ -177,7 +177,7 @@ def _objects(request: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, 
         if not isinstance(name, str) or not name:
             raise RequestError(f'"{key}"[{index}] is not an object with a "name" that is a string')
         if name in named:
-            raise RequestError(f"{key.removesuffix('s')} {name!r} is there twice")
+            raise RequestError(f"{key.removesuffix('s')} {name!r} occurs twice")
         named[name] = one
     return list(named.items())
 
@@ -194,13 +194,13 @@ def _outputs(request: Mapping[str, Any], binary_by_default: bool) -> tuple[Reque
 def _output(name: str, output: Mapping[str, Any], binary_by_default: bool) -> RequestedOutput:
     where = f"output {name!r}"
     parameters = _parameters(where, output)
-    _refuse(parameters, ("classification",), where, "take the whole output, and its largest elements of that")
+    _refuse(parameters, ("classification",), where, "request the whole output, and pick its largest elements yourself")
     _refuse(parameters, SHARED_MEMORY_PARAMETERS, where, _NO_SHARED_MEMORY)
     chosen = _flag(parameters, "binary_data", where)
     return RequestedOutput(name, binary_by_default if chosen is None else chosen)
 
 
-_NO_SHARED_MEMORY = "models run on other machines than this one; send tensors in the request"
+_NO_SHARED_MEMORY = "models run on other machines than the gateway; send the tensors in the request"
 
 
 # --- inputs ----------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _inputs(label: str, request: Mapping[str, Any], tail: _Tail) -> dict[str, ND
     if tail.left:
         raise RequestError(
             f"{tail.left} bytes follow the binary data of the inputs {', '.join(map(repr, arrays)) or '(none)'}; "
-            "each such input tells its own bytes by the parameter binary_data_size"
+            "each of them must give its size in the parameter binary_data_size"
         )
     return arrays
 
@@ -236,7 +236,7 @@ def _input(label: str, name: str, tensor: Mapping[str, Any], tail: _Tail) -> NDA
 def _datatype(where: str, tensor: Mapping[str, Any]) -> str:
     found = tensor.get("datatype")
     if found == "BF16":
-        raise RequestError(f"{where}: BF16 cannot be carried, because numpy has no such type; send FP32 or FP16")
+        raise RequestError(f"{where}: BF16 is not supported, because numpy has no such type; send FP32 or FP16")
     if not isinstance(found, str) or found not in DTYPES:
         raise RequestError(f'{where}: its "datatype" is {_told(found)}, not one of {", ".join(DTYPES)}')
     return found
@@ -272,7 +272,7 @@ def _from_json(label: str, spec: TensorSpec, data: Any) -> NDArray[Any]:
         return np.empty(spec.shape, DTYPES[spec.datatype])
     flat = not (data and isinstance(data[0], list))
     if flat and len(data) != elements:
-        raise RequestError(f"{where}: {spec} has {elements} elements, its data has {len(data)}")
+        raise RequestError(f"{where}: {spec} has {elements} elements, but its data has {len(data)}")
     checked = TensorSpec(spec.name, spec.datatype, (len(data),)) if flat else spec
     try:
         array = check_inputs(label, {spec.name: data}, [checked])[spec.name]

@@ -56,7 +56,7 @@ def _json_data(name: str, array: NDArray[Any]) -> list[Any]:
     if array.dtype == np.float16:
         raise RequestError(f"output {name!r} is FP16, which has no JSON form; {_AS_BYTES}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(f"output {name!r} has NaN or infinities, which JSON does not have; {_AS_BYTES}")
+        raise RequestError(f"output {name!r} has NaN or infinities, which JSON cannot represent; {_AS_BYTES}")
     if array.dtype != object:
         found: list[Any] = array.reshape(-1).tolist()
         return found
@@ -69,5 +69,6 @@ def _json_data(name: str, array: NDArray[Any]) -> list[Any]:
 
 
 _AS_BYTES = (
-    'ask for it as bytes, with the parameter "binary_data": true of it, or "binary_data_output": true of the request'
+    'request it as bytes, with the parameter "binary_data": true of the output, '
+    'or "binary_data_output": true of the request'
 )

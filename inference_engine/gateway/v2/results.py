@@ -46,7 +46,7 @@ def datatype(array: NDArray[Any]) -> str:
 def _tensor(name: str, value: Any) -> NDArray[Any]:
     if isinstance(value, np.ndarray):
         if value.dtype.newbyteorder("=") not in _DATATYPES:
-            raise ResultError(f"output {name!r} is an array of {value.dtype}, which is no datatype of the protocol")
+            raise ResultError(f"output {name!r} is an array of {value.dtype}, which is not a datatype of the protocol")
         return value
     found = _plain(value)
     return _text(codec.encode(value)) if found is None else found

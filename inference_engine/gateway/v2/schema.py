@@ -15,7 +15,7 @@ _PARAMETERS: dict[str, Any] = {"type": ["object", "null"], "additionalProperties
 _DATA: dict[str, Any] = {
     "type": ["array", "null"],
     "items": {},
-    "description": "the elements in C order, flat, or nested as the shape says; strings for BYTES",
+    "description": "the elements, flat in C order or nested according to the shape; strings for BYTES",
 }
 _TENSOR: dict[str, Any] = {
     "name": {"type": "string", "minLength": 1},
@@ -30,12 +30,15 @@ REQUEST: dict[str, Any] = {
     "properties": {
         "id": {
             "type": ["string", "null"],
-            "description": "the caller's own name of the request; the response has it too",
+            "description": "the caller's own name for the request; returned in the response",
         },
         "parameters": _PARAMETERS
         | {
             "properties": {
-                "binary_data_output": {"type": ["boolean", "null"], "description": "whether all outputs come as bytes"},
+                "binary_data_output": {
+                    "type": ["boolean", "null"],
+                    "description": "whether to return all outputs as bytes",
+                },
                 "timeout": {
                     "type": ["integer", "null"],
                     "minimum": 0,
@@ -56,7 +59,7 @@ REQUEST: dict[str, Any] = {
                             "binary_data_size": {
                                 "type": ["integer", "null"],
                                 "minimum": 0,
-                                "description": "bytes of this tensor after the JSON, in the place of `data`",
+                                "description": "how many bytes after the JSON are this tensor's data, instead of `data`",
                             }
                         }
                     }
@@ -65,7 +68,7 @@ REQUEST: dict[str, Any] = {
         },
         "outputs": {
             "type": ["array", "null"],
-            "description": "the outputs to answer with; all by default",
+            "description": "the outputs to return; all by default",
             "items": {
                 "type": "object",
                 "required": ["name"],
@@ -137,7 +140,7 @@ def _bytes(example: tuple[str, str]) -> dict[str, Any]:
         "schema": {
             "type": "string",
             "format": "binary",
-            "description": f"the same JSON, {HEADER_LENGTH} bytes long, and behind it the data of its binary tensors",
+            "description": f"the same JSON, {HEADER_LENGTH} bytes long, followed by the data of its binary tensors",
         },
         # The header itself has no example: it would not fit the other examples of bodies.
         "examples": {"binary": {"summary": f"with {HEADER_LENGTH}: {len(head)}", "value": head + tail}},
@@ -152,7 +155,7 @@ INFER: dict[str, Any] = {
             "in": "header",
             "required": False,
             "schema": _LENGTH_SCHEMA,
-            "description": "length of the JSON at the beginning of the body; all of it by default",
+            "description": "length of the JSON at the beginning of the body; by default, the whole body",
         },
         {
             "name": "Content-Encoding",
@@ -177,11 +180,11 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         "description": "The outputs",
         "headers": {
             HEADER_LENGTH: {
-                "description": "length of the JSON at the beginning of the body, where outputs come as bytes",
+                "description": "length of the JSON at the beginning of the body, if outputs are returned as bytes",
                 "schema": _LENGTH_SCHEMA,
             },
             "Content-Encoding": {
-                "description": "gzip or deflate, where Accept-Encoding asks for it",
+                "description": "gzip or deflate, if Accept-Encoding asks for it",
                 "schema": {"type": "string"},
             },
         },

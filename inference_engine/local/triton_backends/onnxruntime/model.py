@@ -108,7 +108,7 @@ def check_names(path, kind, configured, actual):
     missing = sorted(set(actual) - set(configured)) if kind == "input" else []
     if unknown or missing:
         raise pb_utils.TritonModelException(
-            f"config.pbtxt does not fit {path}: its {kind}s are {sorted(actual)}, configured are {sorted(configured)}"
+            f"config.pbtxt does not match {path}: its {kind}s are {sorted(actual)}, but {sorted(configured)} are configured"
         )
 
 
