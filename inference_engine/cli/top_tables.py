@@ -94,7 +94,7 @@ def _callers(gateway: GatewayStats) -> list[str]:
     return [
         f"gateway {gateway.process}",
         f"{gateway.waiting} {'caller waits' if gateway.waiting == 1 else 'callers wait'}",
-        f"{gateway.in_flight} on their way",
+        f"{gateway.in_flight} in flight",
         *(f"{name} {duration(None if value is None else value / 1000)}" for name, value in quantiles),
         f"{refused} refused",
     ]

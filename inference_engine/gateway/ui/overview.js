@@ -14,8 +14,8 @@ let process = null; // the gateway that it came from
 export function build() {
   tables.labels = new Table($("labels"), (row) => row.label, LABEL_COLUMNS, { empty: "No label matches.", onSort: showLabels });
   tables.consumers = new Table($("consumers"), (row) => row.consumer_id, CONSUMER_COLUMNS, { empty: "No consumer: jobs wait until one starts.", onSort: () => tables.consumers.render(overview.consumers) });
-  tables.bands = new Table($("bands"), (row) => String(row.priority), BAND_COLUMNS, { caption: "Waiting by priority", empty: "Nobody waits." });
-  tables.outcomes = new Table($("outcomes"), (row) => row.name, OUTCOME_COLUMNS, { caption: "What became of requests", empty: "No request yet." });
+  tables.bands = new Table($("bands"), (row) => String(row.priority), BAND_COLUMNS, { caption: "Waiting by priority", empty: "No callers waiting." });
+  tables.outcomes = new Table($("outcomes"), (row) => row.name, OUTCOME_COLUMNS, { caption: "Outcomes of requests", empty: "No requests yet." });
   charts.jobs = new Chart($("chart-jobs"), "Jobs per second", ["jobs"], number, "known once the consumers write their next rows");
   charts.backlog = new Chart($("chart-backlog"), "Unfinished jobs", ["waiting", "in flight"], number, "not known yet");
   charts.latency = new Chart($("chart-latency"), "Latency of calls", ["p50", "p95", "p99"], (value) => seconds(value / 1000), "no call through this gateway yet");
@@ -103,10 +103,10 @@ function showGateway(data, gateway) {
   const counted = latency.count > 0;
   charts.latency.add(data.overview.at, ["p50", "p95", "p99"].map((name) => (counted ? latency[name] : null)));
   $("gateway-state").title = gateway.process ?? "";
-  setText($("gateway-state"), data.paused ? "paused: new jobs are refused" : data.ready ? "takes jobs" : "not ready");
+  setText($("gateway-state"), data.paused ? "paused: new jobs are refused" : data.ready ? "accepting jobs" : "not ready");
   const milliseconds = (value) => (counted ? seconds(value / 1000) : DASH);
   facts($("gateway"), [
-    ["Waiting callers", number(gateway.waiting)], ["On their way", number(gateway.in_flight)], ["Calls measured", number(latency.count)],
+    ["Waiting callers", number(gateway.waiting)], ["In flight", number(gateway.in_flight)], ["Calls measured", number(latency.count)],
     ["Latency p50", milliseconds(latency.p50)], ["Latency p95", milliseconds(latency.p95)], ["Latency p99", milliseconds(latency.p99)],
   ]);
   tables.bands.render([...(gateway.bands ?? [])].sort((a, b) => b.priority - a.priority));
