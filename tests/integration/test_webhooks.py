@@ -411,7 +411,7 @@ async def test_a_body_that_cannot_be_kept_is_told(settings: Settings) -> None:
     without = settings.model_copy(update={"bucket": None})
     async with AsyncProducer(without) as producer:
         assert await producer.post_non_blocking("x" * 40_000, "m")
-        with pytest.raises(PayloadTooLargeError, match=r"keep_body is for bodies up to 32,768 bytes"):
+        with pytest.raises(PayloadTooLargeError, match=r"keep_body is limited to 32,768 bytes"):
             await producer.post_non_blocking("x" * 40_000, "m", keep_body=True)
 
 
