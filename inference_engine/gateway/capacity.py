@@ -113,7 +113,7 @@ class Capacity:
 
 
 def _not_read(what: str, error: Exception) -> None:
-    message = f"cannot read {what}, the last reading is used: %s"
+    message = f"cannot read {what}, will be retried: %s"
     if isinstance(error, TransportError):
         log.warning(message, error)
     else:

@@ -138,7 +138,7 @@ def problem_of(error: InferenceEngineError) -> Problem:
     if isinstance(error, TransportError):
         # AWS's message names tables and accounts, which belong only in the log.
         log.error("a request failed on a call to AWS: %s", error)
-        return later(503, "aws-unavailable", "a service that the gateway needs does not respond", AWS_RETRY_SECONDS)
+        return later(503, "aws-unavailable", "a call of the gateway to AWS failed; its log says why", AWS_RETRY_SECONDS)
     log.error("unexpected error in a request", exc_info=error)
     return Problem(500, "internal", "the gateway failed; its log says why")
 

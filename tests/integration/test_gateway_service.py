@@ -246,6 +246,14 @@ def holds(reference: weakref.ref[Any]) -> bool:
     return reference() is not None
 
 
+def counted_body() -> tuple[Share, dict[str, Any], weakref.ref[Any]]:
+    """A body, the bytes that are counted for it, and a reference that does not hold it."""
+    share = Share(Budget(1000))
+    share.grow(1000)
+    body = {"x": np.zeros(10)}
+    return share, body, weakref.ref(body["x"])
+
+
 @pytest.mark.parametrize("served", [True, False])
 async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_is_posted(
     settings: Settings, served: bool
@@ -263,10 +271,7 @@ async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_i
     ):
         if served:
             await gateway.run("m", "first", context())
-        share = Share(Budget(1000))
-        share.grow(1000)
-        body = {"x": np.zeros(10)}
-        array = weakref.ref(body["x"])
+        share, body, array = counted_body()
         way.answers.clear()
         caller = asyncio.create_task(gateway.run("m", body, replace(context(), share=share)))
         del body
@@ -288,10 +293,7 @@ async def test_the_body_of_who_left_a_job_to_be_polled_is_held_and_counted_until
     way = Hanging(AioTransport(region=settings.region))
     async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
         await gateway.submit("m", "first", context())
-        share = Share(Budget(1000))
-        share.grow(1000)
-        body = {"x": np.zeros(10)}
-        array = weakref.ref(body["x"])
+        share, body, array = counted_body()
         way.answers.clear()
         caller = asyncio.create_task(gateway.submit("m", body, replace(context(), share=share)))
         del body
