@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from inference_engine.gateway.flow import FlowController, Limits, Room
+from inference_engine.gateway.dispatch.flow_control import FlowController, Limits, Room
 
 from .report import Aim, Report
 

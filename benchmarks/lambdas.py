@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.job import Job
+from inference_engine.deployment import Aws
+from inference_engine.jobs.job import Job
 from lambdas.package import build
 from tests.support.lambdas import ARCHITECTURE, RUNTIME, function
 

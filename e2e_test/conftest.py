@@ -12,7 +12,7 @@ import pytest
 
 from inference_engine import Producer, Settings, deployed_settings
 from inference_engine.aws.parameters import read_parameters
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.transport import ThreadTransport
 
 #: A cold environment must start a task, pull its images and load the model first.
 PATIENCE_SECONDS = 900.0

@@ -17,9 +17,9 @@ from e2e_test.conftest import PATIENCE_SECONDS, Deployment
 from inference_engine import Producer, Response, ResultStatus
 from inference_engine.cli import main
 from inference_engine.errors import UnknownMessageError
-from inference_engine.job import Job
+from inference_engine.jobs.job import Job
 from inference_engine.labels import queue_name
-from inference_engine.local.tiny_models import TINY_SIZE, tiny_expected, write_tiny_models
+from inference_engine.model_authoring.tiny_models import TINY_SIZE, tiny_expected, write_tiny_models
 
 Value = TypeVar("Value")
 

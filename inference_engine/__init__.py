@@ -8,7 +8,7 @@ from . import errors
 from .aws.client import DynamoDBClient
 from .aws.parameters import deployed_settings
 from .errors import InferenceEngineError, UnretryableError
-from .job import JobFailure, Response, ResultStatus
+from .jobs.job import JobFailure, Response, ResultStatus
 from .producer import AsyncProducer, Producer
 from .settings import Settings
 

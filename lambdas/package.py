@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from inference_engine.aws.session import Service
+from inference_engine.aws.transport import Service
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER.parent / "inference_engine"
@@ -27,7 +27,7 @@ REQUIREMENTS = FOLDER / "requirements.txt"
 #: The oldest runtime image that packages must run on is Amazon Linux 2023, with glibc 2.34: wheels for 2.17 work there.
 PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
 #: Parts of the library that no Lambda uses; some need packages that are not bundled.
-LEFT_OUT = frozenset({"backends", "cli", "consumer", "gateway", "local", "models"})
+LEFT_OUT = frozenset({"backends", "cli", "consumer", "gateway", "local", "model_authoring", "models"})
 #: Files of a package's description that are kept: Amazon Inspector finds vulnerable versions by METADATA.
 DESCRIPTION_FILES = frozenset({"METADATA", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"})
 #: The earliest time that a zip can hold.

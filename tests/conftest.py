@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
 from tests.support.deployments import provisioned

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
 from tests.support.fault_proxy import FaultProxy
 
 from ..deployment import Deployment

@@ -10,7 +10,7 @@ from dataclasses import replace
 import boto3
 
 from inference_engine.aws import schema
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
 
 from ..deployment import Deployment
 

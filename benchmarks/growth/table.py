@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from inference_engine import Producer
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
 
 from ..deployment import Deployment, consumers
 from ..proc import resident_bytes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference_engine.aws.schema import placement_queue_attributes
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.transport import ThreadTransport
 from inference_engine.local.errors import LocalStackError
 from inference_engine.local.processes import ChildProcess
 

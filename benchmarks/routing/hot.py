@@ -10,8 +10,8 @@ import boto3
 
 from benchmarks.deployment import ConsumerProcess, Deployment, deployment
 from inference_engine import Producer
-from inference_engine.aws.connect import Aws
-from inference_engine.fleet import LabelSettings
+from inference_engine.deployment import Aws
+from inference_engine.fleet.view import LabelSettings
 from inference_engine.labels import queue_name
 
 from .outcomes import Hot

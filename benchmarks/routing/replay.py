@@ -19,7 +19,7 @@ from inference_engine import Producer
 from inference_engine.aws import schema
 from inference_engine.errors import UnknownMessageError
 from inference_engine.labels import dead_letter_queue_name
-from inference_engine.local.tiny_models import TINY_SIZE, tiny_expected, write_tiny_models
+from inference_engine.model_authoring.tiny_models import TINY_SIZE, tiny_expected, write_tiny_models
 
 from .cases import Case, settings
 from .outcomes import Mode, Replayed

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
-from inference_engine.backlog import LabelWork, Measures, Tasks, label_work, measure, tasks
-from inference_engine.fleet import Fleet
+from inference_engine.fleet.view import Fleet
+from inference_engine.operations.backlog import LabelWork, Measures, Tasks, label_work, measure, tasks
 
 from .alarms import AutoScaling, Change, Settings, Start
 from .arrivals import DAY, MINUTE, Arrival, LabelPlan, arrivals, work_seconds

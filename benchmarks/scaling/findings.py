@@ -30,8 +30,8 @@ REGRETTED_LIMIT = 0.5
 ONE_LANE = ("hot",)
 
 HOW = [
-    "The library's own arithmetic (`inference_engine/backlog.py`) computes what scaling is based on, and its own rules "
-    "(`consumer/placement.py`) place the labels. Jobs, tasks, alarms, Application Auto Scaling and ECS are simulated on a "
+    "The library's own arithmetic (`inference_engine/operations/backlog.py`) computes what scaling is based on, and its own "
+    "rules (`fleet/placement.py`) place the labels. Jobs, tasks, alarms, Application Auto Scaling and ECS are simulated on a "
     f"virtual clock as AWS documents them. A task holds {SLOTS} of 24 labels, computes for one at a time, takes "
     f"{START_SECONDS[0]:.0f} to {START_SECONDS[1]:.0f} s to start and is protected {PROTECTION_SECONDS} s after it becomes busy; "
     f"{SPOT_SHARE:.0%} of tasks are on spot capacity and {SPOT_LOSSES_PER_HOUR:.0%} of these are lost per hour. How busy a "

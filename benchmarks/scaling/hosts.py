@@ -1,9 +1,11 @@
-"""Which task loads which label: the library's own rules (`inference_engine.consumer.placement`) over the simulated fleet."""
+"""Which task loads which label: the library's own rules (`inference_engine.fleet.placement`) over the simulated fleet."""
 
 from __future__ import annotations
 
-from inference_engine.consumer import more_hosts, placement, relief
-from inference_engine.fleet import Fleet
+from inference_engine.consumer import offload as relief
+from inference_engine.consumer import scale_out as more_hosts
+from inference_engine.fleet import placement
+from inference_engine.fleet.view import Fleet
 from inference_engine.settings import Settings
 
 from .clock import Clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inference_engine.backlog import Measures
+from inference_engine.operations.backlog import Measures
 
 #: The value that target tracking follows, from the measures of a moment and the desired count.
 Metric = Callable[[Measures, int], float]

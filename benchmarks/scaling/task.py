@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from inference_engine.consumer.occupancy import Recent
-from inference_engine.consumer.placement import Held
-from inference_engine.fleet import ConsumerView, LabelStatistics
+from inference_engine.fleet.placement import Held
+from inference_engine.fleet.view import ConsumerView, LabelStatistics
 
 from .clock import Clock
 from .queues import Batch, LabelQueue
 
 SLOTS = 4
-#: From a task's first job to its protection: a call to ECS (`consumer/protection.py`).
+#: From a task's first job to its protection: a call to ECS (`consumer/ecs_protection.py`).
 PROTECTION_SECONDS = 0.5
 #: How long a stopping consumer lets its jobs run on (`Settings.drain_seconds`).
 DRAIN_SECONDS = 90.0

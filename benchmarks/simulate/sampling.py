@@ -13,14 +13,14 @@ SAMPLE_SECONDS = 0.002
 
 _SIMULATOR = {"queues.py", "queue_service.py", "tables.py", "expressions.py", "transport.py", "backend.py"}
 _DECIDING = {
-    "fleet.py": "inference_engine",
-    "placement.py": "consumer",
+    "view.py": "fleet",
+    "placement.py": "fleet",
+    "registry.py": "fleet",
+    "waiting.py": "fleet",
+    "load_requests.py": "fleet",
+    "tables.py": "aws",
     "placer.py": "consumer",
     "membership.py": "consumer",
-    "registry.py": "aws",
-    "rows.py": "aws",
-    "waiting.py": "aws",
-    "load_requests.py": "aws",
     "routes.py": "producer",
 }
 

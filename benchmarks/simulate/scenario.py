@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from inference_engine.aws.schema import label_queue_attributes
-from inference_engine.fleet import LabelSettings
+from inference_engine.fleet.view import LabelSettings
 from inference_engine.labels import dead_letter_queue_name, queue_name
 
 from ..bound import lru_misses

@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from inference_engine.aws import session
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.session import Service
+from inference_engine.aws import transport as session
+from inference_engine.aws.transport import Service
+from inference_engine.deployment import Aws
 from inference_engine.settings import Settings
 
 from .queue_service import QueueService

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.schema import placement_queue_attributes
-from inference_engine.fleet import LabelSettings
+from inference_engine.deployment import Aws
+from inference_engine.fleet.view import LabelSettings
 
 from ..deployment import Deployment, consumers, cpu_seconds, deployment
 from ..peers import processes

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference_engine.aws.schema import jobs_table
-from inference_engine.aws.session import ThreadTransport
+from inference_engine.aws.transport import ThreadTransport
 from inference_engine.local.errors import LocalStackError
 
 from ..deployment import Deployment, deployment

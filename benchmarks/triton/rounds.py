@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from inference_engine import Producer
-from inference_engine.aws.connect import Aws
-from inference_engine.fleet import LabelSettings
+from inference_engine.deployment import Aws
+from inference_engine.fleet.view import LabelSettings
 from inference_engine.local.triton import TritonServer
 
 from ..deployment import Deployment, consumers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from ..errors import PayloadTooLargeError
-from .session import Transport
+from .transport import Transport
 
 
 class Blobs:

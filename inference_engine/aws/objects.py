@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .session import Transport, pages
+from .transport import Transport, pages
 
 #: Objects are read in parts of this size, so that a model of many gigabytes is never in memory as a whole.
 PART_BYTES = 16 * 1024**2

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import NotProvisionedError, SettingsError
 from ..settings import Settings
-from .session import ThreadTransport, Transport, pages
+from .transport import ThreadTransport, Transport, pages
 
 
 def parameter_path(environment: str) -> str:

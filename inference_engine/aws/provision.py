@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from ..errors import TransportError
-from ..labels import (
-    dead_letter_queue_name,
-    placement_queue_name,
-    webhook_dead_queue_name,
-    webhook_queue_name,
-)
+from ..labels import dead_letter_queue_name, placement_queue_name, webhook_dead_queue_name, webhook_queue_name
 from ..settings import Settings
 from . import schema
-from .session import ThreadTransport, Transport, error_code
+from .transport import ThreadTransport, Transport, error_code
 
 #: Limit for a new table to become ACTIVE, which takes seconds in an empty account.
 TABLE_WAIT_SECONDS = 120

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..aio.batching import Batcher
 from ..errors import NotProvisionedError, TransportError, UnknownLabelError
 from ..labels import dead_letter_queue_name, queue_name
 from ..settings import Settings
-from .batching import Batcher
 from .schema import dead_letter_queue_attributes, label_queue_attributes
-from .session import Transport
+from .transport import Transport
 
 #: SQS API Reference: entries in one batch, and 1 MiB for all of them together (a margin for attributes is left).
 ENTRIES_PER_CALL = 10

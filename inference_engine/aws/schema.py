@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..callbacks import TRIES as WEBHOOK_TRIES
 from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
@@ -17,8 +16,10 @@ PLACEMENT_RETENTION_SECONDS = 3600
 DEAD_LETTER_VISIBILITY_SECONDS = 6 * 30
 #: Six times the 120 s timeout of the Lambda that delivers webhooks, for the same reason.
 WEBHOOK_VISIBILITY_SECONDS = 6 * 120
-#: All tries of a delivery together take hours (see `callbacks.backoff_seconds`); a stopped function is noticed within days.
+#: All tries of a delivery together take hours (see `webhooks.rules`); a stopped function is noticed within days.
 WEBHOOK_RETENTION_SECONDS = 4 * 24 * 3600
+#: Tries of a delivery before it is dead-lettered; `webhooks.rules` has the wait after each but the last.
+WEBHOOK_TRIES = 10
 #: SQS allows 1 MiB; some providers still create queues with 256 KiB.
 MESSAGE_MAX_BYTES = 1_048_576
 

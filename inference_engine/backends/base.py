@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..fleet import ModelSignature
+from ..fleet.view import ModelSignature
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import BackendError, ModelLoadError, SettingsError
-from ..fleet import ModelSignature
+from ..fleet.view import ModelSignature
 from .base import LoadedModel, Work
 
 DEFAULT_THREADS = 8

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
+from ..tensors import TensorSpec, check_inputs, signature_of, unsupported
 from .base import LoadedModel, Work
-from .tensors import TensorSpec, check_inputs, signature_of, unsupported
 
 __all__ = ["OnnxBackend"]
 

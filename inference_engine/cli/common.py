@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-    from ..aws.connect import Aws
+    from ..deployment import Aws
     from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Resul
     settings = settings_of(arguments)
 
     async def run() -> Result:
-        from ..aws.connect import Aws
+        from ..deployment import Aws
 
         aws = Aws.for_command(settings)
         try:

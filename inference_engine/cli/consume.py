@@ -188,7 +188,7 @@ def _store(arguments: argparse.Namespace, settings: Settings) -> ModelStore | No
     if not place.startswith("s3://"):
         return FolderStore(Path(place), repository, limit)
     from ..aws.objects import BucketObjects
-    from ..aws.session import ThreadTransport
+    from ..aws.transport import ThreadTransport
 
     bucket = place.removeprefix("s3://").partition("/")[0]
     # Its own threads: a download of gigabytes must neither wait for nor delay the consumer's other calls to AWS.

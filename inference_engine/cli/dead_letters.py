@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .common import Commands, UsageError, add_json, add_settings, command, note, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
-    from ..aws.connect import Aws
-    from ..aws.dead_letters import Buried
-    from ..aws.letters import Letter
     from ..aws.queues import Backlog
-    from ..aws.redrive import Outcome
+    from ..dead_letters.handler import Buried
+    from ..dead_letters.redrive import Outcome
+    from ..dead_letters.store import Letter
+    from ..deployment import Aws
 
 #: Length of a reason in the table; --json prints all of it.
 REASON_MAX_CHARACTERS = 70
@@ -131,10 +131,9 @@ def _redrive(arguments: argparse.Namespace) -> int:
     _check_choice(arguments)
 
     async def redrive(aws: Aws) -> list[Outcome]:
-        from ..aws.redrive import Redriver
 
         chosen = await _chosen(aws, arguments)
-        return await Redriver(aws).redrive(chosen, ignore_deadline=arguments.ignore_deadline)
+        return await aws.redriver().redrive(chosen, ignore_deadline=arguments.ignore_deadline)
 
     return _show(with_aws(arguments, redrive), arguments)
 
@@ -145,12 +144,11 @@ def _purge(arguments: argparse.Namespace) -> int:
         raise UsageError("cannot ask for confirmation without a terminal; give --yes")
 
     async def purge(aws: Aws) -> list[Outcome]:
-        from ..aws.redrive import Redriver
 
         chosen = await _chosen(aws, arguments)
         if not chosen or not (arguments.yes or _confirmed(len(chosen))):
             return []
-        return await Redriver(aws).purge(chosen)
+        return await aws.redriver().purge(chosen)
 
     return _show(with_aws(arguments, purge), arguments)
 

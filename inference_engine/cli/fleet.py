@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .common import Commands, UsageError, add_json, add_settings, command, count, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
-    from ..aws.connect import Aws
-    from ..fleet import ConsumerView, Fleet, LabelSettings
+    from ..deployment import Aws
+    from ..fleet.view import ConsumerView, Fleet, LabelSettings
 
 
 def add(commands: Commands) -> None:
@@ -89,7 +89,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def label_rows(labels: list[LabelSettings], fleet: Fleet, now: float) -> list[dict[str, Any]]:
     """Labels that have settings or that a live consumer holds, by name."""
-    from ..fleet import LabelSettings
+    from ..fleet.view import LabelSettings
 
     known = {settings.label: settings for settings in labels}
     held = {label for view in fleet.live(now) for label in (*view.loaded, *view.loading)}

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from ..errors import SettingsError, TransportError
-from ..gateway.stats import StatusData
+from ..gateway.dispatch.stats import StatusData
 
 KEY_VARIABLE = "INFERENCE_ENGINE_API_KEY"
 TIMEOUT_SECONDS = 15.0

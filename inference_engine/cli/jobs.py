@@ -23,7 +23,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..job import Response
+    from ..jobs.job import Response
     from ..producer import Producer
 
 
@@ -110,7 +110,7 @@ def _add_message_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _producer(arguments: argparse.Namespace) -> Producer:
-    from ..aws.connect import Aws
+    from ..deployment import Aws
     from ..producer import Producer
 
     return Producer(
@@ -184,7 +184,7 @@ def _label_and_text(arguments: argparse.Namespace) -> tuple[str | None, str]:
 
 def _body(text: str) -> Any:
     """The value of the body's text; arrays and bytes may be in the codec's own form."""
-    from ..codec import decode
+    from ..jobs.codec import decode
 
     try:
         return decode(text)
@@ -197,7 +197,7 @@ def _body(text: str) -> Any:
 def _show(response: Response, arguments: argparse.Namespace) -> int:
     """Print the outcome of a job; the exit code is 0 for a result."""
     if arguments.json:
-        from ..codec import encode
+        from ..jobs.codec import encode
 
         # The codec's form keeps arrays and bytes without loss; it is nested JSON, not a string.
         fields = response.model_dump(mode="json", exclude={"result"})

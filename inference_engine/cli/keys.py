@@ -23,8 +23,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..aws.api_keys import ApiKey
-    from ..aws.connect import Aws
+    from ..api_keys import ApiKey
+    from ..deployment import Aws
 
 #: The same as in gateway/settings.py, which needs an extra that this command does not.
 PRIORITY_MAX = 100
@@ -126,7 +126,7 @@ def _days(text: str) -> float:
 
 
 def _key_id(text: str) -> str:
-    from ..aws.api_keys import parse
+    from ..api_keys import parse
 
     if not text:
         raise argparse.ArgumentTypeError("it is empty; `keys list` prints the existing ids")

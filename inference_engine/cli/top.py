@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .common import Commands, add_json, add_settings, command, needs, positive, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
-    from ..aws.connect import Aws
-    from ..gateway.stats import GatewayStats, StatusData
-    from ..overview import Overview
+    from ..deployment import Aws
+    from ..gateway.dispatch.stats import GatewayStats, StatusData
+    from ..operations.overview import Overview
 
 
 class Reading(NamedTuple):
@@ -79,7 +79,7 @@ def _top(arguments: argparse.Namespace) -> int:
 
 def _from_aws(aws: Aws) -> Read:
     async def read(before: Overview | None) -> Reading:
-        from ..aws.activity import read_activity
+        from ..operations.activity import read_activity
 
         return Reading((await read_activity(aws, sweep_queues=0)).overview(before))
 

@@ -10,8 +10,8 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..gateway.stats import GatewayStats
-from ..overview import ConsumerRow, LabelRow, Overview, Totals
+from ..gateway.dispatch.stats import GatewayStats
+from ..operations.overview import ConsumerRow, LabelRow, Overview, Totals
 
 #: At most so many labels are listed as needing attention; the table shows the others.
 TROUBLES_MAX = 5

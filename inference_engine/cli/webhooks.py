@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .common import Commands, add_json, command, print_json
 
 if TYPE_CHECKING:
-    from ..aws.session import Transport
+    from ..aws.transport import Transport
 
 
 def add(commands: Commands) -> None:
@@ -58,8 +58,8 @@ def _secret(arguments: argparse.Namespace) -> int:
 async def _ensure(name: str, region: str | None, *, rotate: bool) -> tuple[str, list[str]]:
     """What was done to the parameter, and the secrets it has now."""
     from ..aws.parameters import write_secret
-    from ..aws.session import ThreadTransport
-    from ..callbacks import new_secret
+    from ..aws.transport import ThreadTransport
+    from ..webhooks.rules import new_secret
 
     transport = ThreadTransport(region=region, threads=1)
     try:

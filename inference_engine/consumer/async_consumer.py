@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..aws.client import DynamoDBClient
-from ..aws.connect import Aws
 from ..backends.base import Backend
 from ..backends.function import DEFAULT_THREADS, FunctionBackend
+from ..deployment import Aws
 from ..errors import BackendLostError, SettingsError, TransportError
+from ..fleet.placement import Capacity
 from ..labels import SINGLE_QUEUE_LABEL
 from ..settings import Settings
-from .deliveries import Deliveries
-from .hosting import POLLS_MAX, Host, Hosting
-from .http import State, StatusServer
-from .loader import Loader
+from .ecs_protection import TaskProtection
+from .in_flight import Deliveries
+from .loading import Loader
 from .membership import Membership
 from .metrics import Metrics
-from .placement import Capacity
 from .placer import Placer
-from .protection import TaskProtection
 from .runner import JobRunner
+from .slots import POLLS_MAX, Host, Hosting
+from .status_server import State, StatusServer
 
 log = logging.getLogger(__name__)
 

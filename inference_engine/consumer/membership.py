@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 
-from ..aws.connect import Aws
+from ..deployment import Aws
 from ..errors import TransportError
-from ..fleet import ConsumerView, Fleet
-from . import placement
-from .hosting import Hosting
+from ..fleet import placement
+from ..fleet.placement import Capacity
+from ..fleet.view import ConsumerView, Fleet
 from .metrics import Metrics
-from .placement import Capacity
+from .slots import Hosting
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ..fleet import LabelStatistics
+from ..fleet.view import LabelStatistics
 from .occupancy import Occupancy, Recent, Spell
 
 #: Durations kept per label for percentiles.

@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from ..aws.connect import Aws
-from ..aws.load_requests import LoadRequest
+from ..deployment import Aws
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
-from ..fleet import Fleet
-from . import placement
-from .hosting import Hosting
-from .loader import Loader
+from ..fleet import placement
+from ..fleet.load_requests import LoadRequest
+from ..fleet.placement import Capacity
+from ..fleet.view import Fleet
+from .loading import Loader
 from .membership import Membership
 from .metrics import Metrics
-from .more_hosts import MoreHosts
-from .placement import Capacity
-from .relief import Relief
+from .offload import Relief
+from .scale_out import MoreHosts
+from .slots import Hosting
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ import logging
 import time
 from typing import Any
 
-from .. import payloads
-from ..aws.attempts import Start, Ticket
-from ..aws.connect import Aws
 from ..backends.base import Backend, Work
+from ..deployment import Aws
 from ..errors import BackendLostError, DecodeError, EncodeError, PayloadTooLargeError, TransportError, UnretryableError
-from ..job import Job, JobFailure, ResultStatus
-from .deliveries import Deliveries, Delivery
+from ..jobs import payloads
+from ..jobs.attempt import Start, Ticket
+from ..jobs.job import Job, JobFailure, ResultStatus
+from .in_flight import Deliveries, Delivery
 from .metrics import Metrics
 from .occupancy import Spell
 

@@ -9,12 +9,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from .. import __version__
-from . import metrics
-from .disconnect import CancelOnDisconnect
-from .failures import add_handlers
-from .openapi import Application
-from .routes import dispatcher, open_inference, router, serving_agent, status
-from .service import Service
+from .apis import dispatcher, metrics, router, serving_agent, status
+from .apis.open_inference import routes as open_inference
+from .apis.openapi import Application
+from .dispatch.service import Service
+from .http.disconnect import CancelOnDisconnect
+from .http.failures import add_handlers
 
 DESCRIPTION = """\
 Jobs for more machine learning models than fit in memory: each is routed to a consumer that has its model (*label*) loaded.

@@ -20,15 +20,15 @@ from types import FrameType
 
 import uvicorn
 
-from ..aws.connect import Aws
-from ..aws.session import misconfigured
+from ..aws.transport import misconfigured
+from ..deployment import Aws
 from ..errors import InferenceEngineError, NotProvisionedError, TransportError
 from ..settings import Settings
-from .access import Access
 from .app import create_app
-from .guards import guarded
-from .protocol import TimedProtocol, limited
-from .service import Service
+from .auth.access import Access
+from .dispatch.service import Service
+from .http.body_limit import guarded
+from .http.protocol import TimedProtocol, limited
 from .settings import GatewaySettings
 
 log = logging.getLogger(__name__)

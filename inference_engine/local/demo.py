@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from inference_engine.job import Response
-from inference_engine.local import demo_inputs, demo_models, environments
-from inference_engine.local.environments import Progress, silent
-from inference_engine.local.outcome import Neighbour, Outcome, Row
-from inference_engine.local.report import Ticker, live_progress
-from inference_engine.local.stack import LocalStack
-from inference_engine.producer import Producer
+from ..jobs.job import Response
+from ..producer import Producer
+from . import demo_inputs, demo_models, environments
+from .environments import Progress, silent
+from .outcome import Neighbour, Outcome, Row
+from .report import Ticker, live_progress
+from .stack import LocalStack
 
 #: More than any machine needs for the default number of jobs, so that a demo that hangs ends.
 TIMEOUT_SECONDS = 600.0

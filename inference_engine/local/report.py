@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from inference_engine.local.outcome import Outcome
-    from inference_engine.local.stack import LocalStack
+    from .outcome import Outcome
+    from .stack import LocalStack
 
 WATCH_SECONDS = 1.0
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference_engine.aws.provision import provision_now
-from inference_engine.callbacks import new_secret
-from inference_engine.settings import Settings, WebhookSettings
-
+from ..aws.provision import provision_now
+from ..settings import Settings, WebhookSettings
+from ..webhooks.rules import new_secret
 from . import log_files
 from .emulator import Emulator, http_ok
 from .environments import Progress, silent

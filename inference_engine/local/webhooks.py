@@ -8,13 +8,15 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.table_stream import TableStream
-from inference_engine.aws.webhook_queue import WebhookQueue
-from inference_engine.background import BackgroundLoop
-from inference_engine.errors import TransportError
-from inference_engine.settings import Settings, WebhookSettings
-from inference_engine.webhooks import Courier, Outbox, Secret
+from ..aio.background import BackgroundLoop
+from ..aws.streams import TableStream
+from ..deployment import Aws
+from ..errors import TransportError
+from ..settings import Settings, WebhookSettings
+from ..webhooks.delivery import Courier
+from ..webhooks.outbox import Outbox
+from ..webhooks.queue import WebhookQueue
+from ..webhooks.secret import Secret
 
 log = logging.getLogger(__name__)
 

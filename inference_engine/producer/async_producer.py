@@ -15,15 +15,15 @@ from typing import Any, Literal, NoReturn, Self
 
 from pydantic import ValidationError
 
-from .. import payloads
 from ..aws.client import DynamoDBClient
-from ..aws.connect import Aws
 from ..aws.queues import OutgoingMessage
-from ..callbacks import check_callback_url
+from ..deployment import Aws
 from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError
-from ..job import Job, Response, ResultStatus
+from ..jobs import payloads
+from ..jobs.job import Job, Response, ResultStatus
 from ..labels import SINGLE_QUEUE_LABEL, check_label
 from ..settings import Settings, WebhookSettings
+from ..webhooks.rules import check_callback_url
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 

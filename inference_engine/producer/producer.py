@@ -10,11 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from ..aio.background import BackgroundLoop
 from ..aws.client import DynamoDBClient
-from ..aws.connect import Aws
-from ..background import BackgroundLoop
+from ..deployment import Aws
 from ..errors import InferenceEngineError
-from ..job import Response, ResultStatus
+from ..jobs.job import Response, ResultStatus
 from ..settings import Settings
 from .async_producer import AsyncProducer
 

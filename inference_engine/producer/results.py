@@ -10,13 +10,13 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from .. import payloads
-from ..aws.connect import Aws
-from ..aws.job_record import JobRecord
+from ..deployment import Aws
 from ..errors import DecodeError, InferenceEngineError, ResultTimeoutError, TransportError, UnknownMessageError
-from ..job import Job, JobFailure, Response, ResultStatus
+from ..jobs import payloads
+from ..jobs.job import Job, JobFailure, Response, ResultStatus
+from ..jobs.record import JobRecord
+from .result_poller import ResultWatcher
 from .routes import Routes
-from .watcher import ResultWatcher
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ import logging
 import time
 from typing import Protocol
 
-from ..aws.connect import Aws
+from ..aio.single_flight import SharedRead
+from ..deployment import Aws
 from ..errors import LabelError, TransportError
-from ..fleet import Fleet, LabelSettings
+from ..fleet.view import Fleet, LabelSettings
 from ..labels import SINGLE_QUEUE_LABEL, cell_of, message_group
-from ..shared_read import SharedRead
 
 log = logging.getLogger(__name__)
 

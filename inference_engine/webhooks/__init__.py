@@ -3,8 +3,6 @@
 jobs table ──stream──► Outbox ──► queue {prefix}-webhooks ──► Courier ──POST──► callback URL
 """
 
-from .courier import Courier, Outcome
-from .outbox import Outbox
-from .secret import Secret
+from .rules import Delivery, verify
 
-__all__ = ["Courier", "Outbox", "Outcome", "Secret"]
+__all__ = ["Delivery", "verify"]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..callbacks import Target
 from ..errors import CallbackError
+from .rules import Target
 
 #: A receiver is put off after this many tries in a row without an answer: that many may fail together, in one batch.
 SILENT_TRIES = 5

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from ..callbacks import HTTPS_PORT, Target, check_address, effective_address, target_of
 from ..errors import CallbackError
+from .rules import HTTPS_PORT, Target, check_address, effective_address, target_of
 
 #: How much of an answer's body is read, for the log.
 ANSWER_MAX_BYTES = 2048

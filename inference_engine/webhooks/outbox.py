@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ..aws.job_record import JobRecord
-from ..aws.webhook_queue import WebhookQueue
-from ..callbacks import Delivery, JobData
-from ..job import ResultStatus
+from ..jobs.job import ResultStatus
+from ..jobs.record import JobRecord
+from .queue import WebhookQueue
+from .rules import Delivery, JobData
 
 log = logging.getLogger(__name__)
 

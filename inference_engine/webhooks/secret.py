@@ -6,10 +6,10 @@ import logging
 import time
 
 from ..aws.parameters import read_secret
-from ..aws.session import Transport
-from ..callbacks import keys_of
+from ..aws.transport import Transport
 from ..errors import InferenceEngineError, SettingsError
 from ..settings import WebhookSettings
+from .rules import keys_of
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from inference_engine.aws.activity import Activity, read_activity
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.scaling import Scaling
-from inference_engine.backlog import LabelWork, Measures, label_seconds, measure, tasks
+from inference_engine.deployment import Aws
+from inference_engine.operations.activity import Activity, read_activity
+from inference_engine.operations.backlog import LabelWork, Measures, label_seconds, measure, tasks
+from inference_engine.operations.scaling import Scaling
 from inference_engine.settings import Settings
 
 log = logging.getLogger(__name__)

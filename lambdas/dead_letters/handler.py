@@ -8,9 +8,9 @@ import os
 import time
 from typing import Any
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.dead_letters import Buried
-from inference_engine.aws.letters import DeadMessage
+from inference_engine.dead_letters.handler import Buried
+from inference_engine.dead_letters.store import DeadMessage
+from inference_engine.deployment import Aws
 from inference_engine.logs import metric_record
 from inference_engine.settings import Settings
 

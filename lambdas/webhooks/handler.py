@@ -8,12 +8,13 @@ import os
 import time
 from typing import Any
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.webhook_queue import WebhookMessage, WebhookQueue
+from inference_engine.deployment import Aws
 from inference_engine.logs import metric_record
 from inference_engine.settings import Settings, WebhookSettings
-from inference_engine.webhooks import Courier, Outbox, Outcome, Secret
-from inference_engine.webhooks.courier import delivery_id
+from inference_engine.webhooks.delivery import Courier, Outcome, delivery_id
+from inference_engine.webhooks.outbox import Outbox
+from inference_engine.webhooks.queue import WebhookMessage, WebhookQueue
+from inference_engine.webhooks.secret import Secret
 
 #: The namespace of all metrics of a deployment, and the variable that renames it.
 NAMESPACE = "InferenceEngine"

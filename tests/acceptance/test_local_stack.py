@@ -15,7 +15,7 @@ import pytest
 
 from inference_engine.local import environments
 from inference_engine.local.processes import ChildProcess, free_port
-from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
+from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 
 COMMAND = [sys.executable, "-m", "inference_engine.cli"]
 READY_SECONDS = 120

@@ -28,10 +28,10 @@ from hypothesis import settings as generated
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from inference_engine import Consumer, Producer, Settings
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.provision import provision_now
+from inference_engine.deployment import Aws
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.gateway import running_gateway
 

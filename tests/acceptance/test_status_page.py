@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer
-from inference_engine.aws.activity import Activity
-from inference_engine.aws.connect import Aws
-from inference_engine.backlog import LabelWork
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
-from inference_engine.gateway import glance
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.gateway.dispatch import glance
+from inference_engine.operations.activity import Activity
+from inference_engine.operations.backlog import LabelWork
 from inference_engine.settings import Settings
 from tests.support.browser import Tab, browser_tab, unavailable_reason
 from tests.support.gateway import running_gateway

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inference_engine.callbacks import SECRET_PREFIX, Delivery, JobData, keys_of, new_secret, signed_headers
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
 from inference_engine.local.processes import free_port
 from inference_engine.webhooks.http import Answer, post
+from inference_engine.webhooks.rules import SECRET_PREFIX, Delivery, JobData, keys_of, new_secret, signed_headers
 from tests.support.workers import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "webhooks.md"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from inference_engine.aws.connect import Aws
-from inference_engine.job import ResultStatus
+from inference_engine.deployment import Aws
+from inference_engine.jobs.job import ResultStatus
 from inference_engine.producer import AsyncProducer
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.queues import drain

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inference_engine import Producer, Response, ResultStatus, Settings
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
 from tests.support.workers import eventually, workers
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings
 from inference_engine.backends.triton import TritonBackend
-from inference_engine.local.tiny_models import write_tiny_models
 from inference_engine.local.triton import TritonServer
 from inference_engine.local.triton_support import unavailable_reason
+from inference_engine.model_authoring.tiny_models import write_tiny_models
 
 reason = unavailable_reason()
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, Settings
-from inference_engine.aws import session
-from inference_engine.aws.connect import Aws
+from inference_engine.aws import transport as session
 from inference_engine.aws.parameters import read_parameters
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main
+from inference_engine.deployment import Aws
 from inference_engine.settings import WebhookSettings
 from lambdas.webhooks.handler import Webhooks
 from tests.support.aws_stack import AppliedStack

@@ -12,7 +12,7 @@ import pytest
 from botocore import xform_name
 
 import inference_engine.aws
-from inference_engine.aws.session import Service
+from inference_engine.aws.transport import Service
 from tests.support.aws_stack import AppliedStack
 
 from .iam import Document, Request, allowed, as_list, statements

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.parameters import deployed_settings
 from inference_engine.aws.provision import provision_now
+from inference_engine.deployment import Aws
 from inference_engine.labels import (
     dead_letter_queue_name,
     placement_queue_name,

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.letters import DeadMessage
 from inference_engine.aws.objects import BucketObjects
 from inference_engine.aws.parameters import read_parameters
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.aws.session import Service, ThreadTransport, Transport
+from inference_engine.aws.transport import Service, ThreadTransport, Transport
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main
-from inference_engine.job import Job
+from inference_engine.dead_letters.store import DeadMessage
+from inference_engine.deployment import Aws
+from inference_engine.jobs.job import Job
 from inference_engine.labels import message_group
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
 from tests.support.aws_stack import AppliedStack

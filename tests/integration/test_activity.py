@@ -11,13 +11,13 @@ import boto3
 import pytest
 
 from inference_engine import AsyncConsumer
-from inference_engine.aws.activity import read_activity
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import Backlog, OutgoingMessage
-from inference_engine.backlog import LabelWork
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.fleet import ConsumerView, LabelSettings, LabelStatistics
-from inference_engine.job import Job
+from inference_engine.fleet.view import ConsumerView, LabelSettings, LabelStatistics
+from inference_engine.jobs.job import Job
+from inference_engine.operations.activity import read_activity
+from inference_engine.operations.backlog import LabelWork
 from inference_engine.settings import Settings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
 

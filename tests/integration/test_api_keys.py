@@ -10,11 +10,11 @@ import pytest
 from starlette.datastructures import Headers
 
 from inference_engine import cli
-from inference_engine.aws.api_keys import ApiKeys, digest_of, parse
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.session import AioTransport
-from inference_engine.gateway.access import FRESH_SECONDS, Access
-from inference_engine.gateway.problems import Problem
+from inference_engine.api_keys import ApiKeys, digest_of, parse
+from inference_engine.aws.transport import AioTransport
+from inference_engine.deployment import Aws
+from inference_engine.gateway.auth.access import FRESH_SECONDS, Access
+from inference_engine.gateway.http.problems import Problem
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import Fault, FaultProxy
 

@@ -6,9 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.job import Job
+from inference_engine.deployment import Aws
+from inference_engine.jobs.job import Job
 from tests.support.lambdas import function
 
 LABELS = 1000

@@ -25,12 +25,12 @@ from inference_engine import (
     Settings,
     UnretryableError,
 )
-from inference_engine.aws.connect import Aws
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.function import FunctionBackend
-from inference_engine.consumer import relief
+from inference_engine.consumer import offload as relief
+from inference_engine.deployment import Aws
 from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
-from inference_engine.fleet import LabelSettings, ModelSignature
+from inference_engine.fleet.view import LabelSettings, ModelSignature
 
 
 def echo(body: Any, message_id: str) -> Any:

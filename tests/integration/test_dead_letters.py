@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, cli
-from inference_engine.aws.attempts import Start, Ticket
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import DEAD_LETTERED
-from inference_engine.aws.letters import DeadMessage
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.aws.redrive import Redriver, Verdict
+from inference_engine.dead_letters.redrive import Verdict
+from inference_engine.dead_letters.store import DeadMessage
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.fleet import LabelSettings
-from inference_engine.job import Job
+from inference_engine.fleet.view import LabelSettings
+from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.jobs.job import Job
+from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import dead_letter_queue_name
 from tests.support.dead import receive_until_dead, until_left
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -65,7 +65,7 @@ async def test_from_death_to_a_second_life_under_the_same_id(aws: Aws, producer:
     (letter,) = await aws.dead_letters.letters.all()
     assert (letter.message_id, letter.label, letter.received, letter.redrivable) == (message_id, "m", 5, True)
 
-    (outcome,) = await Redriver(aws).redrive([message_id])
+    (outcome,) = await aws.redriver().redrive([message_id])
     assert (outcome.verdict, outcome.ok) == (Verdict.REDRIVEN, True)
     assert await aws.dead_letters.letters.all() == []
     assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
@@ -86,7 +86,7 @@ async def test_from_death_to_a_second_life_under_the_same_id(aws: Aws, producer:
 async def test_redriven_job_can_be_cancelled(aws: Aws, producer: AsyncProducer) -> None:
     (message_id,) = await dead(aws, producer)
     await aws.dead_letters.collect()
-    await Redriver(aws).redrive([message_id])
+    await aws.redriver().redrive([message_id])
     assert await producer.cancel(message_id)
     consumer = AsyncConsumer(aws.settings, compute_result=compute)
     await consumer.start()
@@ -99,7 +99,7 @@ async def test_redriven_job_dies_again(aws: Aws, producer: AsyncProducer) -> Non
     (message_id,) = await dead(aws, producer)
     await aws.dead_letters.collect()
     for _ in range(2):
-        (outcome,) = await Redriver(aws).redrive([message_id])
+        (outcome,) = await aws.redriver().redrive([message_id])
         assert outcome.verdict is Verdict.REDRIVEN
         await receive_until_dead(aws, "m")
         assert [letter.message_id for letter in (await aws.dead_letters.collect()).letters] == [message_id]
@@ -115,7 +115,7 @@ async def test_many_letters_go_back_in_their_order_over_the_lanes(aws: Aws, prod
     letters = await aws.dead_letters.letters.all("m")
     assert [letter.message_id for letter in letters] == ids
     await aws.registry.set_label(LabelSettings(label="m", lanes=1))
-    outcomes = await Redriver(aws).redrive(ids)
+    outcomes = await aws.redriver().redrive(ids)
     assert {outcome.verdict for outcome in outcomes} == {Verdict.REDRIVEN}
     messages = await drain(aws.queues, await aws.queues.of_label("m"))
     assert [Job.decode(message.body).message_id for message in messages] == ids
@@ -123,7 +123,7 @@ async def test_many_letters_go_back_in_their_order_over_the_lanes(aws: Aws, prod
     assert [letter.message_id for letter in await aws.dead_letters.letters.all()] == others
 
     await aws.registry.set_label(LabelSettings(label="other", lanes=4))
-    await Redriver(aws).redrive(others)
+    await aws.redriver().redrive(others)
     (message,) = await drain(aws.queues, await aws.queues.of_label("other"))
     assert message.group.startswith("other/")
 
@@ -152,7 +152,7 @@ async def test_blocking_post_without_a_record_hears_of_the_death(aws: Aws, produ
     response = await posting
     assert response.error is not None
     assert response.error.type == DEAD_LETTERED
-    (outcome,) = await Redriver(aws).redrive([response.message_id])
+    (outcome,) = await aws.redriver().redrive([response.message_id])
     assert outcome.verdict is Verdict.REDRIVEN
     (message,) = await drain(aws.queues, await aws.queues.of_label("m"))
     assert Job.decode(message.body).recorded is None, "its record is there now"
@@ -168,9 +168,9 @@ async def test_what_is_no_job_is_kept_and_cannot_be_redriven(aws: Aws) -> None:
     letter, text = found
     assert (letter.label, letter.redrivable, text) == (None, False, "☃ is no job")
     assert "not a job of this library" in letter.reason
-    (outcome,) = await Redriver(aws).redrive([sent])
+    (outcome,) = await aws.redriver().redrive([sent])
     assert (outcome.verdict, outcome.ok) == (Verdict.NO_JOB, False)
-    assert [one.verdict for one in await Redriver(aws).purge([sent, sent, "nobody"])] == [
+    assert [one.verdict for one in await aws.redriver().purge([sent, sent, "nobody"])] == [
         Verdict.PURGED,
         Verdict.UNKNOWN,
     ]
@@ -182,10 +182,10 @@ async def test_deadline_that_has_passed(aws: Aws, producer: AsyncProducer) -> No
     (message_id,) = await dead(aws, producer, deadline=deadline)
     await aws.dead_letters.collect()
     await asyncio.sleep(max(0.0, deadline - time.time()))
-    (outcome,) = await Redriver(aws).redrive([message_id])
+    (outcome,) = await aws.redriver().redrive([message_id])
     assert (outcome.verdict, outcome.ok) == (Verdict.LATE, False)
     assert (await producer.retrieve_result(message_id)).status is ResultStatus.ERROR
-    (outcome,) = await Redriver(aws).redrive([message_id], ignore_deadline=True)
+    (outcome,) = await aws.redriver().redrive([message_id], ignore_deadline=True)
     assert outcome.verdict is Verdict.REDRIVEN
     (message,) = await drain(aws.queues, await aws.queues.of_label("m"))
     assert Job.decode(message.body).deadline is None
@@ -206,7 +206,7 @@ async def test_large_text_goes_to_the_bucket_or_is_not_kept(
     assert found is not None
     letter, text = found
     assert letter.redrivable is with_bucket
-    (outcome,) = await Redriver(aws).redrive([message_id])
+    (outcome,) = await aws.redriver().redrive([message_id])
     if with_bucket:
         assert text == job.encode()
         assert outcome.verdict is Verdict.REDRIVEN
@@ -223,13 +223,13 @@ async def test_crash_between_record_and_message_makes_no_second_job(
     await aws.dead_letters.collect()
     with monkeypatch.context() as patch:
         patch.setattr(aws.queues, "send", refuse)
-        (outcome,) = await Redriver(aws).redrive([message_id])
+        (outcome,) = await aws.redriver().redrive([message_id])
         assert (outcome.verdict, outcome.ok) == (Verdict.FAILED, False)
-    assert [one.verdict for one in await Redriver(aws).purge([message_id])] == [Verdict.UNDER_WAY]
+    assert [one.verdict for one in await aws.redriver().purge([message_id])] == [Verdict.UNDER_WAY]
     with monkeypatch.context() as patch:
         patch.setattr(aws.dead_letters.letters, "discard", refuse)
-        assert [one.verdict for one in await Redriver(aws).redrive([message_id])] == [Verdict.FAILED]
-    assert [one.verdict for one in await Redriver(aws).redrive([message_id])] == [Verdict.REDRIVEN]
+        assert [one.verdict for one in await aws.redriver().redrive([message_id])] == [Verdict.FAILED]
+    assert [one.verdict for one in await aws.redriver().redrive([message_id])] == [Verdict.REDRIVEN]
     assert (await aws.queues.backlog(await aws.queues.of_label("m"))).total == 2, (
         "the first one was sent before the letter could be deleted"
     )
@@ -265,7 +265,7 @@ async def test_burial_and_redrive_survive_a_fault(
         (letter,) = (await aws.dead_letters.bury([message])).letters
         for operation in (*operations, "GetItem", "DeleteItem", "SendMessageBatch"):
             proxy.plan(operation, fault)
-        (outcome,) = await Redriver(aws).redrive([letter.message_id])
+        (outcome,) = await aws.redriver().redrive([letter.message_id])
         assert outcome.verdict is Verdict.REDRIVEN
         assert await aws.dead_letters.letters.all() == []
         (sent,) = await drain(aws.queues, await aws.queues.of_label("m"))

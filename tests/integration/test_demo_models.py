@@ -16,9 +16,9 @@ from inference_engine.backends.triton import TritonBackend
 from inference_engine.errors import BackendError, ModelInputError, ModelLoadError, UnknownLabelError
 from inference_engine.local.demo_models import DEMO_LABELS, describe, sample_inputs, write_demo_models
 from inference_engine.local.errors import LocalStackError
-from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.local.triton import TritonServer, available
 from inference_engine.local.wheel_files import WheelFile, fetch
+from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tokenizers")

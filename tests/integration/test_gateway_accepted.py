@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from inference_engine import ResultStatus, Settings
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import Backlog
+from inference_engine.deployment import Aws
 from inference_engine.errors import EncodeError, TransportError, UnknownLabelError
-from inference_engine.gateway import accepted
-from inference_engine.gateway.accepted import Accepted
-from inference_engine.gateway.context import Caller, Context
-from inference_engine.gateway.problems import Problem, problem_of
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.auth.caller import Caller, Context
+from inference_engine.gateway.dispatch import async_jobs as accepted
+from inference_engine.gateway.dispatch.async_jobs import Accepted
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.http.problems import Problem, problem_of
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.job import Job
+from inference_engine.jobs.job import Job
 
 CONTEXT = Context(Caller(), 0, "/", 30, request_id="asked")
 

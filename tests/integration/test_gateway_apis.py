@@ -18,9 +18,9 @@ import pytest
 from aiohttp import web
 
 from inference_engine import AsyncConsumer, AsyncProducer, Settings, UnretryableError
-from inference_engine.aws.connect import Aws
 from inference_engine.backends.base import Work
 from inference_engine.backends.simulated import SimulatedBackend
+from inference_engine.deployment import Aws
 from inference_engine.errors import ModelInputError
 from inference_engine.gateway.server import Gateway
 from inference_engine.gateway.settings import GatewaySettings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncProducer, Settings
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
 from tests.integration.test_gateway_apis import Live, gateway, live, task
 
 PREDICTION: dict[str, Any] = {"model_name": "m", "inputs": {"x": 1}}

@@ -16,26 +16,21 @@ import numpy as np
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
-from inference_engine.aws import session
-from inference_engine.aws.activity import Activity, read_activity
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.registry import Registry
-from inference_engine.aws.session import AioTransport, Transport
-from inference_engine.errors import (
-    InvalidLabelError,
-    ModelInputError,
-    TransportError,
-    UnknownLabelError,
-)
-from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
-from inference_engine.gateway.budget import Budget, Share
-from inference_engine.gateway.capacity import Capacity
-from inference_engine.gateway.context import Caller, Context
-from inference_engine.gateway.flow import Room
-from inference_engine.gateway.glance import Glance
-from inference_engine.gateway.problems import Problem
-from inference_engine.gateway.service import Service
+from inference_engine.aws import transport as session
+from inference_engine.aws.transport import AioTransport, Transport
+from inference_engine.deployment import Aws
+from inference_engine.errors import InvalidLabelError, ModelInputError, TransportError, UnknownLabelError
+from inference_engine.fleet.registry import Registry
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
+from inference_engine.gateway.auth.caller import Caller, Context
+from inference_engine.gateway.dispatch.capacity import Capacity
+from inference_engine.gateway.dispatch.flow_control import Room
+from inference_engine.gateway.dispatch.glance import Glance
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.http.budget import Budget, Share
+from inference_engine.gateway.http.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.operations.activity import Activity, read_activity
 from tests.support.workers import eventually
 
 ANYONE = Caller()
@@ -227,7 +222,7 @@ async def test_a_caller_s_time_ends_also_where_aws_does_not_answer(settings: Set
 async def test_connections_are_closed_also_where_aws_does_not_answer_any_more(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference_engine.gateway.service.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.service.CLOSE_SECONDS", 0.2)
     way = Hanging(AioTransport(region=settings.region))
     async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
         await gateway.submit("m", 1, context())
@@ -330,7 +325,7 @@ async def test_who_is_sent_away_is_told_by_what_id_its_job_goes_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, served: bool
 ) -> None:
     # Not as long as the callers' own time, at whose end each would be told the same.
-    monkeypatch.setattr("inference_engine.gateway.waiters.HANDOVER_SECONDS", 15.0)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.blocking_calls.HANDOVER_SECONDS", 15.0)
     begun, go_on = threading.Event(), threading.Event()
 
     def compute(body: Any, message_id: str) -> Any:
@@ -366,8 +361,8 @@ async def test_who_is_sent_away_is_told_by_what_id_its_job_goes_on(
 async def test_who_is_sent_away_while_aws_does_not_answer_is_told_in_time(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference_engine.gateway.waiters.HANDOVER_SECONDS", 0.1)
-    monkeypatch.setattr("inference_engine.gateway.service.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.blocking_calls.HANDOVER_SECONDS", 0.1)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.service.CLOSE_SECONDS", 0.2)
     way = Hanging(AioTransport(region=settings.region))
     async with consumer(settings, echo), Service(Aws.over(settings, way), GatewaySettings()) as gateway:
         await gateway.run("m", 1, context())
@@ -501,7 +496,7 @@ async def test_a_fleet_that_was_read_is_known_also_where_label_settings_cannot_b
     async def unanswered() -> list[LabelSettings]:
         raise TransportError("no answer")
 
-    monkeypatch.setattr("inference_engine.gateway.capacity.LABELS_SECONDS", 0.0)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.capacity.LABELS_SECONDS", 0.0)
     await aws.registry.set_label(LabelSettings(label="n", max_in_flight=2))
     capacity = Capacity(aws, GatewaySettings())
     await capacity.fresh(0)
@@ -529,7 +524,7 @@ async def test_nobody_waits_for_a_reading_that_hangs(aws: Aws, monkeypatch: pyte
         await capacity.fresh(0, patience_seconds=0.01)
     assert capacity.answering
     for name in ("IDLE_READ_SECONDS", "LATE_SECONDS"):
-        monkeypatch.setattr(f"inference_engine.gateway.capacity.{name}", -aws.settings.host_cache_seconds)
+        monkeypatch.setattr(f"inference_engine.gateway.dispatch.capacity.{name}", -aws.settings.host_cache_seconds)
     assert not capacity.answering, "the last success is long ago"
     await capacity.close()
 
@@ -580,7 +575,7 @@ async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_
         # As when the clock was set back by an hour after the reading.
         return replace(await read_activity(aws, sweep_queues=sweep_queues), at=time.time() + 3600)
 
-    monkeypatch.setattr("inference_engine.gateway.glance.read_activity", read)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", read)
     glance = Glance(aws)
     await glance.overview(0)
     await glance.overview(60)
@@ -601,7 +596,7 @@ async def test_who_looks_and_leaves_finds_the_overview_that_was_begun(
         await go_on.wait()
         return await read_activity(aws, sweep_queues=sweep_queues)
 
-    monkeypatch.setattr("inference_engine.gateway.glance.read_activity", slowly)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", slowly)
     glance = Glance(aws)
     for _ in range(5):
         look = asyncio.create_task(glance.overview(60))

@@ -18,8 +18,8 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer, Settings
-from inference_engine.backends.tensors import DTYPES
-from inference_engine.gateway.v2 import results
+from inference_engine.gateway.apis.open_inference import results
+from inference_engine.tensors import DTYPES
 from tests.support.deployments import provisioned
 from tests.support.examples import run_page
 from tests.support.gateway import running_gateway

@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
 from inference_engine.settings import Settings
 from tests.support.deployments import provisioned
 from tests.support.gateway import running_gateway

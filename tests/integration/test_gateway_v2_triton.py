@@ -12,8 +12,8 @@ from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer
 from inference_engine.backends.triton import TritonBackend
-from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.local.triton import TritonServer, available
+from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 from tests.integration.test_triton_backend import write_scripted_model
 from tests.support.deployments import provisioned
 from tests.support.gateway import running_gateway

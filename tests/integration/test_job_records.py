@@ -8,11 +8,11 @@ import uuid
 
 import pytest
 
-from inference_engine.aws.attempts import Start, Ticket
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import EXPIRY_STEP_SECONDS, JobRecords
-from inference_engine.aws.session import AioTransport
-from inference_engine.job import Job, JobFailure, ResultStatus
+from inference_engine.aws.transport import AioTransport
+from inference_engine.deployment import Aws
+from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.jobs.job import Job, JobFailure, ResultStatus
+from inference_engine.jobs.store import EXPIRY_STEP_SECONDS, JobRecords
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import Fault, FaultProxy
 

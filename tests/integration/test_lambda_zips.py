@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncProducer, ResultStatus, Settings
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import DEAD_LETTERED
+from inference_engine.deployment import Aws
+from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import dead_letter_queue_name
 from tests.support.dead import receive_until_dead
 from tests.support.lambdas import dead_letters_function, function

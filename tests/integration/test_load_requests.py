@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.load_requests import LoadRequests
 from inference_engine.aws.queues import OutgoingMessage
+from inference_engine.deployment import Aws
+from inference_engine.fleet.load_requests import LoadRequests
 from inference_engine.labels import placement_queue_name
 
 

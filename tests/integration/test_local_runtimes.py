@@ -23,8 +23,8 @@ from inference_engine.local import LocalStackError, environments
 from inference_engine.local.emulator import Emulator, http_ok
 from inference_engine.local.environments import EnvironmentSpec
 from inference_engine.local.processes import ChildProcess, free_ports
-from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.local.triton import SHARED_MEMORY_PREFIX, TritonServer, available, remove_stale_shared_memory
+from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 
 #: Only a hang takes this long, in seconds.
 HANG_SECONDS = 60

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference_engine import Settings
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.objects import PART_BYTES, BucketObjects
+from inference_engine.deployment import Aws
 from inference_engine.errors import ModelLoadError
 from inference_engine.models.store import S3Store
 

@@ -17,15 +17,15 @@ import aiohttp
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer
-from inference_engine.aws.activity import Activity, read_activity
-from inference_engine.aws.connect import Aws
 from inference_engine.cli import main
 from inference_engine.consumer import membership
-from inference_engine.fleet import ConsumerView
-from inference_engine.gateway import glance
-from inference_engine.gateway.page_files import PAGE_FILES
-from inference_engine.gateway.routes.status import RESULT_MAX_CHARACTERS
-from inference_engine.overview import RATE_MIN_SECONDS
+from inference_engine.deployment import Aws
+from inference_engine.fleet.view import ConsumerView
+from inference_engine.gateway.apis.status import RESULT_MAX_CHARACTERS
+from inference_engine.gateway.dispatch import glance
+from inference_engine.gateway.http.page_files import PAGE_FILES
+from inference_engine.operations.activity import Activity, read_activity
+from inference_engine.operations.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
 from tests.support.workers import environment_of

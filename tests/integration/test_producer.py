@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from inference_engine.aws.attempts import Start, Ticket
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.queues import OutgoingMessage
+from inference_engine.deployment import Aws
 from inference_engine.errors import (
     EncodeError,
     InferenceEngineError,
@@ -26,8 +25,9 @@ from inference_engine.errors import (
     UnknownLabelError,
     UnknownMessageError,
 )
-from inference_engine.job import Job, ResultStatus
-from inference_engine.payloads import unpack
+from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.jobs.job import Job, ResultStatus
+from inference_engine.jobs.payloads import unpack
 from inference_engine.producer import AsyncProducer, Producer
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy

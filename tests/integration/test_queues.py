@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.provision import provision
 from inference_engine.aws.queues import OutgoingMessage, Queues
+from inference_engine.deployment import Aws
 from inference_engine.errors import NotProvisionedError, TransportError, UnknownLabelError
 from inference_engine.labels import queue_name
 from tests.support.queues import drain

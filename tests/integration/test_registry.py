@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.registry import Registry
-from inference_engine.aws.session import AioTransport
-from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
+from inference_engine.aws.transport import AioTransport
+from inference_engine.deployment import Aws
+from inference_engine.fleet.registry import Registry
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import Fault, FaultProxy
 

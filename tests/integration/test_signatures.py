@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, Settings
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.registry import Registry
 from inference_engine.backends.base import LoadedModel
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.backends.onnx import OnnxBackend
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.fleet import ModelSignature, TensorSignature
-from inference_engine.local.tiny_models import write_tiny_models
+from inference_engine.fleet.registry import Registry
+from inference_engine.fleet.view import ModelSignature, TensorSignature
+from inference_engine.model_authoring.tiny_models import write_tiny_models
 
 CATS = ModelSignature(
     label="cats",

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 
 from inference_engine import AsyncConsumer
-from inference_engine.aws.connect import Aws
 from inference_engine.cli import main
 from inference_engine.cli.gateway_status import KEY_VARIABLE
+from inference_engine.deployment import Aws
 from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway

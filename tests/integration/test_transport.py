@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inference_engine.aws.session import AioTransport, Patience, ThreadTransport, Transport
+from inference_engine.aws.transport import AioTransport, Patience, ThreadTransport, Transport
 from inference_engine.errors import TransportError
 
 pytestmark = pytest.mark.usefixtures("aws_environment")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from inference_engine.backends.base import LoadedModel, Work
-from inference_engine.backends.tensors import TensorSpec, signature_of
-from inference_engine.backends.triton import ModelLostError, TritonBackend
+from inference_engine.backends.triton.backend import ModelLostError, TritonBackend
 from inference_engine.errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
-from inference_engine.local.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.local.triton import TritonServer, available
+from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.models.store import FolderStore, folder_bytes
+from inference_engine.tensors import TensorSpec, signature_of
 
 pytestmark = pytest.mark.skipif(not available(), reason="Triton's wheel does not run on this machine")
 

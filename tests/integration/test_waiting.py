@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference_engine.aws import waiting as module
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
+from inference_engine.fleet import waiting as module
 
 
 async def test_a_ring_leaves_a_row_that_keeps_its_beginning(aws: Aws) -> None:

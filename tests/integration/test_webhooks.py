@@ -17,12 +17,9 @@ import pytest
 from pydantic import SecretStr
 
 from inference_engine import AsyncConsumer, AsyncProducer, Producer, Settings
-from inference_engine.aws.attempts import Ticket
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.jobs import DEAD_LETTERED
-from inference_engine.aws.table_stream import TableStream
-from inference_engine.aws.webhook_queue import WebhookMessage, WebhookQueue
-from inference_engine.callbacks import TRIES, Delivery, JobData, new_secret
+from inference_engine.aws.schema import WEBHOOK_TRIES
+from inference_engine.aws.streams import TableStream
+from inference_engine.deployment import Aws
 from inference_engine.errors import (
     CallbackError,
     NotProvisionedError,
@@ -30,13 +27,19 @@ from inference_engine.errors import (
     SettingsError,
     TransportError,
 )
-from inference_engine.job import Job, JobFailure, ResultStatus
+from inference_engine.jobs.attempt import Ticket
+from inference_engine.jobs.job import Job, JobFailure, ResultStatus
+from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import webhook_dead_queue_name, webhook_queue_name
 from inference_engine.local.stack import LocalStack
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
-from inference_engine.webhooks import Courier, Outbox, Outcome, Secret
 from inference_engine.webhooks.breaker import SILENT_TRIES
+from inference_engine.webhooks.delivery import Courier, Outcome
+from inference_engine.webhooks.outbox import Outbox
+from inference_engine.webhooks.queue import WebhookMessage, WebhookQueue
+from inference_engine.webhooks.rules import Delivery, JobData, new_secret
+from inference_engine.webhooks.secret import Secret
 from tests.support.webhooks import Receiver, after_failures, receiver
 from tests.support.workers import environment_of
 
@@ -223,7 +226,7 @@ async def test_what_nobody_takes_lies_with_the_dead_at_last(aws: Aws, queue: Web
         tries = 0
         while (await a_round(queue, courier))[0]:
             tries += 1
-        assert tries == TRIES
+        assert tries == WEBHOOK_TRIES
     assert await left(aws, webhook_dead_queue_name(aws.settings.prefix)) == 1
 
 
@@ -449,7 +452,7 @@ def test_what_is_provisioned_is_what_the_function_needs(settings: Settings) -> N
     redrive = json.loads(attributes["RedrivePolicy"])
     assert attributes["VisibilityTimeout"] == "720"
     assert (int(redrive["maxReceiveCount"]), redrive["deadLetterTargetArn"].rpartition(":")[2]) == (
-        TRIES,
+        WEBHOOK_TRIES,
         webhook_dead_queue_name(settings.prefix),
     )
     stream = tables.describe_table(TableName=settings.jobs_table)["Table"]["StreamSpecification"]

@@ -8,8 +8,8 @@ import uuid
 import boto3
 import pytest
 
-from inference_engine.callbacks import keys_of
 from inference_engine.cli import main
+from inference_engine.webhooks.rules import keys_of
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import boto3
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer, Settings
-from inference_engine.callbacks import Delivery, JobData, new_secret
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
+from inference_engine.webhooks.rules import Delivery, JobData, new_secret
 from tests.support.lambdas import function, webhooks_function
 from tests.support.webhooks import after_failures, receiver
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
 
 
 async def receive_until_dead(aws: Aws, label: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from inference_engine.gateway.protocol import TimedProtocol
+from inference_engine.gateway.http.protocol import TimedProtocol
 
 PATIENCE_SECONDS = 20.0
 

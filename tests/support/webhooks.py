@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from inference_engine.callbacks import verify
+from inference_engine.webhooks.rules import verify
 
 PATIENCE_SECONDS = 30.0
 
@@ -116,10 +116,11 @@ def after_failures(*statuses: int) -> Callable[[Received], int]:
 
 async def deliver_one_batch(visibility_seconds: int) -> None:
     """Receive a batch and deliver it, as the function does: for a process that is killed over it."""
-    from inference_engine.aws.connect import Aws
-    from inference_engine.aws.webhook_queue import WebhookQueue
+    from inference_engine.deployment import Aws
     from inference_engine.settings import Settings, WebhookSettings
-    from inference_engine.webhooks import Courier, Secret
+    from inference_engine.webhooks.delivery import Courier
+    from inference_engine.webhooks.queue import WebhookQueue
+    from inference_engine.webhooks.secret import Secret
 
     aws = Aws.for_producer(Settings(), threads=True)
     work = WebhookQueue(aws.transport, aws.queues, aws.settings.prefix)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from inference_engine.aws.api_keys import ApiKey, ApiKeys, digest_of, parse
+from inference_engine.api_keys import ApiKey, ApiKeys, digest_of, parse
 from inference_engine.errors import TransportError
-from inference_engine.gateway import access as module
-from inference_engine.gateway.access import PUBLIC_PATHS, Access, KeyGuard, TokenBucket
-from inference_engine.gateway.context import Caller
-from inference_engine.gateway.problems import Problem
+from inference_engine.gateway.auth import access as module
+from inference_engine.gateway.auth.access import PUBLIC_PATHS, Access, KeyGuard, TokenBucket
+from inference_engine.gateway.auth.caller import Caller
+from inference_engine.gateway.http.problems import Problem
 from tests.support.serving import connection, serving
 
 SECRET = "s" * 42 + "-"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.backlog import LabelWork, Measures, Tasks, label_work, measure, tasks
-from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.operations.backlog import LabelWork, Measures, Tasks, label_work, measure, tasks
 
 NOW = 1_000_000.0
 TARGET = 60.0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.aws.batching import Batcher
+from inference_engine.aio.batching import Batcher
 
 Item = tuple[int, int, str | None]
 """Number, size, key."""

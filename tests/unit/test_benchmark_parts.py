@@ -14,8 +14,8 @@ from benchmarks.growth import records, table
 from benchmarks.proc import resident_bytes, tree_cpu_seconds
 from benchmarks.triton.rounds import Comparison, Round
 from benchmarks.triton.workloads import sentences, strips
-from inference_engine.aws.job_record import JobRecord
-from inference_engine.job import ResultStatus
+from inference_engine.jobs.job import ResultStatus
+from inference_engine.jobs.record import JobRecord
 
 
 @pytest.mark.parametrize("status", [ResultStatus.SUBMITTED, ResultStatus.SUCCESS])

@@ -12,13 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.aws.attempts import ATTEMPTS_PER_MESSAGE, Ticket
-from inference_engine.aws.job_record import JobRecord
-from inference_engine.callbacks import (
+from inference_engine.aws.schema import WEBHOOK_TRIES
+from inference_engine.errors import CallbackError, DecodeError, SettingsError
+from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Ticket
+from inference_engine.jobs.job import CALLBACK_URL_MAX_CHARACTERS, Job, JobFailure, ResultStatus
+from inference_engine.jobs.record import JobRecord
+from inference_engine.webhooks.outbox import delivery_of
+from inference_engine.webhooks.rules import (
     ERROR_MAX_CHARACTERS,
     EVENTS,
     JITTER,
-    TRIES,
     WAITS_SECONDS,
     Delivery,
     JobData,
@@ -32,9 +35,6 @@ from inference_engine.callbacks import (
     target_of,
     verify,
 )
-from inference_engine.errors import CallbackError, DecodeError, SettingsError
-from inference_engine.job import CALLBACK_URL_MAX_CHARACTERS, Job, JobFailure, ResultStatus
-from inference_engine.webhooks.outbox import delivery_of
 
 # --- addresses -----------------------------------------------------------------------------------------------------------
 
@@ -263,7 +263,8 @@ def test_waits_grow_up_to_an_hour_and_the_last_failure_waits_for_nothing() -> No
         drawn = {backoff_seconds(tries) for _ in range(50)}
         assert len(drawn) > 1
         assert all(wait * (1 - JITTER) <= one <= wait for one in drawn)
-    assert backoff_seconds(TRIES) == backoff_seconds(TRIES + 5) == 0
+    assert backoff_seconds(WEBHOOK_TRIES) == backoff_seconds(WEBHOOK_TRIES + 5) == 0
+    assert len(WAITS_SECONDS) + 1 == WEBHOOK_TRIES
 
 
 # --- deliveries ----------------------------------------------------------------------------------------------------------

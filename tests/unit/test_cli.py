@@ -14,7 +14,7 @@ from inference_engine import cli, logs
 from inference_engine.cli import common, consume, fleet
 from inference_engine.cli.local import _sigterm_as_interrupt
 from inference_engine.errors import InferenceEngineError, SettingsError
-from inference_engine.fleet import ConsumerView, Fleet, LabelSettings, LabelStatistics
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, LabelStatistics
 from inference_engine.local import running
 from inference_engine.local.demo import percentile, rows_of
 from inference_engine.local.errors import LocalStackError

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inference_engine import codec
 from inference_engine.errors import DecodeError, EncodeError
+from inference_engine.jobs import codec
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 KEYS = TEXT | st.sampled_from(["$tensor", "$bytes", "$plain", "$", "dtype", 'a"$'])

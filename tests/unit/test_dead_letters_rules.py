@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from benchmarks.simulate.transport import Account, Connection
 from inference_engine import cli
-from inference_engine.aws.attempts import ATTEMPTS_PER_MESSAGE, Start, Ticket, redrives_of
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.dead_letters import Buried
-from inference_engine.aws.job_record import JobRecord
-from inference_engine.aws.jobs import DEAD_LETTERED
-from inference_engine.aws.letters import DeadMessage, Letter
 from inference_engine.aws.provision import provision
-from inference_engine.aws.redrive import Redriver, Verdict
+from inference_engine.dead_letters.handler import Buried
+from inference_engine.dead_letters.redrive import Verdict
+from inference_engine.dead_letters.store import DeadMessage, Letter
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.job import Job, JobFailure, ResultStatus
+from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Start, Ticket, redrives_of
+from inference_engine.jobs.job import Job, JobFailure, ResultStatus
+from inference_engine.jobs.record import JobRecord
+from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.settings import Settings
 from lambdas.dead_letters import handler
 
@@ -244,7 +244,7 @@ async def test_letter_that_comes_twice_is_one_letter_and_none_after_the_redrive(
     for _ in range(2):
         assert [letter.message_id for letter in (await aws.dead_letters.bury([message])).letters] == [ID]
     assert len(await aws.dead_letters.letters.all()) == 1
-    (outcome,) = await Redriver(aws).redrive([ID])
+    (outcome,) = await aws.redriver().redrive([ID])
     assert outcome.verdict is Verdict.REDRIVEN
     assert await aws.dead_letters.bury([message]) == Buried(), "what SQS brings again now is void"
     assert await aws.dead_letters.letters.all() == []
@@ -268,7 +268,7 @@ async def test_letter_of_a_single_queue_goes_back_there() -> None:
     job = JOB.model_copy(update={"label": "default"})
     message = DeadMessage(ID, job.encode(), "g", ID, "fixed.fifo", "h")
     await aws.dead_letters.bury([message])
-    (outcome,) = await Redriver(aws).redrive([ID])
+    (outcome,) = await aws.redriver().redrive([ID])
     assert outcome.verdict is Verdict.REDRIVEN
     (received,) = await aws.queues.receive("fixed.fifo", wait_seconds=0, visibility_seconds=30)
     assert Job.decode(received.body).message_id == ID
@@ -281,7 +281,7 @@ async def test_letter_of_a_job_that_went_on_is_dropped() -> None:
     again = await aws.jobs.redrive(ID, JOB)
     assert again is not None
     assert await aws.jobs.start(Ticket.of("new", again, 1, "c"), 3) is Start.STARTED
-    (outcome,) = await Redriver(aws).redrive([ID])
+    (outcome,) = await aws.redriver().redrive([ID])
     assert (outcome.verdict, outcome.ok) == (Verdict.VOID, True)
     assert await aws.dead_letters.letters.all() == []
 

@@ -13,14 +13,14 @@ from prometheus_client import Metric
 
 from docs import _cost_tables, _terraform_tables
 from docs._terraform_tables import TERRAFORM, blocks
-from inference_engine.aws.connect import Aws
-from inference_engine.aws.scaling import metric_data
-from inference_engine.backlog import LabelWork, Measures
 from inference_engine.cli import build_parser
 from inference_engine.consumer.metrics import Metrics
-from inference_engine.gateway.metrics import Metrics as GatewayMetrics
-from inference_engine.gateway.service import Service
+from inference_engine.deployment import Aws
+from inference_engine.gateway.apis.metrics import Metrics as GatewayMetrics
+from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
+from inference_engine.operations.backlog import LabelWork, Measures
+from inference_engine.operations.scaling import metric_data
 from inference_engine.settings import Settings
 from lambdas.backlog_metrics.handler import _label_record
 from lambdas.dead_letters.handler import NAMESPACE

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
-from inference_engine.gateway.flow.controller import BATCH
-from inference_engine.gateway.flow.crowd import Crowd, FullError
-from inference_engine.gateway.flow.parties import REQUESTS, Party
-from inference_engine.gateway.flow.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
+from inference_engine.gateway.dispatch.flow_control import FlowController, Limits, Outcome, Permit, Refused, Room
+from inference_engine.gateway.dispatch.flow_control.admission import Crowd, FullError
+from inference_engine.gateway.dispatch.flow_control.controller import BATCH
+from inference_engine.gateway.dispatch.flow_control.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
+from inference_engine.gateway.dispatch.flow_control.shares import REQUESTS, Party
 
 ALL = 10_000
 

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inference_engine.gateway.flow import FlowController, Limits, Outcome, Permit, Refused, Room
-from inference_engine.gateway.flow.queues import Item, LabelQueue, Path, Whose
+from inference_engine.gateway.dispatch.flow_control import FlowController, Limits, Outcome, Permit, Refused, Room
+from inference_engine.gateway.dispatch.flow_control.queues import Item, LabelQueue, Path, Whose
 
 LIMITS = Limits(requests=6, bytes=40, bands=3, concurrency=3, ttl_seconds=20, patience_seconds=5)
 #: Few of each, and some more often than others, so that requests meet: in a flow, in a band, and at the bounds.

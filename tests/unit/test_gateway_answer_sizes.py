@@ -12,20 +12,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from inference_engine.gateway.access import Access
+from inference_engine.gateway.apis.dispatcher import RunTask, SendTask, UploadModel
+from inference_engine.gateway.apis.router import Prompt
+from inference_engine.gateway.apis.serving_agent import AsyncPredict, Predict
+from inference_engine.gateway.apis.strict import UNKNOWN_TOLD
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.context import Context
-from inference_engine.gateway.failures import ERRORS_TOLD
-from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.problems import Problem, cut, problem_of_job, unknown_job
-from inference_engine.gateway.routes.dispatcher import RunTask, SendTask, UploadModel
-from inference_engine.gateway.routes.router import Prompt
-from inference_engine.gateway.routes.serving_agent import AsyncPredict, Predict
-from inference_engine.gateway.routes.strict import UNKNOWN_TOLD
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.auth.access import Access
+from inference_engine.gateway.auth.caller import Context
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.dispatch.stats import FlowStats
+from inference_engine.gateway.http.body_limit import guarded
+from inference_engine.gateway.http.failures import ERRORS_TOLD
+from inference_engine.gateway.http.problems import Problem, cut, problem_of_job, unknown_job
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.gateway.stats import FlowStats
-from inference_engine.job import JobFailure, Response, ResultStatus
+from inference_engine.jobs.job import JobFailure, Response, ResultStatus
 
 MANY = 100_000
 ANSWER_MAX_BYTES = 10_000

@@ -15,16 +15,16 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Scope
 
-from inference_engine.aws.api_keys import ApiKey, ApiKeys, digest_of
+from inference_engine.api_keys import ApiKey, ApiKeys, digest_of
 from inference_engine.errors import TransportError
-from inference_engine.gateway import guards
-from inference_engine.gateway.access import PUBLIC_PATHS, Access
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.context import Context
-from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.auth.access import PUBLIC_PATHS, Access
+from inference_engine.gateway.auth.caller import Context
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.dispatch.stats import FlowStats
+from inference_engine.gateway.http import body_limit as guards
+from inference_engine.gateway.http.body_limit import guarded
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.gateway.stats import FlowStats
 
 SECRET = "s" * 43
 KEY = {"Authorization": f"Bearer ie_{'a' * 10}_{SECRET}"}

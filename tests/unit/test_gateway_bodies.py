@@ -15,16 +15,17 @@ import pytest
 
 from inference_engine import Settings
 from inference_engine.errors import SettingsError
-from inference_engine.gateway import server, threads
-from inference_engine.gateway.access import Access
+from inference_engine.gateway import server
+from inference_engine.gateway.apis.open_inference import request as requests
+from inference_engine.gateway.apis.open_inference import response as answers
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.context import Context
-from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.auth.access import Access
+from inference_engine.gateway.auth.caller import Context
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.http import threads
+from inference_engine.gateway.http.body_limit import guarded
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.gateway.v2 import request as requests
-from inference_engine.gateway.v2 import response as answers
-from inference_engine.job import Response, ResultStatus
+from inference_engine.jobs.job import Response, ResultStatus
 from tests.support.serving import serving
 from tests.support.workers import eventually
 
@@ -179,7 +180,7 @@ async def test_only_good_labels_get_into_the_log(
     refused = await http.post(path, json=body | {name: label})
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-label")
     await http.post(path, json=body | {name: "good"})
-    records = [vars(one) for one in caplog.records if one.name == "inference_engine.gateway.access_log"]
+    records = [vars(one) for one in caplog.records if one.name == "inference_engine.gateway.http.access_log"]
     assert [one.get("label") for one in records] == [None, "good"]
     assert jobs.labels == ["good"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_engine.gateway import settings
-from inference_engine.gateway.flow import Outcome
-from inference_engine.gateway.problems import _ERRORS
+from inference_engine.gateway.dispatch.flow_control import Outcome
+from inference_engine.gateway.http.problems import _ERRORS
 from inference_engine.gateway.settings import GatewaySettings
 
 #: Settings whose defaults docs/explanation/flow-control.md tells.

@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from inference_engine import Settings
-from inference_engine.aws.connect import Aws
-from inference_engine.gateway.access import Access
+from inference_engine.deployment import Aws
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.guards import guarded
-from inference_engine.gateway.problems import problem_of_job, unknown_job
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.auth.access import Access
+from inference_engine.gateway.dispatch.service import Service
+from inference_engine.gateway.http.body_limit import guarded
+from inference_engine.gateway.http.problems import problem_of_job, unknown_job
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.job import JobFailure, Response, ResultStatus
+from inference_engine.jobs.job import JobFailure, Response, ResultStatus
 
 
 @pytest.fixture

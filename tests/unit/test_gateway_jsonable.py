@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from inference_engine import codec
-from inference_engine.gateway.jsonable import JsonAnswer, dumps
+from inference_engine.gateway.http.json import JsonAnswer, dumps
+from inference_engine.jobs import codec
 
 
 class Named(BaseModel):

@@ -10,11 +10,11 @@ import jsonschema_rs
 import pytest
 
 from inference_engine import Settings
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
+from inference_engine.gateway.apis.open_inference import request, schema
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
-from inference_engine.gateway.v2 import request, schema
 
 DESCRIBED = create_app(Service(Aws.for_producer(Settings()), GatewaySettings())).openapi()
 

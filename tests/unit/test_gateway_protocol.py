@@ -15,7 +15,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
-from inference_engine.gateway import protocol
+from inference_engine.gateway.http import protocol
 from tests.support.serving import connection, serving
 
 #: More than the kernel keeps for both ends of a connection.

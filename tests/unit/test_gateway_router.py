@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from inference_engine import Settings
-from inference_engine.aws.connect import Aws
+from inference_engine.deployment import Aws
+from inference_engine.gateway.apis import router
+from inference_engine.gateway.apis.router import masked
 from inference_engine.gateway.app import create_app
-from inference_engine.gateway.routes import router
-from inference_engine.gateway.routes.router import masked
-from inference_engine.gateway.service import Service
+from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 
 

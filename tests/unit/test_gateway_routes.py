@@ -8,14 +8,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from inference_engine.gateway import threads
-from inference_engine.gateway.problems import Problem
-from inference_engine.gateway.routes import open_inference
-from inference_engine.gateway.routes.dispatcher import RunTask, job_body
-from inference_engine.gateway.routes.serving_agent import STATUSES, TaskStatus, task_of
-from inference_engine.gateway.v2 import encodings
-from inference_engine.gateway.v2.response import InferResponse
-from inference_engine.job import JobFailure, Response, ResultStatus
+from inference_engine.gateway.apis.dispatcher import RunTask, job_body
+from inference_engine.gateway.apis.open_inference import routes as open_inference
+from inference_engine.gateway.apis.open_inference.response import InferResponse
+from inference_engine.gateway.apis.serving_agent import STATUSES, TaskStatus, task_of
+from inference_engine.gateway.http import encodings, threads
+from inference_engine.gateway.http.problems import Problem
+from inference_engine.jobs.job import JobFailure, Response, ResultStatus
 
 
 def task(task_type: str, parameters: Any) -> RunTask:

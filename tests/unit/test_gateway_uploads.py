@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from inference_engine.gateway.problems import Problem
-from inference_engine.gateway.uploads import ANSWER_MAX_BYTES, REASON_MAX_CHARACTERS, Uploaded, forward
+from inference_engine.gateway.apis.uploads import ANSWER_MAX_BYTES, REASON_MAX_CHARACTERS, Uploaded, forward
+from inference_engine.gateway.http.problems import Problem
 
 BODY: dict[str, Any] = {"model_id": "a/b", "max_batch_size": 32, "overwrite": False}
 DONE = {"status": "success", "model_name": "a--b", "message": "converted"}

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from inference_engine.gateway import guards, protocol
-from inference_engine.gateway.access import Access
-from inference_engine.gateway.budget import Budget, Share
-from inference_engine.gateway.guards import BodyLimit, guarded, names_loopback
-from inference_engine.gateway.problems import Problem
+from inference_engine.gateway.auth.access import Access
+from inference_engine.gateway.http import body_limit as guards
+from inference_engine.gateway.http import protocol
+from inference_engine.gateway.http.body_limit import BodyLimit, guarded, names_loopback
+from inference_engine.gateway.http.budget import Budget, Share
+from inference_engine.gateway.http.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.serving import connection, serving
 from tests.support.workers import eventually
@@ -497,7 +498,7 @@ async def test_every_answer_has_the_headers(client: httpx.AsyncClient, path: str
 
 
 def records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if record.name == "inference_engine.gateway.access_log"]
+    return [record for record in caplog.records if record.name == "inference_engine.gateway.http.access_log"]
 
 
 async def test_a_request_is_one_record(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_engine.errors import DecodeError
-from inference_engine.job import Job, JobFailure, Response, ResultStatus
+from inference_engine.jobs.job import Job, JobFailure, Response, ResultStatus
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 MOMENTS = st.floats(0, 4e9)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine import fleet as fleet_module
-from inference_engine.backlog import LabelWork, label_work
-from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
-from inference_engine.overview import TURN_SECONDS, LabelRow, Overview
+from inference_engine.fleet import view as fleet_module
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.operations.backlog import LabelWork, label_work
+from inference_engine.operations.overview import TURN_SECONDS, LabelRow, Overview
 
 NOW = 1000.0
 

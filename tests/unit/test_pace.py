@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.producer.pace import (
+from inference_engine.producer.poll_schedule import (
     FIRST_GUESS_MAX_SECONDS,
     HEAD_PART,
     LABELS_MAX,

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from inference_engine.aws.session import Service
+from inference_engine.aws.transport import Service
 from lambdas import package
 
 PROJECT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference_engine import codec, payloads
 from inference_engine.aws.blobs import Blobs
+from inference_engine.jobs import codec, payloads
 
 LIMIT = 10_000
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.consumer.placement import (
+from inference_engine.fleet.placement import (
     EVICTING_POLLERS,
     Capacity,
     Held,
@@ -22,7 +22,7 @@ from inference_engine.consumer.placement import (
     waits_for_requests,
     wanted_hosts,
 )
-from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
 
 NOW = 1000.0
 

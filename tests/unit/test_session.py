@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from inference_engine.aws.session import SHORT, Patience, ThreadTransport, client_config, region_of_environment
+from inference_engine.aws.transport import SHORT, Patience, ThreadTransport, client_config, region_of_environment
 from inference_engine.errors import TransportError
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_engine.aio.single_flight import SharedRead
 from inference_engine.errors import TransportError
-from inference_engine.shared_read import SharedRead
 
 
 class Source:

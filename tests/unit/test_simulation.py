@@ -20,8 +20,8 @@ from benchmarks.simulate.fleet import SimulatedFleet
 from benchmarks.simulate.queues import Message, Queue
 from benchmarks.simulate.scenario import Outcome, Scenario, simulate
 from benchmarks.simulate.transport import Account
-from inference_engine.aws.connect import Aws
 from inference_engine.aws.provision import provision
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
 from inference_engine.settings import Settings
 from tests.integration import test_job_records, test_load_requests, test_queues, test_registry

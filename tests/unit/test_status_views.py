@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from inference_engine.gateway import threads
-from inference_engine.gateway.routes import status
-from inference_engine.job import Response, ResultStatus
+from inference_engine.gateway.apis import status
+from inference_engine.gateway.http import threads
+from inference_engine.jobs.job import Response, ResultStatus
 
 
 @pytest.mark.parametrize(("result", "beside"), [({"y": [1, 2]}, 0), ({"y": "x" * threads.LARGE_BYTES}, 1)])

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inference_engine.backends.tensors import DTYPES, TensorSpec, check_inputs, nbytes, unsupported
 from inference_engine.errors import ModelInputError, UnretryableError
+from inference_engine.tensors import DTYPES, TensorSpec, check_inputs, nbytes, unsupported
 
 NUMERIC = sorted(set(DTYPES) - {"BYTES"})
 

@@ -11,15 +11,15 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from inference_engine.aws.activity import Activity
-from inference_engine.aws.connect import Aws
-from inference_engine.backlog import LabelWork
 from inference_engine.cli import top
 from inference_engine.cli.top_tables import duration, number, screen
+from inference_engine.deployment import Aws
 from inference_engine.errors import TransportError
-from inference_engine.fleet import ConsumerView, Fleet, LabelStatistics
-from inference_engine.gateway.stats import GatewayStats, LatencyStats
-from inference_engine.overview import Overview
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.gateway.dispatch.stats import GatewayStats, LatencyStats
+from inference_engine.operations.activity import Activity
+from inference_engine.operations.backlog import LabelWork
+from inference_engine.operations.overview import Overview
 
 NOW = time.time()
 
@@ -153,7 +153,7 @@ async def test_a_later_reading_that_fails_is_shown_with_the_one_before(monkeypat
             raise Enough
 
     shown: list[tuple[float, str]] = []
-    monkeypatch.setattr("inference_engine.aws.activity.read_activity", reads)
+    monkeypatch.setattr("inference_engine.operations.activity.read_activity", reads)
     read = top._from_aws(cast(Aws, None))  # nothing else of it is asked
     with pytest.raises(Enough):
         await top._watch(read, show, 0.001)

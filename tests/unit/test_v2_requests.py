@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_engine.errors import PayloadTooLargeError
-from inference_engine.gateway.v2 import encodings, request
-from inference_engine.gateway.v2.errors import RequestError
+from inference_engine.gateway.apis.open_inference import request
+from inference_engine.gateway.apis.open_inference.errors import RequestError
+from inference_engine.gateway.http import encodings
 
 X: dict[str, Any] = {"name": "X", "shape": [2], "datatype": "INT32", "data": [1, 2]}
 BINARY: dict[str, Any] = {"name": "X", "shape": [2], "datatype": "INT32", "parameters": {"binary_data_size": 8}}

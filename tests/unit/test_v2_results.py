@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine import codec
-from inference_engine.gateway.v2 import results
-from inference_engine.gateway.v2.errors import ResultError
-from inference_engine.gateway.v2.request import DIMENSIONS_MAX
+from inference_engine.gateway.apis.open_inference import results
+from inference_engine.gateway.apis.open_inference.errors import ResultError
+from inference_engine.gateway.apis.open_inference.request import DIMENSIONS_MAX
+from inference_engine.jobs import codec
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tritonclient.http import InferInput, InferRequestedOutput, InferResult
 from tritonclient.http._utils import _get_inference_request
 
-from inference_engine.backends.tensors import DTYPES
-from inference_engine.gateway.v2 import binary, request, response, results
-from inference_engine.gateway.v2.errors import RequestError
+from inference_engine.gateway.apis.open_inference import binary, request, response, results
+from inference_engine.gateway.apis.open_inference.errors import RequestError
+from inference_engine.tensors import DTYPES
 
 NUMBERS = [name for name in DTYPES if name != "BYTES"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from inference_engine.aws.job_record import JobRecord
-from inference_engine.job import ResultStatus
-from inference_engine.producer.watcher import HEAD_MAX, HEAD_MIN, ResultWatcher
+from inference_engine.jobs.job import ResultStatus
+from inference_engine.jobs.record import JobRecord
+from inference_engine.producer.result_poller import HEAD_MAX, HEAD_MIN, ResultWatcher
 
 
 class Records:

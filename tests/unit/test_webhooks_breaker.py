@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.callbacks import Target, target_of
 from inference_engine.webhooks.breaker import PUT_OFF_SECONDS, RECEIVERS, SILENT_TRIES, Breaker, PutOffError
 from inference_engine.webhooks.http import CallbackTimeoutError
+from inference_engine.webhooks.rules import Target, target_of
 
 HANGS = target_of("https://hangs.example/a?b=c")
 

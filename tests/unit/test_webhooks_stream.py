@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.aws.session import Service
-from inference_engine.aws.table_stream import TableStream
+from inference_engine.aws.streams import TableStream
+from inference_engine.aws.transport import Service
 from inference_engine.errors import NotProvisionedError, TransportError
 
 

@@ -1,0 +1,1 @@
+"""What asyncio code of several packages needs."""

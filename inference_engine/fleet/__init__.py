@@ -1,0 +1,1 @@
+"""Who holds which label, who asks for one, and who loads it."""

@@ -1,0 +1,1 @@
+"""From an HTTP call to a job and back."""

@@ -1,0 +1,1 @@
+"""HTTP itself: what a request meets before and after its API."""

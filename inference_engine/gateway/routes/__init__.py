@@ -1,1 +1,0 @@
-"""The APIs that the gateway serves, a module each."""

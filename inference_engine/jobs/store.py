@@ -1,0 +1,282 @@
+"""Job records in DynamoDB: the jobs table, its keys and its state transitions.
+
+    producer            consumer                 record
+    post ──────────────────────────────────────► SUBMITTED    only if there is none yet
+                        start (n-th receive) ──► IN_PROGRESS  ┐
+                        release ───────────────► SUBMITTED    │ only if status and attempt are what the writer last
+                        finish ────────────────► SUCCESS | …  │ saw or wrote, not finished, and of no later attempt
+    cancel ────────────────────────────────────► CANCELLED    │
+              dead letters
+              bury ────────────────────────────► ERROR        ┘ DeadLettered; makes the record where there is none
+    operator
+    redrive ───────────────────────────────────► SUBMITTED    only if ERROR by bury, or a redrive that got no further
+
+`attempt` is the fencing token and only grows. It is SQS's receive count of the message. A redriven job has a new message,
+whose count begins at 1 again, so each redrive raises the token by ATTEMPTS_PER_MESSAGE. Of all messages that a job ever had,
+only the one that its record counts by can still change it: earlier ones, from consumers or the dead-letter queue, are void.
+Each write may be repeated after a lost answer: the second time it finds its own mark and agrees.
+
+Two of these writes are omitted where nobody could notice. A job that ends within a moment is never noted as IN_PROGRESS:
+`look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
+blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` creates the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..aio.batching import Batcher
+from ..aws.transport import Transport
+from .attempt import ATTEMPTS_PER_MESSAGE, Start, Ticket, attempts_before, redrives_of
+from .job import Job, JobFailure, ResultStatus
+from .record import JobRecord
+from .statements import BUSY_WAIT_SECONDS, Statements
+
+#: DynamoDB API Reference, BatchGetItem: keys in one request.
+KEYS_PER_CALL = 100
+#: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
+MESSAGE_ID_MAX_CHARACTERS = 100
+#: The error type of a job whose message was dead-lettered. Only such a job can be redriven.
+DEAD_LETTERED = "DeadLettered"
+#: Expiries are rounded up, so that a quick job's last write need not change the expiry. DynamoDB deletes within days.
+EXPIRY_STEP_SECONDS = 60
+
+
+class JobRecords:
+    """The jobs table.
+
+    Hundreds of methods may be called concurrently: writes share requests, and so do reads.
+    """
+
+    def __init__(self, transport: Transport, table: str, ttl_seconds: float) -> None:
+        self._transport = transport
+        self._table = table
+        self._ttl_seconds = ttl_seconds
+        self._statements = Statements(transport, table)
+        self._reads: Batcher[str, JobRecord | None] = Batcher(
+            self._get_batch, max_items=KEYS_PER_CALL, key_of=lambda message_id: message_id, concurrency=4
+        )
+
+    async def submitted(self, message_id: str, job: Job) -> None:
+        """Record a new job, unless it has a record already (a consumer was quicker, or the send was deduplicated)."""
+        record = Ticket(message_id, job, 0, "").submitted()
+        await self._statements.insert(message_id, self._with_expiry(record, job).fields())
+
+    async def look(self, ticket: Ticket) -> Start:
+        """Whether the attempt may begin, by a read: for a job that will end before anyone could see it in progress.
+
+        A job without a record until its end is not read at all.
+        """
+        if ticket.job.recorded is not False:
+            # A finished job may have been redriven a moment ago, which an eventually consistent read need not show.
+            read = self.get if ticket.job.redrive is None else self.current
+            ticket.known = await read(ticket.message_id)
+        return (ticket.forbidden_by(ticket.known) if ticket.known else None) or Start.STARTED
+
+    async def start(self, ticket: Ticket, max_starts: int) -> Start:
+        """Claim the attempt and note it in the record. After STARTED or EXHAUSTED, the attempt is this consumer's."""
+        if ticket.known is None and ticket.job.recorded is not False:
+            ticket.known = ticket.submitted()
+
+        def started(known: JobRecord) -> JobRecord:
+            if (known.attempt, known.consumer) == (ticket.attempt, ticket.consumer):
+                return known
+            return replace(
+                known,
+                status=ResultStatus.IN_PROGRESS,
+                attempt=ticket.attempt,
+                starts=known.starts + 1,
+                consumer=ticket.consumer,
+                started_at=time.time(),
+            )
+
+        obstacle = await self._advance(ticket, started)
+        if obstacle is not None:
+            return ticket.forbidden_by(obstacle) or Start.STALE
+        return Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED
+
+    async def release(self, ticket: Ticket) -> bool:
+        """Undo a start: the job returns to its queue and this attempt does not count. False if the record no longer allows it."""
+        before = ticket.known
+        if before is None or not ticket.noted or before.status is not ResultStatus.IN_PROGRESS:
+            return before is None or not before.status.finished
+        released = replace(before, status=ResultStatus.SUBMITTED, starts=before.starts - 1)
+        refused = await self._statements.update(ticket.message_id, released.changes(before), before.guard())
+        if refused is None or refused.record == released:
+            ticket.known = released
+            return True
+        return False
+
+    async def finish(
+        self,
+        ticket: Ticket,
+        status: ResultStatus,
+        *,
+        started_at: float | None = None,
+        result: str | None = None,
+        result_ref: str | None = None,
+        error: JobFailure | None = None,
+        patient: bool = False,
+    ) -> bool:
+        """Write the end of a job; False if another end or a later attempt was recorded first.
+
+        A `patient` write waits a moment for others to share its request.
+        """
+        now = time.time()
+
+        def finished(known: JobRecord) -> JobRecord:
+            return replace(
+                known,
+                status=status,
+                attempt=ticket.attempt,
+                consumer=ticket.consumer,
+                started_at=known.started_at or started_at or now,
+                finished_at=now,
+                result=result,
+                result_ref=result_ref,
+                error=error,
+            )
+
+        obstacle = await self._advance(ticket, finished, patient=patient)
+        if obstacle is None:
+            return True
+        ours = (obstacle.attempt, obstacle.consumer) == (ticket.attempt, ticket.consumer)
+        return ours and obstacle.status is status
+
+    async def cancel(self, message_id: str) -> bool:
+        """Cancel a job; False if it has ended otherwise or is unknown."""
+        known = await self.find(message_id)
+        while known is not None and not known.status.finished:
+            failure = JobFailure(type="Cancelled", message="the caller cancelled the job")
+            end = replace(known, status=ResultStatus.CANCELLED, finished_at=time.time(), error=failure)
+            end = self._with_expiry(end)
+            refused = await self._statements.update(message_id, end.changes(known), known.guard())
+            if refused is None:
+                return True
+            known = refused.record
+        return known is not None and known.status is ResultStatus.CANCELLED
+
+    async def bury(self, message_id: str, job: Job, failure: JobFailure) -> bool:
+        """Fail a job whose message was dead-lettered; False if it had ended otherwise or was redriven since."""
+        ticket = Ticket(message_id, job, attempts_before(job) + ATTEMPTS_PER_MESSAGE - 1, "")
+        ticket.known = await self.current(message_id)
+
+        def buried(known: JobRecord) -> JobRecord:
+            return replace(known, status=ResultStatus.ERROR, finished_at=time.time(), error=failure)
+
+        if ticket.known is not None and ticket.forbidden_by(ticket.known):
+            obstacle: JobRecord | None = ticket.known
+        else:
+            obstacle = await self._advance(ticket, buried)
+        return obstacle is None or (_is_dead(obstacle) and redrives_of(obstacle) == (job.redrive or 0))
+
+    async def redrive(self, message_id: str, job: Job) -> Job | None:
+        """Make a dead-lettered job SUBMITTED again. Returns the job to send in a new message, under its old id.
+
+        None if there is nothing to redrive: the job ended otherwise, or is under way again. If a crash prevents the send after
+        this call, the next call returns a job that supersedes this one, so two messages never make two jobs.
+        """
+        known = await self.current(message_id)
+        while known is None or _may_be_redriven(known):
+            number = max(redrives_of(known) if known else 0, job.redrive or 0) + 1
+            again = job.model_copy(update={"message_id": message_id, "redrive": number, "recorded": None})
+            new = self._with_expiry(Ticket(message_id, again, 0, "").submitted(), again)
+            if known is None:
+                refused = await self._statements.insert(message_id, new.fields())
+            else:
+                refused = await self._statements.update(message_id, new.changes(known), known.guard())
+            if refused is None:
+                return again
+            # DynamoDB does not return what an insert found. The update that comes next is refused and returns it.
+            found = refused.record
+            known = found or (Ticket(message_id, job, 0, "").submitted() if known is None else None)
+        return None
+
+    async def get(self, message_id: str) -> JobRecord | None:
+        """The record of a job, eventually consistent; None if there is none or it has expired."""
+        if not _possible(message_id):
+            # DynamoDB would reject the whole batch because of it, and other callers' reads with it.
+            return None
+        return await self._reads.submit(message_id)
+
+    async def current(self, message_id: str) -> JobRecord | None:
+        """The current record: a consistent read in a request of its own."""
+        return (await self._get_batch([message_id], consistent=True))[0] if _possible(message_id) else None
+
+    async def find(self, message_id: str) -> JobRecord | None:
+        """The record, also of a job posted just now, which an eventually consistent read need not show yet."""
+        return await self.get(message_id) or await self.current(message_id)
+
+    async def close(self) -> None:
+        """Wait for pending writes."""
+        await self._statements.close()
+
+    async def _advance(
+        self, ticket: Ticket, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
+    ) -> JobRecord | None:
+        """Write the job's next state. Returns None once the record has it, else the record that forbids it."""
+        while True:
+            known = ticket.known or ticket.submitted()
+            if known.status.finished:
+                return known
+            if (new := next_of(known)) is known:
+                return None
+            new = self._with_expiry(new, ticket.job)
+            if ticket.known is None:
+                refused = await self._statements.insert(ticket.message_id, new.fields(), patient=patient)
+            else:
+                changes, guard = new.changes(known), known.guard()
+                refused = await self._statements.update(ticket.message_id, changes, guard, patient=patient)
+            if refused is None:
+                ticket.known = new
+                return None
+            if refused.record is None:
+                # A refused insert is retried as an update of the record that a producer writes, and vice versa.
+                ticket.known = ticket.submitted() if ticket.known is None else None
+                continue
+            if ticket.forbidden_by(refused.record):
+                return refused.record
+            ticket.known = refused.record
+
+    def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
+        """Set the expiry: the TTL after the last change, or for an unfinished job after its deadline if that is later."""
+        waits_until = job.deadline if job and job.deadline and not record.status.finished else 0
+        expiry = max(time.time(), waits_until) + self._ttl_seconds
+        return replace(record, expires_at=math.ceil(expiry / EXPIRY_STEP_SECONDS) * EXPIRY_STEP_SECONDS)
+
+    async def _get_batch(self, message_ids: list[str], *, consistent: bool = False) -> Sequence[JobRecord | None]:
+        found: dict[str, JobRecord] = {}
+        keys = [{"message_id": {"S": message_id}} for message_id in message_ids]
+        request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
+        turn = 0
+        while request:
+            answer = await self._transport.call("dynamodb", "batch_get_item", RequestItems=request)
+            for item in answer["Responses"].get(self._table, []):
+                record = JobRecord.from_item(item)
+                found[record.message_id] = record
+            request = answer.get("UnprocessedKeys") or {}
+            if request:
+                turn += 1
+                await asyncio.sleep(BUSY_WAIT_SECONDS * 2 ** min(turn, 7))
+        now = time.time()
+        records = (found.get(message_id) for message_id in message_ids)
+        return [record if record and record.expires_at > now else None for record in records]
+
+
+def _is_dead(record: JobRecord) -> bool:
+    return record.status is ResultStatus.ERROR and record.error is not None and record.error.type == DEAD_LETTERED
+
+
+def _may_be_redriven(record: JobRecord) -> bool:
+    """Whether a job was buried, or is as a redrive left it: the redrive's message may never have been sent."""
+    unsent = record.status is ResultStatus.SUBMITTED and record.attempt % ATTEMPTS_PER_MESSAGE == 0
+    return _is_dead(record) or unsent
+
+
+def _possible(message_id: str) -> bool:
+    return isinstance(message_id, str) and 0 < len(message_id) <= MESSAGE_ID_MAX_CHARACTERS and message_id.isascii()

@@ -1,0 +1,1 @@
+"""Makes model folders that Triton serves."""

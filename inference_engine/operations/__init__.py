@@ -1,0 +1,1 @@
+"""What operators and autoscaling see: backlog, work by label, the overview."""
