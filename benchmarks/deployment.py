@@ -28,7 +28,7 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
-class Deployment:
+class EmulatedDeployment:
     """Where producers and consumers of this process and its children post and receive. `proxy` counts requests, if wanted."""
 
     settings: Settings
@@ -48,7 +48,7 @@ class Deployment:
 
 
 @contextmanager
-def deployment(*, counted: bool = False, **settings: Any) -> Iterator[Deployment]:
+def deployment(*, counted: bool = False, **settings: Any) -> Iterator[EmulatedDeployment]:
     """An emulator with nothing else on it; meanwhile this process's environment variables point to it.
 
     `counted` puts a proxy in front of it whose `calls` count requests by operation. `settings` are those of Settings.
@@ -56,7 +56,7 @@ def deployment(*, counted: bool = False, **settings: Any) -> Iterator[Deployment
     with ExitStack() as stack:
         emulator = stack.enter_context(Emulator())
         proxy = stack.enter_context(FaultProxy(emulator.endpoint_url, share=0)) if counted else None
-        deployed = Deployment(Settings(**{"prefix": "bench", **settings}), emulator, proxy)
+        deployed = EmulatedDeployment(Settings(**{"prefix": "bench", **settings}), emulator, proxy)
         stack.enter_context(mock.patch.dict(os.environ, deployed.environment()))
         provision_now(deployed.settings)
         yield deployed
@@ -96,7 +96,7 @@ def cpu_seconds(pid: int) -> float:
 
 @contextmanager
 def consumers(
-    deployed: Deployment, count: int, *arguments: str, environment: Mapping[str, str] | None = None
+    deployed: EmulatedDeployment, count: int, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[list[ConsumerProcess]]:
     """`count` consumer processes, ready; `arguments` are those of `inference-engine consume`."""
     variables = {**os.environ, **deployed.environment(), **(environment or {})}

@@ -20,7 +20,7 @@ from inference_engine.local import environments
 from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 
-from .deployment import READY_SECONDS, Deployment, consumers, cpu_seconds, deployment
+from .deployment import READY_SECONDS, EmulatedDeployment, consumers, cpu_seconds, deployment
 from .report import ROOT, Aim, Report
 
 LABELS = [f"label-{number}" for number in range(5)]
@@ -83,7 +83,7 @@ def run(quick: bool, plots: Path) -> Report:
 
 
 @contextmanager
-def _gateway(deployed: Deployment) -> Iterator[tuple[ChildProcess, str]]:
+def _gateway(deployed: EmulatedDeployment) -> Iterator[tuple[ChildProcess, str]]:
     """A consumer for all labels, and a gateway."""
     arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(2 * len(LABELS)))
     port = free_port()
@@ -129,7 +129,7 @@ async def _turns(sides: dict[str, Side], url: str, process: ChildProcess, calls:
         for _ in range(turns):
             for name, call in both.items():
                 before = cpu_seconds(process.pid)
-                sides[name].rates.append(calls / await _crowd(call, calls))
+                sides[name].rates.append(calls / await _waiting_bands(call, calls))
                 cpu += cpu_seconds(process.pid) - before if name == GATEWAY else 0.0
         for _ in range(lone):
             for name, call in both.items():
@@ -139,16 +139,16 @@ async def _turns(sides: dict[str, Side], url: str, process: ChildProcess, calls:
     return cpu / (calls * turns)
 
 
-async def _count(sides: dict[str, Side], deployed: Deployment, url: str, calls: int) -> None:
+async def _count(sides: dict[str, Side], deployed: EmulatedDeployment, url: str, calls: int) -> None:
     assert deployed.proxy is not None
     async with _both(url) as both:
         for name, call in both.items():
             before = deployed.proxy.calls.total()
-            await _crowd(call, calls)
+            await _waiting_bands(call, calls)
             sides[name].requests = (deployed.proxy.calls.total() - before) / calls
 
 
-async def _crowd(call: Call, calls: int) -> float:
+async def _waiting_bands(call: Call, calls: int) -> float:
     """Seconds that `calls` calls take, CALLERS of them at once."""
     left = iter(range(calls))
 

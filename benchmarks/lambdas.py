@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.jobs.job import Job
 from lambdas.package import build
 from tests.support.lambdas import ARCHITECTURE, RUNTIME, function
 
-from .deployment import Deployment, deployment
+from .deployment import EmulatedDeployment, deployment
 from .proc import descendants, peak_bytes
 from .report import Aim, Report
 
@@ -80,14 +80,14 @@ def _measured(counts: tuple[int, ...]) -> Iterator[Runs]:
                 yield _runs(deployed, zips["backlog_metrics"], labels)
 
 
-async def _fill(deployed: Deployment, labels: int) -> None:
+async def _fill(deployed: EmulatedDeployment, labels: int) -> None:
     """Put a job in the queue of each label, as after a ring."""
-    aws = Aws.for_producer(deployed.settings)
+    aws = Deployment.for_producer(deployed.settings)
 
     async def one(label: str) -> None:
         job = Job(label=label, request_id="r", body="1", submitted_at=time.time())
         await aws.queues.send(await aws.queues.of_label(label), OutgoingMessage(job.encode(), label, label))
-        await aws.waiting.note(label)
+        await aws.waiting.record(label)
 
     try:
         await asyncio.gather(*(one(f"label-{number}") for number in range(labels)))
@@ -95,7 +95,7 @@ async def _fill(deployed: Deployment, labels: int) -> None:
         await aws.close()
 
 
-def _runs(deployed: Deployment, archive: Path, labels: int) -> Runs:
+def _runs(deployed: EmulatedDeployment, archive: Path, labels: int) -> Runs:
     name = f"{deployed.settings.prefix}-backlog-metrics"
     assert deployed.emulator.pid is not None
     before = set(descendants(deployed.emulator.pid))

@@ -8,11 +8,10 @@ from .api_keys import ApiKeys
 from .aws.blobs import Blobs
 from .aws.queues import Queues
 from .aws.transport import BRIEF, SHORT, AioTransport, ThreadTransport, Transport, aio_available
-from .dead_letters.handler import DeadLetters
+from .dead_letters.handler import DeadLetterHandler
 from .dead_letters.redrive import Redriver
-from .fleet.load_requests import LoadRequests
+from .fleet.load_requests import LoadRequests, WaitingLabels
 from .fleet.registry import Registry
-from .fleet.waiting import WaitingLabels
 from .jobs.store import JobRecords
 from .settings import Settings
 
@@ -21,7 +20,7 @@ POLL_CONNECTIONS = 256
 
 
 @dataclass(slots=True)
-class Aws:
+class Deployment:
     """Everything in AWS that one producer or consumer uses.
 
     `polls` has its own connections: a long poll keeps one for up to twenty seconds, and no delete or heartbeat may wait for it.
@@ -37,12 +36,12 @@ class Aws:
     waiting: WaitingLabels
     load_requests: LoadRequests
     load_polls: LoadRequests
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterHandler
     api_keys: ApiKeys
     _poll_transport: Transport | None = None
 
     @classmethod
-    def for_producer(cls, settings: Settings, *, threads: bool = False) -> Aws:
+    def for_producer(cls, settings: Settings, *, threads: bool = False) -> Deployment:
         """One transport for all calls: boto3 threads, or aioboto3 if `threads` is false and the extra is installed."""
         transport: Transport
         if threads or not aio_available():
@@ -52,23 +51,23 @@ class Aws:
         return cls.over(settings, transport)
 
     @classmethod
-    def for_function(cls, settings: Settings) -> Aws:
+    def for_function(cls, settings: Settings) -> Deployment:
         """For a Lambda: boto3 threads that give up early, since its time is short and it is invoked again."""
-        return cls.over(settings, ThreadTransport(region=settings.region, patience=SHORT))
+        return cls.over(settings, ThreadTransport(region=settings.region, retries=SHORT))
 
     @classmethod
-    def for_command(cls, settings: Settings) -> Aws:
+    def for_command(cls, settings: Settings) -> Deployment:
         """For a command at a terminal: boto3 threads, which need no extra, that give up within seconds."""
-        return cls.over(settings, ThreadTransport(region=settings.region, patience=BRIEF))
+        return cls.over(settings, ThreadTransport(region=settings.region, retries=BRIEF))
 
     @classmethod
-    def for_consumer(cls, settings: Settings) -> Aws:
+    def for_consumer(cls, settings: Settings) -> Deployment:
         """Two transports on the running loop: one for control, one for long polls."""
         polls = AioTransport(region=settings.region, connections=POLL_CONNECTIONS)
         return cls.over(settings, AioTransport(region=settings.region), polls)
 
     @classmethod
-    def over(cls, settings: Settings, transport: Transport, poll_transport: Transport | None = None) -> Aws:
+    def over(cls, settings: Settings, transport: Transport, poll_transport: Transport | None = None) -> Deployment:
         """Everything over the caller's own transports; long polls share the first one if there is no second."""
         queues = Queues(transport, settings)
         polls = Queues(poll_transport, settings) if poll_transport else queues
@@ -86,7 +85,7 @@ class Aws:
             waiting=waiting,
             load_requests=LoadRequests(queues, waiting, settings),
             load_polls=LoadRequests(polls, waiting, settings),
-            dead_letters=DeadLetters(transport, settings, queues, jobs, blobs),
+            dead_letters=DeadLetterHandler(transport, settings, queues, jobs, blobs),
             api_keys=ApiKeys(transport, settings.registry_table),
             _poll_transport=poll_transport,
         )
@@ -94,7 +93,7 @@ class Aws:
     def redriver(self) -> Redriver:
         """For an operator's command: it reads each label's lanes once."""
         return Redriver(
-            self.dead_letters.letters, self.jobs, self.queues, self.registry, self.load_requests, self.settings.prefix
+            self.dead_letters.store, self.jobs, self.queues, self.registry, self.load_requests, self.settings.prefix
         )
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
 from tests.support.deployments import provisioned
@@ -70,8 +70,8 @@ def settings(aws_environment: str) -> Settings:
 
 
 @pytest.fixture
-async def aws(settings: Settings) -> AsyncIterator[Aws]:
+async def deployment(settings: Settings) -> AsyncIterator[Deployment]:
     """The deployment as a consumer sees it."""
-    aws = Aws.for_consumer(settings)
-    yield aws
-    await aws.close()
+    deployment = Deployment.for_consumer(settings)
+    yield deployment
+    await deployment.close()

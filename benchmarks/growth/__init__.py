@@ -11,7 +11,7 @@ from statistics import median
 
 from rich.console import Console
 
-from ..deployment import Deployment, deployment
+from ..deployment import EmulatedDeployment, deployment
 from ..plots import bars, lines
 from ..report import Aim, Report
 from . import known, pending, table
@@ -82,9 +82,9 @@ def run(quick: bool, plots: Path) -> Report:
     return report
 
 
-def _steps(plan: Plan, deployed: Deployment, console: Console) -> Iterator[Step]:
+def _steps(plan: Plan, deployed: EmulatedDeployment, console: Console) -> Iterator[Step]:
     """Tables of growing size beside each other in one emulator; a repeated size is the same table."""
-    tables: dict[int, Deployment] = {}
+    tables: dict[int, EmulatedDeployment] = {}
     for records in plan.visits():
         console.print(f"  a table with {records:,} records")
         if records not in tables:

@@ -14,7 +14,7 @@ from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy
 
-from ..deployment import ConsumerProcess, Deployment, consumers
+from ..deployment import ConsumerProcess, EmulatedDeployment, consumers
 from ..proc import resident_bytes
 
 #: The most labels that the measured jobs use; both consumers hold these.
@@ -45,7 +45,7 @@ class Knowing:
 
 
 def measure(
-    deployed: Deployment, counts: Sequence[int], *, idle_seconds: float, jobs: int, rounds: int
+    deployed: EmulatedDeployment, counts: Sequence[int], *, idle_seconds: float, jobs: int, rounds: int
 ) -> list[Knowing]:
     """Measure both consumers in one run: idle at the same time, busy in turn. Both hold as many labels as the first knows."""
     slots = counts[0]
@@ -109,13 +109,13 @@ class _Pair:
 
 
 @contextmanager
-def _pair(deployed: Deployment, labels: int, slots: int) -> Iterator[_Pair]:
+def _pair(deployed: EmulatedDeployment, labels: int, slots: int) -> Iterator[_Pair]:
     prefix = f"knows-{labels}"
     # Its own tables, set explicitly: the environment names those of `deployed`.
     tables = {"jobs_table": f"{prefix}-jobs", "registry_table": f"{prefix}-registry"}
     settings = Settings(prefix=prefix, wait_time_seconds=POLL_SECONDS, **tables)
     provision_now(settings)
-    own = Deployment(settings, deployed.emulator)
+    own = EmulatedDeployment(settings, deployed.emulator)
     with FaultProxy(deployed.emulator.endpoint_url, share=0) as proxy:
         arguments = ("--function", "benchmarks.functions:echo", "--max-labels", str(slots))
         with (

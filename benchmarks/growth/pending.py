@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from inference_engine.jobs.job import ResultStatus
 from tests.support.fault_proxy import FaultProxy
 
-from ..deployment import Deployment
+from ..deployment import EmulatedDeployment
 from ..report import ROOT
 from .records import with_records
 
@@ -40,7 +40,7 @@ class Waiter:
     cancel_seconds: float
 
 
-def measure(deployed: Deployment, counts: Sequence[int], seconds: float) -> list[Waiter]:
+def measure(deployed: EmulatedDeployment, counts: Sequence[int], seconds: float) -> list[Waiter]:
     """One process for each count, all waiting in the same `seconds`."""
     pending = with_records(deployed, max(counts), ResultStatus.SUBMITTED, LABELS)
     with ExitStack() as stack:
@@ -57,7 +57,7 @@ def measure(deployed: Deployment, counts: Sequence[int], seconds: float) -> list
 class _Process:
     """A waiter as a child process whose requests a separate proxy counts."""
 
-    def __init__(self, deployed: Deployment, count: int) -> None:
+    def __init__(self, deployed: EmulatedDeployment, count: int) -> None:
         self._count = count
         self._environment = {**os.environ, **deployed.environment(), "PYTHONPATH": str(ROOT)}
         self._proxy = FaultProxy(deployed.emulator.endpoint_url, share=0)

@@ -12,7 +12,7 @@ import boto3
 from inference_engine.aws import schema
 from inference_engine.jobs.job import ResultStatus
 
-from ..deployment import Deployment
+from ..deployment import EmulatedDeployment
 
 BUCKET = "bench-payloads"
 #: Records in one object of the import.
@@ -27,7 +27,7 @@ def message_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def with_records(deployed: Deployment, count: int, status: ResultStatus, labels: int = 1) -> Deployment:
+def with_records(deployed: EmulatedDeployment, count: int, status: ResultStatus, labels: int = 1) -> EmulatedDeployment:
     """The same deployment with its own jobs table that holds `count` records, spread over `labels`."""
     table = f"{deployed.settings.prefix}-{status.value.lower()}-{count}"
     prefix = f"{table}/"

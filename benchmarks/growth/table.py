@@ -11,7 +11,7 @@ from statistics import median
 from inference_engine import Producer
 from inference_engine.jobs.job import ResultStatus
 
-from ..deployment import Deployment, consumers
+from ..deployment import EmulatedDeployment, consumers
 from ..proc import resident_bytes
 from .records import with_records
 
@@ -45,12 +45,12 @@ def available_bytes() -> int:
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def fill(deployed: Deployment, records: int) -> Deployment:
+def fill(deployed: EmulatedDeployment, records: int) -> EmulatedDeployment:
     """The same deployment with a table of finished jobs."""
     return with_records(deployed, records, ResultStatus.SUCCESS)
 
 
-def measure(filled: Deployment, records: int, *, jobs: int, posts: int, rounds: int) -> Step:
+def measure(filled: EmulatedDeployment, records: int, *, jobs: int, posts: int, rounds: int) -> Step:
     """Run jobs in a table that holds `records`: `rounds` bulks, and `posts` blocking posts one by one."""
     assert filled.proxy is not None
     calls = filled.proxy.calls

@@ -14,7 +14,7 @@ from .driver import Handlers, Stopwatch, serve
 
 #: Poll interval of the wait for one result; Celery's default is 0.5 s.
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 60
+READ_WAIT_SECONDS = 60
 
 _ENDPOINT = urlsplit(os.environ["AWS_ENDPOINT_URL"])
 
@@ -48,14 +48,14 @@ async def celery() -> AsyncIterator[Handlers]:
         results = [task.delay(number) for number in range(jobs)]
         watch.note("submitted")
         for number, result in enumerate(results):
-            if result.get(timeout=PATIENCE_SECONDS, interval=POLL_SECONDS) != number:
+            if result.get(timeout=READ_WAIT_SECONDS, interval=POLL_SECONDS) != number:
                 raise RuntimeError(f"job {number} has another's result")
         watch.note("collected")
         return watch.moments
 
     def post() -> dict[str, float]:
         watch = Stopwatch()
-        task.delay(0).get(timeout=PATIENCE_SECONDS, interval=POLL_SECONDS)
+        task.delay(0).get(timeout=READ_WAIT_SECONDS, interval=POLL_SECONDS)
         watch.note("collected")
         return watch.moments
 

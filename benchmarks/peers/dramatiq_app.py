@@ -18,7 +18,7 @@ from .driver import Handlers, Stopwatch, serve
 TABLE = "dramatiq-results"
 #: dramatiq's own wait for a result starts at a tenth of a second and doubles: this is quicker.
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 60
+READ_WAIT_SECONDS = 60
 
 
 class DynamoDBResults(ResultBackend):  # type: ignore[misc]
@@ -53,13 +53,13 @@ task = dramatiq.actor(echo, store_results=True)
 
 
 def _result(message: Any) -> Any:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + READ_WAIT_SECONDS
     while time.monotonic() < deadline:
         try:
             return message.get_result(backend=results)
         except ResultMissing:
             time.sleep(POLL_SECONDS)
-    raise RuntimeError(f"no result within {PATIENCE_SECONDS} s")
+    raise RuntimeError(f"no result within {READ_WAIT_SECONDS} s")
 
 
 @asynccontextmanager

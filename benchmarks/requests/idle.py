@@ -11,7 +11,7 @@ from inference_engine import Producer
 from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 
-from ..deployment import Deployment, consumers
+from ..deployment import EmulatedDeployment, consumers
 from .metered import proxied
 from .proxy import Account, BillingProxy, difference
 
@@ -36,7 +36,7 @@ class Idle:
 
 
 @contextmanager
-def idle_consumers(deployed: Deployment, numbers: Sequence[int]) -> Iterator[Sequence[Idle]]:
+def idle_consumers(deployed: EmulatedDeployment, numbers: Sequence[int]) -> Iterator[Sequence[Idle]]:
     """One consumer for each number of labels to hold, each on its own prefix, idle from now on."""
     with ExitStack() as stack:
         started = [stack.enter_context(_idle_consumer(deployed, held)) for held in numbers]
@@ -46,10 +46,10 @@ def idle_consumers(deployed: Deployment, numbers: Sequence[int]) -> Iterator[Seq
 
 
 @contextmanager
-def _idle_consumer(deployed: Deployment, held: int) -> Iterator[Idle]:
+def _idle_consumer(deployed: EmulatedDeployment, held: int) -> Iterator[Idle]:
     settings = Settings(prefix=f"idle-{held}")
     provision_now(settings)
-    own = Deployment(settings, deployed.emulator)
+    own = EmulatedDeployment(settings, deployed.emulator)
     with (
         proxied(own) as (behind, proxy),
         consumers(behind, 1, "--function", "benchmarks.functions:echo", "--max-labels", str(ROOM)),

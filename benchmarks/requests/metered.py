@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from inference_engine.local.processes import ChildProcess
 
-from ..deployment import Deployment
+from ..deployment import EmulatedDeployment
 from ..peers import processes
 from ..peers.processes import ProducerProcess
 from .billing import Bill
@@ -72,20 +72,22 @@ class Metered:
 
 
 @contextmanager
-def proxied(deployed: Deployment) -> Iterator[tuple[Deployment, BillingProxy]]:
+def proxied(deployed: EmulatedDeployment) -> Iterator[tuple[EmulatedDeployment, BillingProxy]]:
     """The same deployment, seen through a separate proxy."""
     with BillingProxy(deployed.emulator.endpoint_url) as proxy:
         yield replace(deployed, proxy=proxy), proxy
 
 
-def variables(deployed: Deployment) -> dict[str, str]:
+def variables(deployed: EmulatedDeployment) -> dict[str, str]:
     """All environment variables of a contender's process."""
     return processes.module_environment({**os.environ, **deployed.environment()})
 
 
 @contextmanager
 def metered(
-    deployed: Deployment, consume: Callable[[Deployment], AbstractContextManager[ChildProcess]], produce: Sequence[str]
+    deployed: EmulatedDeployment,
+    consume: Callable[[EmulatedDeployment], AbstractContextManager[ChildProcess]],
+    produce: Sequence[str],
 ) -> Iterator[Metered]:
     """A consumer, which `consume` starts in the deployment passed to it, and a producer started by its command."""
     with (

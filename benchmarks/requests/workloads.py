@@ -15,7 +15,7 @@ from inference_engine.aws.transport import ThreadTransport
 from inference_engine.local.errors import LocalStackError
 from inference_engine.local.processes import ChildProcess
 
-from ..deployment import Deployment, consumers
+from ..deployment import EmulatedDeployment, consumers
 from ..peers import processes
 from ..peers.processes import ContenderError, ProducerProcess
 from ..report import Report
@@ -48,11 +48,11 @@ FULL = Size(bulk=2_000, others=400, steady_seconds=30.0, lone=50, others_lone=10
 QUICK = Size(bulk=500, others=50, steady_seconds=2.0, lone=5, others_lone=1, idle_seconds=5.0, held=(2,))
 
 
-def ours(deployed: Deployment, size: Size) -> dict[str, Phase]:
+def ours(deployed: EmulatedDeployment, size: Size) -> dict[str, Phase]:
     """The library: bulk, steady, lone."""
 
     @contextmanager
-    def consume(behind: Deployment) -> Iterator[ChildProcess]:
+    def consume(behind: EmulatedDeployment) -> Iterator[ChildProcess]:
         with consumers(behind, 1, "--function", "benchmarks.functions:echo", "--max-labels", "8") as [consumer]:
             yield consumer.process
 
@@ -72,7 +72,7 @@ def ours(deployed: Deployment, size: Size) -> dict[str, Phase]:
         }
 
 
-def single_queue(deployed: Deployment, size: Size) -> dict[str, Phase]:
+def single_queue(deployed: EmulatedDeployment, size: Size) -> dict[str, Phase]:
     """The single-queue engine's pattern: bulk, lone."""
     url = asyncio.run(_queue(deployed))
     command = [sys.executable, "-m", "benchmarks.peers.single_queue"]
@@ -85,7 +85,7 @@ def single_queue(deployed: Deployment, size: Size) -> dict[str, Phase]:
         return _bulk_and_lone("the single-queue pattern", pattern, size)
 
 
-def celery(deployed: Deployment, size: Size, report: Report) -> dict[str, dict[str, Phase]]:
+def celery(deployed: EmulatedDeployment, size: Size, report: Report) -> dict[str, dict[str, Phase]]:
     """Celery on SQS, by the name of its setting; only a note where it does not install or run."""
     setting = CELERY_THREADS
     try:
@@ -120,7 +120,7 @@ def _lone(process: ProducerProcess, posts: int, pause_seconds: float, **argument
         time.sleep(pause_seconds)
 
 
-async def _queue(deployed: Deployment) -> str:
+async def _queue(deployed: EmulatedDeployment) -> str:
     transport = ThreadTransport()
     attributes = placement_queue_attributes(deployed.settings)
     try:

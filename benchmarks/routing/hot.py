@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import boto3
 
-from benchmarks.deployment import ConsumerProcess, Deployment, deployment
+from benchmarks.deployment import ConsumerProcess, EmulatedDeployment, deployment
 from inference_engine import Producer
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import LabelSettings
 from inference_engine.labels import queue_name
 
@@ -21,7 +21,7 @@ from .workers import FleetPlan, Slept, workers
 #: A job takes this long and occupies its consumer alone, as a job on a device does.
 JOB_SECONDS = 0.1
 MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
-#: A fleet adds one host of a label every five seconds (`more_hosts.CHECK_SECONDS`); a busy machine takes longer.
+#: A fleet adds one host of a label every five seconds (`rebalancing.SCALE_OUT_SECONDS`); a busy machine takes longer.
 HOST_PATIENCE_SECONDS = 15.0
 #: Throughput is measured over a window, after the newest host has had time to take its lanes.
 SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0
@@ -36,7 +36,7 @@ def measure(lanes: Sequence[int], *, consumers: int, told: Told = print) -> list
 
 
 def _measure_one(
-    deployed: Deployment, producer: Producer, fleet: Sequence[ConsumerProcess], lanes: int, told: Told
+    deployed: EmulatedDeployment, producer: Producer, fleet: Sequence[ConsumerProcess], lanes: int, told: Told
 ) -> Hot:
     label, hosts = f"hot-{lanes}", min(lanes, len(fleet))
     asyncio.run(_set_lanes(deployed, label, lanes))
@@ -63,15 +63,15 @@ def _jobs(hosts: int) -> int:
     return round(growing + measured + hosts * per_host * 11)
 
 
-async def _set_lanes(deployed: Deployment, label: str, lanes: int) -> None:
-    aws = Aws.for_producer(deployed.settings, threads=True)
+async def _set_lanes(deployed: EmulatedDeployment, label: str, lanes: int) -> None:
+    aws = Deployment.for_producer(deployed.settings, threads=True)
     try:
         await aws.registry.set_label(LabelSettings(label=label, lanes=lanes))
     finally:
         await aws.close()
 
 
-def _purge(deployed: Deployment, label: str) -> None:
+def _purge(deployed: EmulatedDeployment, label: str) -> None:
     """Drop the jobs that are left: they would keep the fleet from the next label."""
     sqs = boto3.client("sqs")
     sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=queue_name(deployed.settings.prefix, label))["QueueUrl"])

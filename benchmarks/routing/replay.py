@@ -14,7 +14,7 @@ import boto3
 import numpy as np
 
 from benchmarks.bound import lru_misses
-from benchmarks.deployment import ConsumerProcess, Deployment, deployment
+from benchmarks.deployment import ConsumerProcess, EmulatedDeployment, deployment
 from inference_engine import Producer
 from inference_engine.aws import schema
 from inference_engine.errors import UnknownMessageError
@@ -99,7 +99,7 @@ def _repository(case: Case, stack: ExitStack) -> Path:
     return folder
 
 
-def _single_queue(deployed: Deployment) -> str:
+def _single_queue(deployed: EmulatedDeployment) -> str:
     """Make the queue of random dispatch, with the attributes of a label's queue."""
     sqs = boto3.client("sqs")
     dead = sqs.get_queue_url(QueueName=dead_letter_queue_name(deployed.settings.prefix))["QueueUrl"]

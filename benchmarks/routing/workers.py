@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.deployment import READY_SECONDS, ConsumerProcess, Deployment
+from benchmarks.deployment import READY_SECONDS, ConsumerProcess, EmulatedDeployment
 from benchmarks.report import ROOT
 from inference_engine.local import environments
 from inference_engine.local.emulator import http_ok
@@ -47,7 +47,7 @@ class FleetPlan:
 
 
 @contextmanager
-def workers(deployed: Deployment, plan: FleetPlan) -> Iterator[list[ConsumerProcess]]:
+def workers(deployed: EmulatedDeployment, plan: FleetPlan) -> Iterator[list[ConsumerProcess]]:
     """The consumers of a plan, ready to take jobs."""
     variables = os.environ | deployed.environment() | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack:

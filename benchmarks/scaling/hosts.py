@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from inference_engine.consumer import offload as relief
-from inference_engine.consumer import scale_out as more_hosts
+from inference_engine.consumer import rebalancing
 from inference_engine.fleet import placement
 from inference_engine.fleet.view import Fleet
 from inference_engine.settings import Settings
@@ -15,7 +14,7 @@ from .task import SLOTS, Loaded, Task
 
 PLACE_SECONDS = 1.0
 #: How old a load request must be before a busy label makes room for it.
-PATIENCE_SECONDS = 3.0
+READ_WAIT_SECONDS = 3.0
 _TURN_MIN_SECONDS: float = Settings.model_fields["turn_min_seconds"].default
 
 
@@ -31,9 +30,9 @@ class Hosts:
         for queue in queues.values():
             queue.on_work = self._wake
         clock.every(PLACE_SECONDS, self._place)
-        clock.every(more_hosts.CHECK_SECONDS, self._place_more)
+        clock.every(rebalancing.SCALE_OUT_SECONDS, self._place_more)
         if relieve:
-            clock.every(relief.CHECK_SECONDS, self._relieve)
+            clock.every(rebalancing.OFFLOAD_SECONDS, self._relieve)
 
     def of(self, label: str) -> list[Task]:
         """Tasks that hold the label."""
@@ -60,7 +59,7 @@ class Hosts:
             self._load(self._queues[label], may_take_turns=self._waited(label))
 
     def _waited(self, label: str) -> bool:
-        return self._clock.now - self._asked_at[label] >= PATIENCE_SECONDS
+        return self._clock.now - self._asked_at[label] >= READ_WAIT_SECONDS
 
     def _place_more(self) -> None:
         for label, queue in self._queues.items():
@@ -69,13 +68,13 @@ class Hosts:
             hosts = self.of(label)
             if not hosts or len(hosts) >= queue.plan.lanes:
                 continue
-            wanted = placement.wanted_hosts(
+            wanted = placement.wanted_holders(
                 backlog=queue.visible,
                 service_seconds=queue.plan.job_seconds,
                 load_seconds=queue.plan.load_seconds,
-                hosts=len(hosts),
+                holders=len(hosts),
                 lanes=queue.plan.lanes,
-                target_seconds=more_hosts.TARGET_SECONDS,
+                target_seconds=rebalancing.TARGET_SECONDS,
             )
             if wanted > len(hosts):
                 self._load(queue, may_take_turns=False)
@@ -89,12 +88,12 @@ class Hosts:
     def _room(self, label: str) -> Task | None:
         """The best placed task with a free slot, or with an idle label to evict, that does not hold the label yet."""
         left, at = self._left.get(label, (None, 0.0))
-        giver = left if self._clock.now - at < relief.LEFT_SECONDS else None
+        giver = left if self._clock.now - at < rebalancing.LEFT_SECONDS else None
         able = {task.name: task for task in self._service.running if label not in task.held and task is not giver}
         fleet = Fleet(tuple(task.view() for task in able.values()), self._clock.now)
         for view in placement.order(fleet, self._clock.now):
             task = able[view.consumer_id]
-            evicted = placement.victims(task.labels(), placement.Capacity(max_labels=SLOTS), 0)
+            evicted = placement.victims(task.labels(), placement.ConsumerCapacity(max_labels=SLOTS), 0)
             if evicted is not None:
                 for name in evicted:
                     task.give_up(name)
@@ -118,7 +117,7 @@ class Hosts:
             if self._asked_at or not placement.others_rest(fleet, task.name, now):
                 continue
             waiting = {name: self._backlog(loaded) for name, loaded in task.held.items()}
-            label = placement.relief(task.labels(), waiting, now, _TURN_MIN_SECONDS, relief.OVERLOADED_SECONDS)
+            label = placement.offload(task.labels(), waiting, now, _TURN_MIN_SECONDS, rebalancing.OVERLOADED_SECONDS)
             if label is not None:
                 task.give_up(label)
                 self._left[label] = task, now

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from inference_engine.consumer.occupancy import Recent
-from inference_engine.fleet.placement import Held
+from inference_engine.fleet.placement import HeldLabel
 from inference_engine.fleet.view import ConsumerView, LabelStatistics
 
 from .clock import Clock
@@ -119,11 +119,11 @@ class Task:
             in_flight=len(self.batch.jobs) if self.batch else 0,
         )
 
-    def labels(self) -> list[Held]:
+    def labels(self) -> list[HeldLabel]:
         """Its labels as the rules of placement see them."""
         now = self.clock.now
         return [
-            Held(
+            HeldLabel(
                 name,
                 one.ready_at <= now and self._idle(one),
                 one.last_used,

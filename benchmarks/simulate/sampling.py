@@ -16,7 +16,6 @@ _DECIDING = {
     "view.py": "fleet",
     "placement.py": "fleet",
     "registry.py": "fleet",
-    "waiting.py": "fleet",
     "load_requests.py": "fleet",
     "tables.py": "aws",
     "placer.py": "consumer",

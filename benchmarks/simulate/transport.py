@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from inference_engine.aws import transport as session
 from inference_engine.aws.transport import Service
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.settings import Settings
 
 from .queue_service import QueueService
@@ -28,10 +28,12 @@ class Account:
         self.queues = QueueService()
         self.tables = TableService()
 
-    def connect(self, settings: Settings, calls: Counter[tuple[str, str]] | None = None) -> tuple[Aws, Connection]:
+    def connect(
+        self, settings: Settings, calls: Counter[tuple[str, str]] | None = None
+    ) -> tuple[Deployment, Connection]:
         """The library's view of this account through a separate connection."""
         connection = Connection(self, Counter() if calls is None else calls)
-        return Aws.over(settings, connection), connection
+        return Deployment.over(settings, connection), connection
 
 
 class Connection:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from inference_engine.aws.schema import placement_queue_attributes
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import LabelSettings
 
-from ..deployment import Deployment, consumers, cpu_seconds, deployment
+from ..deployment import EmulatedDeployment, consumers, cpu_seconds, deployment
 from ..peers import processes
 from .measure import LABELS, Contender, Result, Size
 from .progress import say
@@ -64,7 +64,7 @@ def _count(results: dict[str, Result], size: Size) -> None:
 
 
 @contextmanager
-def sides(deployed: Deployment) -> Iterator[list[Contender]]:
+def sides(deployed: EmulatedDeployment) -> Iterator[list[Contender]]:
     """The engine with a consumer for all labels, and the floor with a consumer for each of its variants."""
     asyncio.run(_set_lanes(deployed))
     with ExitStack() as stack:
@@ -87,8 +87,8 @@ def sides(deployed: Deployment) -> Iterator[list[Contender]]:
         ]
 
 
-async def _set_lanes(deployed: Deployment) -> None:
-    aws = Aws.for_producer(deployed.settings, threads=True)
+async def _set_lanes(deployed: EmulatedDeployment) -> None:
+    aws = Deployment.for_producer(deployed.settings, threads=True)
     try:
         for label in _LANES:
             await aws.registry.set_label(LabelSettings(label=label, lanes=LANES))
@@ -97,7 +97,7 @@ async def _set_lanes(deployed: Deployment) -> None:
 
 
 @contextmanager
-def floor(deployed: Deployment, group: str, name: str) -> Iterator[Contender]:
+def floor(deployed: EmulatedDeployment, group: str, name: str) -> Iterator[Contender]:
     """The hand-written script: a message group per `label` or per `job`."""
     urls = asyncio.run(_floor_queues(deployed, group))
     common = ["--table", deployed.settings.jobs_table, "--writers", str(WRITERS[group])]
@@ -114,8 +114,8 @@ def floor(deployed: Deployment, group: str, name: str) -> Iterator[Contender]:
         yield Contender(name, producer, lambda: cpu_seconds(pid))
 
 
-async def _floor_queues(deployed: Deployment, group: str) -> list[str]:
-    aws = Aws.for_producer(deployed.settings, threads=True)
+async def _floor_queues(deployed: EmulatedDeployment, group: str) -> list[str]:
+    aws = Deployment.for_producer(deployed.settings, threads=True)
     attributes = placement_queue_attributes(deployed.settings)
     try:
         answers = [

@@ -13,7 +13,7 @@ from inference_engine.aws.schema import jobs_table
 from inference_engine.aws.transport import ThreadTransport
 from inference_engine.local.errors import LocalStackError
 
-from ..deployment import Deployment, deployment
+from ..deployment import EmulatedDeployment, deployment
 from ..peers import environments, processes
 from ..peers.environments import Peer
 from ..peers.processes import ContenderError
@@ -103,7 +103,7 @@ def _measure(setting: Setting, size: Size) -> Result:
 
 
 @contextmanager
-def running(deployed: Deployment, setting: Setting) -> Iterator[Contender]:
+def running(deployed: EmulatedDeployment, setting: Setting) -> Iterator[Contender]:
     """A consumer and a producer of one setting. Raises LocalStackError if the peer can't be installed."""
     python = str(setting.peer.python(say))
     asyncio.run(provision())

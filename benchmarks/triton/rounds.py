@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from inference_engine import Producer
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import LabelSettings
 from inference_engine.local.triton import TritonServer
 
-from ..deployment import Deployment, consumers
+from ..deployment import EmulatedDeployment, consumers
 from ..proc import tree_cpu_seconds
 from .sides import Timed, check_same, direct, engine
 from .workloads import Workload
@@ -106,7 +106,7 @@ class Bench:
 
 
 @contextmanager
-def bench(deployed: Deployment, server: TritonServer, labels: Sequence[str], lanes: int) -> Iterator[Bench]:
+def bench(deployed: EmulatedDeployment, server: TritonServer, labels: Sequence[str], lanes: int) -> Iterator[Bench]:
     """One consumer of `server`, and a producer; every label has `lanes` lanes."""
     asyncio.run(_set_lanes(deployed, labels, lanes))
     with (
@@ -120,8 +120,8 @@ def bench(deployed: Deployment, server: TritonServer, labels: Sequence[str], lan
         yield Bench(producer, server, lanes, {"emulator": emulator, "Triton": model_server, "consumer": own})
 
 
-async def _set_lanes(deployed: Deployment, labels: Sequence[str], lanes: int) -> None:
-    aws = Aws.for_producer(deployed.settings)
+async def _set_lanes(deployed: EmulatedDeployment, labels: Sequence[str], lanes: int) -> None:
+    aws = Deployment.for_producer(deployed.settings)
     try:
         for label in labels:
             await aws.registry.set_label(LabelSettings(label=label, lanes=lanes))

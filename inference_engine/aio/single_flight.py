@@ -13,7 +13,7 @@ from ..errors import TransportError
 Value = TypeVar("Value")
 
 
-class SharedRead(Generic[Value]):
+class SingleFlight(Generic[Value]):
     """The value of the last look-up, and the look-up in progress, if any.
 
     A caller that arrives during a look-up waits for that one. The look-up belongs to all its callers: one that is cancelled

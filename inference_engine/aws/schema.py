@@ -9,7 +9,7 @@ from ..settings import Settings
 
 #: SQS Developer Guide, "Amazon SQS message quotas": up to 14 days.
 RETENTION_SECONDS = 14 * 24 * 3600
-#: A load request that nobody could take for this long is void: its label is rung for again.
+#: A load request that nobody could take for this long is void: another one is sent for its label.
 PLACEMENT_RETENTION_SECONDS = 3600
 #: Six times the 30 s timeout of the Lambda that reads the dead-letter queue, so that a throttled function may try again
 #: (Lambda Developer Guide, "Using Lambda with Amazon SQS").

@@ -73,7 +73,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How often a call is tried, and how long it waits for an answer (seconds)."""
 
     tries: int = MAX_TRIES
@@ -81,17 +81,17 @@ class Patience:
 
 
 #: For Lambdas that are invoked again within the minute: better to end with what is known than to be killed.
-SHORT = Patience(tries=3, read_seconds=5)
+SHORT = RetryPolicy(tries=3, read_seconds=5)
 #: For a waiting person: an endpoint where nothing listens must be reported within seconds.
-BRIEF = Patience(tries=4)
+BRIEF = RetryPolicy(tries=4)
 
 
-def client_config(connections: int, patience: Patience) -> Config:
+def client_config(connections: int, retries: RetryPolicy) -> Config:
     """botocore's settings for a client that makes up to `connections` calls at once."""
     return Config(
-        retries={"mode": "standard", "total_max_attempts": patience.tries},
+        retries={"mode": "standard", "total_max_attempts": retries.tries},
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=patience.read_seconds,
+        read_timeout=retries.read_seconds,
         max_pool_connections=connections,
         s3={"addressing_style": _addressing_style()},
         # The library itself makes all parameters; validating them again costs a tenth of a call.
@@ -144,9 +144,9 @@ class ThreadTransport:
     call that it has begun runs to its end, even after `close`.
     """
 
-    def __init__(self, *, region: str | None = None, threads: int = 16, patience: Patience = Patience()) -> None:
+    def __init__(self, *, region: str | None = None, threads: int = 16, retries: RetryPolicy = RetryPolicy()) -> None:
         self._region = region or region_of_environment()
-        self._patience = patience
+        self._retries = retries
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference-engine-aws")
         self._clients: dict[Service, Any] = {}
@@ -161,7 +161,7 @@ class ThreadTransport:
                 import boto3
 
                 session = boto3.Session(region_name=self._region)
-                client = session.client(service, config=client_config(self._threads, self._patience))
+                client = session.client(service, config=client_config(self._threads, self._retries))
                 self._clients[service] = client
                 if self._closed:
                     client.close()
@@ -231,7 +231,7 @@ class AioTransport:
                 import aioboto3
 
                 session = aioboto3.Session(region_name=self._region)
-                context = session.client(service, config=client_config(self._connections, Patience()))
+                context = session.client(service, config=client_config(self._connections, RetryPolicy()))
                 self._clients[service] = await self._stack.enter_async_context(context)
             return self._clients[service]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-    from ..deployment import Aws
+    from ..deployment import Deployment
     from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -121,18 +121,18 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return Settings(**given)
 
 
-def with_aws(arguments: argparse.Namespace, use: Callable[[Aws], Awaitable[Result]]) -> Result:
+def with_aws(arguments: argparse.Namespace, use: Callable[[Deployment], Awaitable[Result]]) -> Result:
     """What `use` returns when it is called with AWS as commands use it."""
     settings = settings_of(arguments)
 
     async def run() -> Result:
-        from ..deployment import Aws
+        from ..deployment import Deployment
 
-        aws = Aws.for_command(settings)
+        deployment = Deployment.for_command(settings)
         try:
-            return await use(aws)
+            return await use(deployment)
         finally:
-            await aws.close()
+            await deployment.close()
 
     return asyncio.run(run())
 

@@ -12,9 +12,9 @@ from .common import Commands, UsageError, add_json, add_settings, command, note,
 if TYPE_CHECKING:
     from ..aws.queues import Backlog
     from ..dead_letters.handler import Buried
-    from ..dead_letters.redrive import Outcome
-    from ..dead_letters.store import Letter
-    from ..deployment import Aws
+    from ..dead_letters.redrive import RedriveOutcome
+    from ..dead_letters.store import DeadLetter
+    from ..deployment import Deployment
 
 #: Length of a reason in the table; --json prints all of it.
 REASON_MAX_CHARACTERS = 70
@@ -102,8 +102,8 @@ def _finish(parser: argparse.ArgumentParser, run: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    async def read(aws: Aws) -> tuple[list[Letter], Backlog]:
-        return await aws.dead_letters.letters.all(arguments.label), await aws.dead_letters.waiting()
+    async def read(deployment: Deployment) -> tuple[list[DeadLetter], Backlog]:
+        return await deployment.dead_letters.store.all(arguments.label), await deployment.dead_letters.waiting()
 
     letters, waiting = with_aws(arguments, read)
     if arguments.json:
@@ -119,7 +119,7 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _line(letter: Letter) -> tuple[Any, ...]:
+def _line(letter: DeadLetter) -> tuple[Any, ...]:
     since = datetime.fromtimestamp(letter.dead_at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     reason = letter.reason
     if len(reason) > REASON_MAX_CHARACTERS:
@@ -130,10 +130,10 @@ def _line(letter: Letter) -> tuple[Any, ...]:
 def _redrive(arguments: argparse.Namespace) -> int:
     _check_choice(arguments)
 
-    async def redrive(aws: Aws) -> list[Outcome]:
+    async def redrive(deployment: Deployment) -> list[RedriveOutcome]:
 
-        chosen = await _chosen(aws, arguments)
-        return await aws.redriver().redrive(chosen, ignore_deadline=arguments.ignore_deadline)
+        chosen = await _chosen(deployment, arguments)
+        return await deployment.redriver().redrive(chosen, ignore_deadline=arguments.ignore_deadline)
 
     return _show(with_aws(arguments, redrive), arguments)
 
@@ -143,12 +143,12 @@ def _purge(arguments: argparse.Namespace) -> int:
     if not (arguments.yes or sys.stdin.isatty()):
         raise UsageError("cannot ask for confirmation without a terminal; give --yes")
 
-    async def purge(aws: Aws) -> list[Outcome]:
+    async def purge(deployment: Deployment) -> list[RedriveOutcome]:
 
-        chosen = await _chosen(aws, arguments)
+        chosen = await _chosen(deployment, arguments)
         if not chosen or not (arguments.yes or _confirmed(len(chosen))):
             return []
-        return await aws.redriver().purge(chosen)
+        return await deployment.redriver().purge(chosen)
 
     return _show(with_aws(arguments, purge), arguments)
 
@@ -160,10 +160,10 @@ def _check_choice(arguments: argparse.Namespace) -> None:
         raise UsageError("--label needs --all")
 
 
-async def _chosen(aws: Aws, arguments: argparse.Namespace) -> list[str]:
+async def _chosen(deployment: Deployment, arguments: argparse.Namespace) -> list[str]:
     if not arguments.all:
         return list(arguments.message_ids)
-    return [letter.message_id for letter in await aws.dead_letters.letters.all(arguments.label)]
+    return [letter.message_id for letter in await deployment.dead_letters.store.all(arguments.label)]
 
 
 def _confirmed(count: int) -> bool:
@@ -171,7 +171,7 @@ def _confirmed(count: int) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _show(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
+def _show(outcomes: list[RedriveOutcome], arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_fields(outcome) for outcome in outcomes])
     elif outcomes:
@@ -182,14 +182,14 @@ def _show(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
-def _fields(outcome: Outcome) -> dict[str, Any]:
+def _fields(outcome: RedriveOutcome) -> dict[str, Any]:
     verdict = outcome.verdict
     fields = {"message_id": outcome.message_id, "label": outcome.label, "outcome": verdict.name.lower()}
     return fields | {"detail": outcome.detail or verdict.value}
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    buried: Buried = with_aws(arguments, lambda aws: aws.dead_letters.collect())
+    buried: Buried = with_aws(arguments, lambda deployment: deployment.dead_letters.collect())
     if arguments.json:
         print_json(
             {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .common import Commands, UsageError, add_json, add_settings, command, count, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
-    from ..deployment import Aws
+    from ..deployment import Deployment
     from ..fleet.view import ConsumerView, Fleet, LabelSettings
 
 
@@ -44,7 +44,7 @@ def _add_labels(commands: Commands) -> None:
     lister = command(
         actions,
         "list",
-        "print labels with settings or hosts",
+        "print labels with settings or holders",
         "Print the labels that have settings or that a consumer holds.",
     )
     setter = command(
@@ -74,8 +74,10 @@ def _add_labels(commands: Commands) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    async def read(aws: Aws) -> tuple[list[LabelSettings], Fleet]:
-        labels, fleet = await asyncio.gather(aws.registry.labels(), aws.registry.whole_fleet(aws.settings.cells))
+    async def read(deployment: Deployment) -> tuple[list[LabelSettings], Fleet]:
+        labels, fleet = await asyncio.gather(
+            deployment.registry.labels(), deployment.registry.whole_fleet(deployment.settings.cells)
+        )
         return labels, fleet
 
     labels, fleet = with_aws(arguments, read)
@@ -95,7 +97,7 @@ def label_rows(labels: list[LabelSettings], fleet: Fleet, now: float) -> list[di
     held = {label for view in fleet.live(now) for label in (*view.loaded, *view.loading)}
     return [
         known.get(label, LabelSettings(label=label)).model_dump()
-        | {"hosts": sorted(view.consumer_id for view in fleet.hosts(label, now))}
+        | {"hosts": sorted(view.consumer_id for view in fleet.holders(label, now))}
         for label in sorted(known.keys() | held)
     ]
 
@@ -113,9 +115,9 @@ def _set(arguments: argparse.Namespace) -> int:
         raise UsageError("nothing to set: give --lanes or --max-in-flight")
     label = check_label(arguments.label)
 
-    async def write(aws: Aws) -> LabelSettings:
-        settings = changed(await aws.registry.label(label), changes)
-        await aws.registry.set_label(settings)
+    async def write(deployment: Deployment) -> LabelSettings:
+        settings = changed(await deployment.registry.label(label), changes)
+        await deployment.registry.set_label(settings)
         return settings
 
     settings = with_aws(arguments, write)
@@ -140,7 +142,7 @@ def changed(settings: LabelSettings, changes: dict[str, Any]) -> LabelSettings:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    url = with_aws(arguments, lambda aws: aws.queues.of_label(arguments.label, create=True))
+    url = with_aws(arguments, lambda deployment: deployment.queues.of_label(arguments.label, create=True))
     if arguments.json:
         print_json({"label": arguments.label, "queue_url": url})
     else:
@@ -149,7 +151,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _consumers(arguments: argparse.Namespace) -> int:
-    fleet = with_aws(arguments, lambda aws: aws.registry.whole_fleet(aws.settings.cells))
+    fleet = with_aws(arguments, lambda deployment: deployment.registry.whole_fleet(deployment.settings.cells))
     now = time.time()
     views = sorted(fleet.consumers, key=lambda view: view.consumer_id)
     if arguments.json:

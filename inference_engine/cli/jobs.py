@@ -110,14 +110,14 @@ def _add_message_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _producer(arguments: argparse.Namespace) -> Producer:
-    from ..deployment import Aws
+    from ..deployment import Deployment
     from ..producer import Producer
 
     return Producer(
         settings_of(arguments),
         queue_name=arguments.queue_name,
         timeout_seconds=getattr(arguments, "timeout", None),
-        _connect=Aws.for_command,
+        _connect=Deployment.for_command,
     )
 
 

@@ -24,7 +24,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..api_keys import ApiKey
-    from ..deployment import Aws
+    from ..deployment import Deployment
 
 #: The same as in gateway/settings.py, which needs an extra that this command does not.
 PRIORITY_MAX = 100
@@ -140,8 +140,8 @@ def _create(arguments: argparse.Namespace) -> int:
     if arguments.burst is not None and arguments.rate is None:
         raise UsageError("--burst needs --rate")
 
-    async def create(aws: Aws) -> tuple[str, ApiKey]:
-        return await aws.api_keys.create(
+    async def create(deployment: Deployment) -> tuple[str, ApiKey]:
+        return await deployment.api_keys.create(
             arguments.name,
             labels=arguments.labels,
             priority=arguments.priority,
@@ -165,8 +165,8 @@ def _expiry(days: float | None) -> float | None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    async def read(aws: Aws) -> list[ApiKey]:
-        return await aws.api_keys.all()
+    async def read(deployment: Deployment) -> list[ApiKey]:
+        return await deployment.api_keys.all()
 
     keys = with_aws(arguments, read)
     if arguments.json:
@@ -198,8 +198,8 @@ def _day(seconds: float | None) -> str | None:
 def _revoke(arguments: argparse.Namespace) -> int:
     key_id = arguments.key_id
 
-    async def revoke(aws: Aws) -> bool:
-        return await aws.api_keys.revoke(key_id)
+    async def revoke(deployment: Deployment) -> bool:
+        return await deployment.api_keys.revoke(key_id)
 
     revoked = with_aws(arguments, revoke)
     if arguments.json:

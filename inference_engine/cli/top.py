@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .common import Commands, add_json, add_settings, command, needs, positive, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
-    from ..deployment import Aws
+    from ..deployment import Deployment
     from ..gateway.dispatch.stats import GatewayStats, StatusData
     from ..operations.overview import Overview
 
@@ -71,17 +71,17 @@ def _top(arguments: argparse.Namespace) -> int:
             if arguments.gateway:
                 asyncio.run(_watch(_from_gateway(arguments.gateway), show, interval))
             else:
-                with_aws(arguments, lambda aws: _watch(_from_aws(aws), show, interval))
+                with_aws(arguments, lambda deployment: _watch(_from_aws(deployment), show, interval))
         except KeyboardInterrupt:
             return 0  # the usual way to quit
     return 0
 
 
-def _from_aws(aws: Aws) -> Read:
+def _from_aws(deployment: Deployment) -> Read:
     async def read(before: Overview | None) -> Reading:
         from ..operations.activity import read_activity
 
-        return Reading((await read_activity(aws, sweep_queues=0)).overview(before))
+        return Reading((await read_activity(deployment, sweep_queues=0)).overview(before))
 
     return read
 

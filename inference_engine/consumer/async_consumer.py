@@ -15,19 +15,17 @@ from typing import Any, Self
 from ..aws.client import DynamoDBClient
 from ..backends.base import Backend
 from ..backends.function import DEFAULT_THREADS, FunctionBackend
-from ..deployment import Aws
-from ..errors import BackendLostError, SettingsError, TransportError
-from ..fleet.placement import Capacity
-from ..labels import SINGLE_QUEUE_LABEL
+from ..deployment import Deployment
+from ..errors import BackendLostError, SettingsError
+from ..fleet.placement import ConsumerCapacity
 from ..settings import Settings
+from .assignment import Assignment, FixedQueue, PlacedLabels, quietly
 from .ecs_protection import TaskProtection
-from .in_flight import Deliveries
-from .loading import Loader
-from .membership import Membership
-from .metrics import Metrics
-from .placer import Placer
+from .in_flight import InFlight
+from .metrics import ConsumerMetrics
+from .polling import Polling
 from .runner import JobRunner
-from .slots import POLLS_MAX, Host, Hosting
+from .slots import Slots
 from .status_server import State, StatusServer
 
 log = logging.getLogger(__name__)
@@ -36,8 +34,6 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_LABELS = 4
 #: Interval between health checks of the backend, and between attempts to reconnect to a lost one.
 HEALTH_SECONDS = 2.0
-#: A long poll returns within its wait time plus this.
-POLL_MARGIN_SECONDS = 5.0
 
 
 class AsyncConsumer:
@@ -68,7 +64,7 @@ class AsyncConsumer:
         http_host: str = "127.0.0.1",
         consumer_id: str | None = None,
         threads: int = DEFAULT_THREADS,
-        _connect: Callable[[Settings], Aws] = Aws.for_consumer,
+        _connect: Callable[[Settings], Deployment] = Deployment.for_consumer,
     ) -> None:
         if (compute_result is None) == (backend is None):
             raise SettingsError("a consumer needs either compute_result=your_function or backend=…, not both")
@@ -79,20 +75,19 @@ class AsyncConsumer:
             settings = settings.model_copy(update=changed)
         self.settings = settings
         self.consumer_id = consumer_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self.metrics = Metrics()
+        self.metrics = ConsumerMetrics()
         self._backend: Backend = backend or FunctionBackend(compute_result, threads=threads)  # type: ignore[arg-type]
         self._queue_name = queue_name
         self._connect = _connect
         if max_labels is None and memory_budget_bytes is None:
             max_labels = DEFAULT_MAX_LABELS
-        self._capacity = Capacity(max_labels, memory_budget_bytes)
+        self._capacity = ConsumerCapacity(max_labels, memory_budget_bytes)
         self._unretryable = unretryable
         self._http = (
             StatusServer(http_host, http_port, self._state, self.metrics.registry) if http_port is not None else None
         )
         self._protection = TaskProtection()
         self._tasks: list[asyncio.Task[None]] = []
-        self._placement: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._lost_labels: set[str] = set()
         self._stopped = False
@@ -132,15 +127,9 @@ class AsyncConsumer:
         log.info("consumer %s started", self.consumer_id)
 
     async def _begin(self) -> None:
-        if self._queue_name is not None:
-            await self._serve_single_queue(self._queue_name)
-        else:
-            await self._membership.publish()
-        loops = [self._deliveries.beat(), self._protection.run(), self._watch_backend()]
-        if self._queue_name is None:
-            loops.append(self._membership.keep_lease())
-            self._placement = self._forever(self._placer.run())
-        self._tasks = [self._forever(loop) for loop in loops] + ([self._placement] if self._placement else [])
+        await self._assignment.begin()
+        loops = [self._in_flight.beat(), self._protection.run(), self._watch_backend(), *self._assignment.loops()]
+        self._tasks = [self._forever(loop) for loop in loops]
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Drain, then leave the fleet. Jobs still running after `drain_seconds` go back to their queues."""
@@ -148,91 +137,54 @@ class AsyncConsumer:
             return
         self._stopped = True
         self._ready = False
-        self._membership.draining = self._hosting.stopping = True
-        await self._quietly(self._announce())
-        await self._quietly(self._ring_for_held())
-        await self._hosting.drain(self.settings.drain_seconds if drain_seconds is None else drain_seconds)
-        await self._polls_ended()
+        self._polling.stop()
+        await self._assignment.drain()
+        await self._polling.drain(self.settings.drain_seconds if drain_seconds is None else drain_seconds)
+        # A message sent to a poll whose connection is closed stays hidden for its whole visibility timeout.
+        await self._assignment.settled()
+        await self._polling.ended()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._quietly(self._hand_over())
+        await quietly(self._assignment.leave())
         await self._close()
         log.info("consumer %s stopped", self.consumer_id)
 
     async def _close(self) -> None:
-        await self._loader.close()
+        await self._assignment.close()
         if self._http is not None:
             await self._http.stop()
         await self._backend.close()
-        await self._aws.close()
+        await self._deployment.close()
 
     def _build(self) -> None:
         """Make the parts that need a running loop."""
-        self._aws = self._connect(self.settings)
-        self._deliveries = Deliveries(
-            self._aws.queues, self.settings.visibility_timeout_seconds, self.settings.heartbeat_seconds
+        self._deployment = self._connect(self.settings)
+        self._in_flight = InFlight(
+            self._deployment.queues, self.settings.visibility_timeout_seconds, self.settings.heartbeat_seconds
         )
         runner = JobRunner(
-            self._aws, self._backend, self._deliveries, self.metrics, self.consumer_id, self._unretryable
+            self._deployment, self._backend, self._in_flight, self.metrics, self.consumer_id, self._unretryable
         )
-        self._hosting = Hosting(self._aws, self._deliveries, runner, self._backend_lost)
-        self._hosting.on_edge = self._protection.edge
-        self._membership = Membership(self._aws, self._hosting, self._capacity, self.metrics, self.consumer_id)
-        self._loader = Loader(
-            self._aws,
-            self._backend,
-            self._hosting,
-            self._deliveries,
-            runner,
-            self.metrics,
-            self.consumer_id,
-            self._membership.publish,
+        self._slots = Slots()
+        self._polling = Polling(
+            self._deployment, self._slots, self._in_flight, runner, self._backend_lost, self._protection.edge
         )
-        self._placer = Placer(self._aws, self._hosting, self._capacity, self.metrics, self._membership, self._loader)
-
-    async def _serve_single_queue(self, queue_name: str) -> None:
-        host = Host(SINGLE_QUEUE_LABEL, await self._aws.queues.named(queue_name), lanes=POLLS_MAX)
-        await self._backend.load(SINGLE_QUEUE_LABEL)
-        self._hosting.hosts[SINGLE_QUEUE_LABEL] = host
-        self._hosting.serve(host)
-
-    async def _announce(self) -> None:
-        """Publish the current state to the registry."""
-        if self._queue_name is None:
-            await self._membership.publish()
-
-    async def _ring_for_held(self) -> None:
-        """Let other consumers load the labels that have work while this one finishes its jobs."""
-        if self._queue_name is None:
-            for host in list(self._hosting.hosts.values()):
-                await self._aws.load_requests.ring_if_work(host.label)
-
-    async def _polls_ended(self) -> None:
-        """Wait for open polls: a message sent to a closed connection stays hidden for its whole visibility timeout."""
-        if self._placement is not None:
-            await asyncio.wait([self._placement], timeout=self.settings.wait_time_seconds + POLL_MARGIN_SECONDS)
-        await self._hosting.polls_ended()
-
-    async def _hand_over(self) -> None:
-        """Unload, release the labels, leave the fleet, and ask for hosts for the work that is left."""
-        held = list(self._hosting.hosts.values())
-        for host in held:
-            with contextlib.suppress(Exception):
-                await self._backend.unload(host.label)
+        self._assignment: Assignment
         if self._queue_name is not None:
-            return
-        for host in held:
-            await self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes)
-        await self._aws.registry.leave(self.consumer_id)
-        await self._ring_for_held()
-
-    async def _quietly(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run a step of a shutdown or outage: a failing call to AWS must not stop the steps after it."""
-        try:
-            await step
-        except TransportError as error:
-            log.warning("an AWS call failed; the consumer continues without it: %s", error)
+            self._assignment = FixedQueue(self._deployment, self._backend, self._slots, self._polling, self._queue_name)
+        else:
+            self._assignment = PlacedLabels(
+                self._deployment,
+                self._backend,
+                self._slots,
+                self._polling,
+                self._in_flight,
+                runner,
+                self.metrics,
+                self._capacity,
+                self.consumer_id,
+            )
 
     def _backend_lost(self, label: str) -> None:
         self._lost_labels.add(label)
@@ -246,21 +198,14 @@ class AsyncConsumer:
             self._lost.clear()
             lost, self._lost_labels = self._lost_labels, set()
             if await self._backend.healthy():
-                if self._queue_name is None:
-                    for label in lost:
-                        await self._quietly(self._loader.give_up(label))
-                continue
-            await self._outage()
+                await self._assignment.lost(lost)
+            else:
+                await self._outage()
 
     async def _outage(self) -> None:
         log.error("backend lost; the consumer gives up its labels until the backend is back")
-        self._membership.available = self._ready = False
-        hosts = self._loader.drop_all()
-        await self._quietly(self._announce())
-        for host in hosts:
-            if self._queue_name is None:
-                await self._quietly(self._aws.registry.unclaim(host.label, self.consumer_id, host.lanes))
-                self._loader.follow(host.label)
+        self._ready = False
+        await self._assignment.outage()
         while True:
             await asyncio.sleep(HEALTH_SECONDS)
             with contextlib.suppress(BackendLostError):
@@ -269,10 +214,8 @@ class AsyncConsumer:
         log.info("backend is back")
         self._lost_labels.clear()
         self._lost.clear()
-        if self._queue_name is not None:
-            await self._serve_single_queue(self._queue_name)
-        self._membership.available = self._ready = True
-        await self._quietly(self._announce())
+        await self._assignment.restored()
+        self._ready = True
 
     def _forever(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(loop)
@@ -280,8 +223,8 @@ class AsyncConsumer:
         return task
 
     def _state(self) -> State:
-        in_flight = len(self._deliveries)
-        held = sorted(label for label, host in self._hosting.hosts.items() if host.ready)
+        in_flight = len(self._in_flight)
+        held = sorted(loaded.label for loaded in self._slots.serving)
         self.metrics.now(in_flight=in_flight, loaded=len(held))
         stats = {"consumer_id": self.consumer_id, "held": held, "labels": self.metrics.snapshot()}
         return State(ready=self._ready, busy=in_flight > 0, stats=stats)

@@ -24,7 +24,7 @@ class Batch:
 
 
 @dataclass(eq=False, slots=True)
-class Delivery:
+class InFlightMessage:
     """A message that this consumer is responsible for, from its receive until it is deleted or given back.
 
     `lost` is set when SQS refuses to extend its visibility timeout: another consumer may have it.
@@ -32,7 +32,7 @@ class Delivery:
 
     url: str
     label: str
-    message: ReceivedMessage
+    received: ReceivedMessage
     batch: Batch
     lost: bool = False
     computed: bool = False
@@ -49,11 +49,11 @@ class Delivery:
     @property
     def log_extra(self) -> dict[str, str]:
         """Fields for every log record of this job."""
-        return {"message_id": self.job_id or self.message.message_id, "label": self.label}
+        return {"message_id": self.job_id or self.received.message_id, "label": self.label}
 
 
-class Deliveries:
-    """All deliveries of a consumer.
+class InFlight:
+    """All in-flight messages of a consumer.
 
     Visibility is extended by a constant, short step: however long a job has run, a crash hides it for at most one
     visibility timeout.
@@ -63,55 +63,55 @@ class Deliveries:
         self._queues = queues
         self._visibility_seconds = visibility_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._open: set[Delivery] = set()
-        self._done: dict[str, list[Delivery]] = {}
+        self._open: set[InFlightMessage] = set()
+        self._done: dict[str, list[InFlightMessage]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, url: str, label: str, messages: list[ReceivedMessage]) -> list[Delivery]:
+    def add(self, url: str, label: str, received: list[ReceivedMessage]) -> list[InFlightMessage]:
         """Take responsibility for messages from now on."""
-        batch = Batch(len(messages))
-        deliveries = [Delivery(url, label, message, batch) for message in messages]
-        self._open.update(deliveries)
-        return deliveries
+        batch = Batch(len(received))
+        messages = [InFlightMessage(url, label, one, batch) for one in received]
+        self._open.update(messages)
+        return messages
 
-    def done(self, delivery: Delivery) -> None:
+    def done(self, message: InFlightMessage) -> None:
         """Mark the job as finished. The next `flush` of its queue deletes the message, after DELETE_AFTER_SECONDS at the latest.
 
         A message group delivers nothing until all its received messages are deleted: deleting them one by one would gain
         nothing and cost a request each.
         """
-        done = self._done.setdefault(delivery.url, [])
-        done.append(delivery)
+        done = self._done.setdefault(message.url, [])
+        done.append(message)
         if len(done) == 1:
-            asyncio.get_running_loop().call_later(DELETE_AFTER_SECONDS, self._flush_later, delivery)
+            asyncio.get_running_loop().call_later(DELETE_AFTER_SECONDS, self._flush_later, message)
 
     async def flush(self, url: str) -> None:
         """Delete the messages of finished jobs from their queue."""
         done = self._done.pop(url, [])
         try:
-            await self._queues.delete(url, [delivery.message.receipt_handle for delivery in done])
+            await self._queues.delete(url, [message.received.receipt_handle for message in done])
         except TransportError as error:
             # Their records are finished, so the next consumer that receives the messages deletes them.
             log.warning("%d messages not deleted: %s", len(done), error)
         finally:
             self._open.difference_update(done)
 
-    def _flush_later(self, first: Delivery) -> None:
+    def _flush_later(self, first: InFlightMessage) -> None:
         if first in self._done.get(first.url, ()):
             task = asyncio.get_running_loop().create_task(self.flush(first.url))
             self._flushes.add(task)
             task.add_done_callback(self._flushes.discard)
 
-    async def give_back(self, deliveries: list[Delivery], seconds: int = 0) -> None:
+    async def give_back(self, messages: list[InFlightMessage], seconds: int = 0) -> None:
         """Make the messages visible to other consumers after `seconds`."""
         by_url: dict[str, list[str]] = defaultdict(list)
-        for delivery in deliveries:
-            delivery.settle()
-            self._open.discard(delivery)
-            by_url[delivery.url].append(delivery.message.receipt_handle)
+        for message in messages:
+            message.settle()
+            self._open.discard(message)
+            by_url[message.url].append(message.received.receipt_handle)
         for url, handles in by_url.items():
             try:
                 await self._queues.change_visibility(url, handles, seconds)
@@ -126,12 +126,12 @@ class Deliveries:
         """Extend visibility timeouts forever; one task for the whole consumer."""
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
-            by_url: dict[str, dict[str, Delivery]] = defaultdict(dict)
-            for delivery in self._open:
-                by_url[delivery.url][delivery.message.receipt_handle] = delivery
+            by_url: dict[str, dict[str, InFlightMessage]] = defaultdict(dict)
+            for message in self._open:
+                by_url[message.url][message.received.receipt_handle] = message
             await asyncio.gather(*(self._extend(url, handles) for url, handles in by_url.items()))
 
-    async def _extend(self, url: str, handles: dict[str, Delivery]) -> None:
+    async def _extend(self, url: str, handles: dict[str, InFlightMessage]) -> None:
         try:
             refused = await self._queues.change_visibility(url, list(handles), self._visibility_seconds)
         except TransportError as error:

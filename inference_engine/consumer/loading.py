@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..backends.base import Backend
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import BackendError, ModelLoadError, TransportError
 from ..fleet.registry import LoadFailure
 from ..fleet.view import Fleet, LabelSettings, ModelSignature
 from ..jobs.job import JobFailure
-from .in_flight import Deliveries
-from .metrics import Metrics
+from .in_flight import InFlight
+from .metrics import ConsumerMetrics
+from .polling import Polling
 from .runner import JobRunner
-from .slots import Host, Hosting
+from .slots import LoadedLabel, Slots, SlotState
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +33,22 @@ class Loader:
 
     def __init__(
         self,
-        aws: Aws,
+        deployment: Deployment,
         backend: Backend,
-        hosting: Hosting,
-        deliveries: Deliveries,
+        slots: Slots,
+        polling: Polling,
+        in_flight: InFlight,
         runner: JobRunner,
-        metrics: Metrics,
+        metrics: ConsumerMetrics,
         consumer_id: str,
         changed: Callable[[], Awaitable[None]],
     ) -> None:
-        self._aws = aws
-        self._settings = aws.settings
+        self._deployment = deployment
+        self._settings = deployment.settings
         self._backend = backend
-        self._hosting = hosting
-        self._deliveries = deliveries
+        self._slots = slots
+        self._polling = polling
+        self._in_flight = in_flight
         self._runner = runner
         self._metrics = metrics
         self._consumer_id = consumer_id
@@ -57,85 +60,74 @@ class Loader:
         self._told: dict[str, tuple[ModelSignature, float]] = {}
 
     async def load(
-        self, settings: LabelSettings, hosts: int, fleet: Fleet, choose: Callable[[], list[str] | None]
+        self, settings: LabelSettings, holders: int, fleet: Fleet, choose: Callable[[], list[str] | None]
     ) -> bool:
-        """Claim a label as one of its `hosts` and load it; False if other consumers hold all places or no slot is available.
+        """Claim a label as one of its `holders` and load it; False if other consumers hold all places or no slot is available.
 
         `choose` returns the labels to evict (None: there is no room). It is called at the last moment, because other loads
         may have taken a slot that was free a moment ago. Raises ModelLoadError and BackendLostError after releasing the claim.
         """
         label = settings.label
-        host = Host(label, await self._aws.queues.of_label(label, create=True))
-        host.allow(settings)
-        host.size_bytes = self.sizes.get(label, 0)
-        if not await self._aws.registry.claim(label, self._consumer_id, hosts, fleet):
+        loaded = LoadedLabel(label, await self._deployment.queues.of_label(label, create=True))
+        loaded.allow(settings)
+        loaded.size_bytes = self.sizes.get(label, 0)
+        if not await self._deployment.registry.claim(label, self._consumer_id, holders, fleet):
             return False
         victims = choose()
         if victims is None:
-            await self._aws.registry.unclaim(label, self._consumer_id, hosts)
+            await self._deployment.registry.unclaim(label, self._consumer_id, holders)
             return False
-        leaving = self._hosting.reserve(host, victims)
+        leaving = self._slots.reserve(loaded, victims)
         try:
             # Published before the load, so that no other consumer answers the request that is still on its queue.
             await asyncio.gather(self._changed(), *(self._leave(victim) for victim in leaving))
-            await self._hosting.room()
+            await self._slots.room()
             started = time.monotonic()
             model = await self._backend.load(label)
         except BaseException as error:
-            self._hosting.hosts.pop(label, None)
+            self._slots.remove(loaded)
             if isinstance(error, ModelLoadError):
                 # Recorded before the claim is released and the next consumer tries.
                 log.error("load failed: %s", error, extra={"label": label})
-                await self._aws.registry.failed(label, str(error), self._settings.load_cooling_seconds)
-            await self._aws.registry.unclaim(label, self._consumer_id, hosts)
+                await self._deployment.registry.failed(label, str(error), self._settings.load_cooling_seconds)
+            await self._deployment.registry.unclaim(label, self._consumer_id, holders)
             raise
-        host.load_seconds = time.monotonic() - started
-        host.size_bytes = self.sizes[label] = model.size_bytes
-        self._metrics.loaded(label, host.load_seconds)
-        log.info("loaded in %.2f s", host.load_seconds, extra={"label": label})
-        if host.gone:
+        loaded.load_seconds = time.monotonic() - started
+        loaded.size_bytes = self.sizes[label] = model.size_bytes
+        self._metrics.loaded(label, loaded.load_seconds)
+        log.info("loaded in %.2f s", loaded.load_seconds, extra={"label": label})
+        if loaded.state is not SlotState.LOADING:
             # Given up while it was loading: nothing else would unload it.
             await self._backend.unload(label)
             return False
-        self._hosting.serve(host)
+        self._polling.begin(loaded)
         self._in_background(self._describe(model.signature or ModelSignature(label=label)))
         return True
 
     async def give_up(self, label: str) -> None:
-        """Stop serving a label, unload it, and ensure that its remaining work finds another host."""
-        host = self._hosting.hosts.get(label)
-        if host is not None and not host.gone:
-            host.ready, host.gone = False, True
-            await self._leave(host)
+        """Stop serving a label, unload it, and ensure that its remaining work finds another holder."""
+        loaded = self._slots.get(label)
+        if loaded is not None and loaded.state is not SlotState.LEAVING:
+            loaded.leave()
+            await self._leave(loaded)
 
-    async def _leave(self, host: Host) -> None:
-        """Unload and release a host that is marked as gone."""
+    async def _leave(self, loaded: LoadedLabel) -> None:
+        """Unload and release a label that is leaving."""
         try:
-            await self._hosting.emptied(host)
-            await self._backend.unload(host.label)
+            await loaded.emptied()
+            await self._backend.unload(loaded.label)
         except BackendError as error:
-            log.warning("unload failed: %s", error, extra={"label": host.label})
+            log.warning("unload failed: %s", error, extra={"label": loaded.label})
         finally:
-            if self._hosting.hosts.get(host.label) is host:
-                del self._hosting.hosts[host.label]
-            host.left.set()
+            self._slots.remove(loaded)
         try:
-            await self._aws.registry.unclaim(host.label, self._consumer_id, host.lanes)
+            await self._deployment.registry.unclaim(loaded.label, self._consumer_id, loaded.lanes)
         finally:
-            self.follow(host.label)
-
-    def drop_all(self) -> list[Host]:
-        """Forget all labels at once and return their hosts: the backend that held them is gone."""
-        hosts = list(self._hosting.hosts.values())
-        for host in hosts:
-            host.ready, host.gone = False, True
-            host.left.set()
-        self._hosting.hosts.clear()
-        return hosts
+            self.follow(loaded.label)
 
     def follow(self, label: str) -> None:
         """Watch the queue of a label that was given up, in the background."""
-        self._in_background(self._ring_if_needed(label))
+        self._in_background(self._request_if_needed(label))
 
     async def close(self) -> None:
         """Stop the background work."""
@@ -155,17 +147,17 @@ class Loader:
             if told == signature and time.monotonic() - at < TELL_AGAIN_SECONDS:
                 return
         try:
-            await self._aws.registry.describe(signature)
+            await self._deployment.registry.describe(signature)
         except TransportError as error:
             log.warning("model signature not published: %s", error, extra={"label": signature.label})
         else:
             self._told[signature.label] = (signature, time.monotonic())
 
-    async def _ring_if_needed(self, label: str) -> None:
-        """Ring now, again once producers no longer cache the old host, and while messages are in flight somewhere."""
+    async def _request_if_needed(self, label: str) -> None:
+        """Request a load now, again once producers no longer cache the old holder, and while messages are in flight somewhere."""
         for turn in range(RECHECKS):
-            backlog = await self._aws.load_requests.ring_if_work(label)
-            if label in self._hosting.hosts or (backlog and backlog.visible):
+            backlog = await self._deployment.load_requests.send_if_work(label)
+            if label in self._slots or (backlog and backlog.visible):
                 return
             if turn and backlog and not backlog.total:
                 return
@@ -174,11 +166,11 @@ class Loader:
 
     async def fail_jobs(self, label: str, failure: LoadFailure) -> None:
         """Fail the jobs that wait for a label whose model cannot be loaded, with the reason."""
-        url = await self._aws.queues.of_label(label, create=True)
+        url = await self._deployment.queues.of_label(label, create=True)
         reason = JobFailure(type=ModelLoadError.__name__, message=failure.reason)
-        while messages := await self._aws.polls.receive(
+        while received := await self._deployment.polls.receive(
             url, wait_seconds=0, visibility_seconds=self._settings.visibility_timeout_seconds
         ):
-            deliveries = self._deliveries.add(url, label, messages)
-            await asyncio.gather(*(self._runner.fail(delivery, reason) for delivery in deliveries))
-            await self._deliveries.flush(url)
+            messages = self._in_flight.add(url, label, received)
+            await asyncio.gather(*(self._runner.fail(message, reason) for message in messages))
+            await self._in_flight.flush(url)

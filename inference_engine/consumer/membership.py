@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import TransportError
 from ..fleet import placement
-from ..fleet.placement import Capacity
+from ..fleet.placement import ConsumerCapacity
 from ..fleet.view import ConsumerView, Fleet
-from .metrics import Metrics
-from .slots import Hosting
+from .metrics import ConsumerMetrics
+from .polling import Polling
+from .slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +25,27 @@ COUNTS_JOBS = 50
 
 
 class Membership:
-    """Keeps the row correct and the lease renewed, and finds new hosts for the labels of dead consumers.
+    """Keeps the row correct and the lease renewed, and finds new holders for the labels of dead consumers.
 
     This consumer takes no more labels while it is not `available` (its backend is lost) or while it is `draining`.
     """
 
-    def __init__(self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, consumer_id: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        slots: Slots,
+        polling: Polling,
+        capacity: ConsumerCapacity,
+        metrics: ConsumerMetrics,
+        consumer_id: str,
+    ) -> None:
         self.consumer_id = consumer_id
         self.available = True
         self.draining = False
-        self._aws = aws
-        self._settings = aws.settings
-        self._hosting = hosting
+        self._deployment = deployment
+        self._settings = deployment.settings
+        self._slots = slots
+        self._polling = polling
         self._capacity = capacity
         self._metrics = metrics
         self._fleet = Fleet()
@@ -43,22 +53,20 @@ class Membership:
 
     def view(self) -> ConsumerView:
         """This consumer as it is now."""
-        hosts = self._hosting.hosts.values()
-        held = self._hosting.held()
-        oldest = self._hosting.oldest_sent_at()
+        held = self._slots.held()
+        oldest = self._polling.oldest_sent_at()
         open_to_more = self.available and not self.draining
         return ConsumerView(
             consumer_id=self.consumer_id,
             lease_until=time.time() + self._settings.lease_seconds,
             free_slots=self._capacity.free_slots(held) if open_to_more else 0,
             coldest_at=placement.coldest_at(held) if open_to_more else None,
-            loading=tuple(host.label for host in hosts if not host.ready and not host.gone),
+            loading=tuple(loading.label for loading in self._slots.loading),
             loaded={
-                host.label: self._metrics.statistics(host.label, host.size_bytes, oldest.get(host.label))
-                for host in hosts
-                if host.ready
+                loaded.label: self._metrics.statistics(loaded.label, loaded.size_bytes, oldest.get(loaded.label))
+                for loaded in self._slots.serving
             },
-            in_flight=self._hosting.in_flight,
+            in_flight=self._slots.in_flight,
             jobs=self._metrics.jobs,
             misses=self._metrics.misses,
             draining=self.draining,
@@ -68,7 +76,7 @@ class Membership:
         """Write the row now."""
         view = self.view()
         self._published = view
-        await self._aws.registry.publish(view)
+        await self._deployment.registry.publish(view)
 
     async def keep_lease(self) -> None:
         """Run forever: renew the lease at half its term, and publish sooner what changes the order or the job counts."""
@@ -91,21 +99,21 @@ class Membership:
     async def fleet(self, fresh_seconds: float = FRESH_SECONDS) -> Fleet:
         """The fleet as read from the registry at most `fresh_seconds` ago, with this consumer as it is now."""
         if time.time() - self._fleet.read_at > fresh_seconds:
-            self._fleet = await self._aws.registry.fleet()
+            self._fleet = await self._deployment.registry.fleet()
             await self._bury(self._fleet)
         return self._fleet.with_view(self.view())
 
     async def _bury(self, fleet: Fleet) -> None:
-        """Ask for new hosts for the labels of dead consumers, and delete their rows."""
+        """Ask for new holders for the labels of dead consumers, and delete their rows."""
         now = time.time()
         for view in fleet.consumers:
             if view.lease_until > now or view.consumer_id == self.consumer_id:
                 continue
             log.warning("the lease of consumer %s has expired; it held %s", view.consumer_id, sorted(view.loaded))
             for label in (*view.loaded, *view.loading):
-                if not fleet.hosts(label, now):
-                    await self._aws.load_requests.ring_if_work(label)
-            await self._aws.registry.leave(view.consumer_id)
+                if not fleet.holders(label, now):
+                    await self._deployment.load_requests.send_if_work(label)
+            await self._deployment.registry.leave(view.consumer_id)
 
 
 def _order_of(view: ConsumerView) -> tuple[object, ...]:

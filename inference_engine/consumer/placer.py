@@ -10,18 +10,17 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
 from ..fleet import placement
 from ..fleet.load_requests import LoadRequest
-from ..fleet.placement import Capacity
+from ..fleet.placement import ConsumerCapacity
 from ..fleet.view import Fleet
 from .loading import Loader
 from .membership import Membership
-from .metrics import Metrics
-from .offload import Relief
-from .scale_out import MoreHosts
-from .slots import Hosting
+from .metrics import ConsumerMetrics
+from .rebalancing import Rebalancing
+from .slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ LOOK_MAX_SECONDS = 8.0
 PRESSED_SECONDS = 10.0
 
 
-class Answer(Enum):
+class RequestAnswer(Enum):
     """How this consumer answers a load request that it took."""
 
     SETTLED = "off the queue"
@@ -49,11 +48,17 @@ class Placer:
     """Takes load requests when it is this consumer's turn, makes room and loads."""
 
     def __init__(
-        self, aws: Aws, hosting: Hosting, capacity: Capacity, metrics: Metrics, membership: Membership, loader: Loader
+        self,
+        deployment: Deployment,
+        slots: Slots,
+        capacity: ConsumerCapacity,
+        metrics: ConsumerMetrics,
+        membership: Membership,
+        loader: Loader,
     ) -> None:
-        self._aws = aws
-        self._settings = aws.settings
-        self._hosting = hosting
+        self._deployment = deployment
+        self._settings = deployment.settings
+        self._slots = slots
         self._capacity = capacity
         self._membership = membership
         self._loader = loader
@@ -62,9 +67,8 @@ class Placer:
         self._looked_at: tuple[object, ...] = ()
         self._pressed_until = 0.0
         self._someone_waited = False
-        self._answers: set[asyncio.Task[list[Answer]]] = set()
-        self._more_hosts = MoreHosts(aws, hosting, metrics)
-        self._relief = Relief(aws, hosting, metrics, membership, loader)
+        self._answers: set[asyncio.Task[list[RequestAnswer]]] = set()
+        self._rebalancing = Rebalancing(deployment, slots, metrics, membership, loader)
 
     async def run(self) -> None:
         """Take part in placement until this consumer drains and has answered the requests that it took."""
@@ -89,8 +93,7 @@ class Placer:
             await asyncio.sleep(interval)
             return
         fleet = await self._membership.fleet(interval / 2 if able else self._settings.lease_seconds / 2)
-        await self._more_hosts.ask(fleet)
-        await self._relief.seek(fleet)
+        await self._rebalancing.check(fleet)
         if not able:
             await self._make_room()
             await asyncio.sleep(interval)
@@ -113,18 +116,20 @@ class Placer:
 
     async def _take(self, fleet: Fleet) -> None:
         """Wait for load requests and decide on them. Their labels load while this consumer takes more requests."""
-        requests = await self._aws.load_polls.take(self._settings.wait_time_seconds, self._appetite(fleet))
+        requests = await self._deployment.load_polls.take(self._settings.wait_time_seconds, self._appetite(fleet))
         by_label: dict[str, list[LoadRequest]] = {}
         for request in requests:
             by_label.setdefault(request.label, []).append(request)
         begun = [self._begin(same) for same in by_label.values()]
         await asyncio.gather(*(decided.wait() for _, decided in begun))
-        if any(answer.done() and Answer.OUT_OF_TURN in answer.result() for answer, _ in begun):
+        if any(answer.done() and RequestAnswer.OUT_OF_TURN in answer.result() for answer, _ in begun):
             # A better-placed consumer can take the request now. Without the wait, this one would only receive it again.
             interval = self._settings.placement_interval_seconds
-            await asyncio.sleep(min(self._patience(await self._membership.fleet(interval)) or interval, interval))
+            await asyncio.sleep(
+                min(self._min_request_age(await self._membership.fleet(interval)) or interval, interval)
+            )
 
-    def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[Answer]], asyncio.Event]:
+    def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[RequestAnswer]], asyncio.Event]:
         """Answer requests for one label; the event is set once it is decided whether they get a slot."""
         decided = asyncio.Event()
         answer = asyncio.get_running_loop().create_task(self._answer_in_order(requests, decided.set))
@@ -147,48 +152,50 @@ class Placer:
         warmer = min((view.coldest_at for view in others if view.coldest_at is not None), default=math.inf)
         if now < self._pressed_until:
             warmer = math.inf
-        return max(1, sum(label.idle and label.last_used <= warmer for label in self._hosting.held()))
+        return max(1, sum(label.idle and label.last_used <= warmer for label in self._slots.held()))
 
-    async def _answer_in_order(self, requests: list[LoadRequest], reserved: Callable[[], None]) -> list[Answer]:
+    async def _answer_in_order(self, requests: list[LoadRequest], reserved: Callable[[], None]) -> list[RequestAnswer]:
         """Answer the requests for one label one by one: the outcome of the first settles the next."""
         return [await self._answer_safely(request, reserved) for request in requests]
 
-    async def _answer_safely(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
+    async def _answer_safely(self, request: LoadRequest, reserved: Callable[[], None]) -> RequestAnswer:
         try:
             answer = await self._answer(request, reserved)
         except (TransportError, BackendLostError) as error:
             log.warning("load request not served: %s", error, extra={"label": request.label})
-            answer = Answer.LATER
+            answer = RequestAnswer.LATER
         except Exception:
             # An unexpected error in the backend with one label must not stop this consumer from placing the others.
             log.exception("load request not served", extra={"label": request.label})
-            answer = Answer.LATER
+            answer = RequestAnswer.LATER
         with contextlib.suppress(TransportError):
-            if answer is Answer.SETTLED:
-                await self._aws.load_requests.done(request)
+            if answer is RequestAnswer.SETTLED:
+                await self._deployment.load_requests.done(request)
             else:
-                await self._aws.load_requests.hand_back(request, LATER_SECONDS if answer is Answer.LATER else 0)
+                await self._deployment.load_requests.hand_back(
+                    request, LATER_SECONDS if answer is RequestAnswer.LATER else 0
+                )
         return answer
 
-    async def _answer(self, request: LoadRequest, reserved: Callable[[], None]) -> Answer:
+    async def _answer(self, request: LoadRequest, reserved: Callable[[], None]) -> RequestAnswer:
         label, now = request.label, time.time()
         fleet = await self._membership.fleet()
-        settings = await self._aws.registry.label(label)
-        wanted = min(request.hosts, settings.lanes)
-        if len(fleet.hosts(label, now)) >= wanted:
-            return Answer.SETTLED
-        if label in self._hosting.hosts:
-            return Answer.LATER
-        if not self._my_turn(fleet, request) or self._relief.leaves(label, fleet):
-            return Answer.OUT_OF_TURN
-        if self._patience(fleet):
+        settings = await self._deployment.registry.label(label)
+        wanted = min(request.holders, settings.lanes)
+        if len(fleet.holders(label, now)) >= wanted:
+            return RequestAnswer.SETTLED
+        if label in self._slots:
+            return RequestAnswer.LATER
+        if not self._my_turn(fleet, request) or self._rebalancing.leaves(label, fleet):
+            return RequestAnswer.OUT_OF_TURN
+        if self._min_request_age(fleet):
             self._pressed_until = now + PRESSED_SECONDS
         if (void := await self._is_void(request)) is not None:
             return void
-        failure = await self._aws.registry.failure(label)
+        failure = await self._deployment.registry.failure(label)
         if failure is not None and failure.tries >= self._settings.max_load_tries:
             await self._loader.fail_jobs(label, failure)
-            return Answer.SETTLED
+            return RequestAnswer.SETTLED
 
         def choose() -> list[str] | None:
             victims = self._choose(fleet, request)
@@ -199,31 +206,31 @@ class Placer:
         try:
             loaded = await self._loader.load(settings, wanted, fleet, choose)
             if loaded and failure is not None:
-                await self._aws.registry.succeeded(label)
+                await self._deployment.registry.succeeded(label)
         except ModelLoadError:
             return await self._not_loaded(label)
         finally:
             await self._membership.publish()
-        return Answer.SETTLED if loaded else Answer.LATER
+        return RequestAnswer.SETTLED if loaded else RequestAnswer.LATER
 
-    async def _not_loaded(self, label: str) -> Answer:
+    async def _not_loaded(self, label: str) -> RequestAnswer:
         """After `max_load_tries` failed loads, on whichever consumers, fail the label's jobs with the reason."""
-        failure = await self._aws.registry.failure(label)
+        failure = await self._deployment.registry.failure(label)
         if failure is None or failure.tries < self._settings.max_load_tries:
-            return Answer.LATER
+            return RequestAnswer.LATER
         await self._loader.fail_jobs(label, failure)
-        return Answer.SETTLED
+        return RequestAnswer.SETTLED
 
     def _choose(self, fleet: Fleet, request: LoadRequest) -> list[str] | None:
         """The labels to evict if it is still this consumer's turn: another request may just have taken its coldest one."""
         if not self._my_turn(fleet.with_view(self._membership.view()), request):
             return None
         size = self._loader.sizes.get(request.label) or self._size_elsewhere(fleet, request.label)
-        return placement.victims(self._hosting.held(), self._capacity, size)
+        return placement.victims(self._slots.held(), self._capacity, size)
 
-    def _patience(self, fleet: Fleet) -> float:
+    def _min_request_age(self, fleet: Fleet) -> float:
         """How old (seconds) a request must be before this consumer takes it; 0 when it is its turn."""
-        return placement.patience_seconds(
+        return placement.min_request_age_seconds(
             fleet,
             self._consumer_id,
             time.time(),
@@ -233,20 +240,20 @@ class Placer:
 
     def _my_turn(self, fleet: Fleet, request: LoadRequest) -> bool:
         """Whether the request is old enough to take although another consumer may be better placed."""
-        return time.time() - request.rung_at >= self._patience(fleet)
+        return time.time() - request.requested_at >= self._min_request_age(fleet)
 
-    async def _is_void(self, request: LoadRequest) -> Answer | None:
+    async def _is_void(self, request: LoadRequest) -> RequestAnswer | None:
         """The answer to a request whose label's work was done while it waited: loading the label would serve nobody.
 
         None for a request that must be served.
         """
-        age = time.time() - request.rung_at
-        if request.hosts > 1 or age < DOUBT_AFTER_SECONDS:
+        age = time.time() - request.requested_at
+        if request.holders > 1 or age < DOUBT_AFTER_SECONDS:
             return None
-        url = await self._aws.queues.of_label(request.label, create=True)
-        if (await self._aws.queues.backlog(url)).total:
+        url = await self._deployment.queues.of_label(request.label, create=True)
+        if (await self._deployment.queues.backlog(url)).total:
             return None
-        return Answer.SETTLED if age >= VOID_AFTER_SECONDS else Answer.LATER
+        return RequestAnswer.SETTLED if age >= VOID_AFTER_SECONDS else RequestAnswer.LATER
 
     @staticmethod
     def _size_elsewhere(fleet: Fleet, label: str) -> int:
@@ -258,11 +265,11 @@ class Placer:
 
         A request must be there at two looks in a row: one that has only now arrived may still find a place.
         """
-        turned = placement.turn_over(self._hosting.held(), time.time(), self._settings.turn_min_seconds)
+        turned = placement.turn_over(self._slots.held(), time.time(), self._settings.turn_min_seconds)
         if turned is None:
             return
         fleet = await self._membership.fleet(self._settings.placement_interval_seconds / 2)
-        waits = not placement.order(fleet, time.time()) and await self._aws.load_requests.waiting() > 0
+        waits = not placement.order(fleet, time.time()) and await self._deployment.load_requests.waiting() > 0
         if waits and self._someone_waited:
             log.info("label has had its turn; evicting it for a waiting label", extra={"label": turned})
             await self._loader.give_up(turned)

@@ -9,14 +9,13 @@ import time
 from typing import Any
 
 from ..backends.base import Backend, Work
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import BackendLostError, DecodeError, EncodeError, PayloadTooLargeError, TransportError, UnretryableError
 from ..jobs import payloads
-from ..jobs.attempt import Start, Ticket
+from ..jobs.attempt import Attempt, Start
 from ..jobs.job import Job, JobFailure, ResultStatus
-from .in_flight import Deliveries, Delivery
-from .metrics import Metrics
-from .occupancy import Spell
+from .in_flight import InFlight, InFlightMessage
+from .metrics import Computation, ConsumerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -24,35 +23,35 @@ log = logging.getLogger(__name__)
 PAYLOADS_MAX_BYTES = 390_000
 #: The wait before a retry doubles each time, up to this.
 RETRY_MAX_SECONDS = 900
-#: A job that ends sooner is never noted as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
-NOTE_AFTER_SECONDS = 0.1
+#: A job that ends sooner is never recorded as IN_PROGRESS: nobody could have seen it, and a record write costs ten reads.
+RECORD_START_AFTER_SECONDS = 0.1
 
 _ALWAYS_UNRETRYABLE = (UnretryableError, DecodeError, EncodeError, PayloadTooLargeError)
 
 
 class JobRunner:
-    """Takes each delivery to a result, or back to its queue, whatever happens."""
+    """Takes each message to a result, or back to its queue, whatever happens."""
 
     def __init__(
         self,
-        aws: Aws,
+        deployment: Deployment,
         backend: Backend,
-        deliveries: Deliveries,
-        metrics: Metrics,
+        in_flight: InFlight,
+        metrics: ConsumerMetrics,
         consumer_id: str,
         unretryable: tuple[type[BaseException], ...] = (),
     ) -> None:
-        self._aws = aws
-        self._settings = aws.settings
+        self._deployment = deployment
+        self._settings = deployment.settings
         self._backend = backend
-        self._deliveries = deliveries
+        self._in_flight = in_flight
         self._metrics = metrics
         self._consumer_id = consumer_id
         self._unretryable: tuple[type[BaseException], ...] = (*_ALWAYS_UNRETRYABLE, *unretryable)
         self._limit = asyncio.Semaphore(self._settings.max_in_flight)
-        self._notes: dict[Delivery, asyncio.Task[None]] = {}
+        self._recording: dict[InFlightMessage, asyncio.Task[None]] = {}
 
-    async def run(self, delivery: Delivery, limit: asyncio.Semaphore | None = None) -> bool:
+    async def run(self, message: InFlightMessage, limit: asyncio.Semaphore | None = None) -> bool:
         """Run one job to its end or give it back to the queue. Returns False if the backend was lost during the job.
 
         `limit` bounds how many of its label's jobs are computed at once, besides the consumer's own limit.
@@ -61,160 +60,171 @@ class JobRunner:
         job that is already computed must not be cancelled: its result is being written.
         """
         try:
-            ticket = self._ticket(delivery)
+            attempt = self._attempt(message)
         except DecodeError as error:
             # Not a job of this library: it has no record to write to, and people look for it in the dead-letter queue.
-            log.error("left for the dead-letter queue: %s", error, extra=delivery.log_extra)
-            await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+            log.error("left for the dead-letter queue: %s", error, extra=message.log_extra)
+            await self._in_flight.give_back([message], self._settings.visibility_timeout_seconds)
             return True
         try:
-            if not await self._start(delivery, ticket, note=self._is_noted_at_once(delivery, ticket)):
+            if not await self._start(message, attempt, record=self._records_start_at_once(message, attempt)):
                 return True
             async with limit or contextlib.nullcontext(), self._limit:
-                return await self._run_started(delivery, ticket)
+                return await self._run_started(message, attempt)
         except TransportError as error:
-            log.error("job not started: %s", error, extra=delivery.log_extra)
-            await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+            log.error("job not started: %s", error, extra=message.log_extra)
+            await self._in_flight.give_back([message], self._settings.visibility_timeout_seconds)
             return True
         except asyncio.CancelledError:
-            await asyncio.shield(self._release(delivery, ticket))
+            await asyncio.shield(self._release(message, attempt))
             raise
 
-    async def fail(self, delivery: Delivery, reason: JobFailure) -> None:
+    async def fail(self, message: InFlightMessage, reason: JobFailure) -> None:
         """Fail a job without computing it, because its model cannot be loaded."""
         try:
-            ticket = self._ticket(delivery)
-            if await self._start(delivery, ticket, note=False):
-                await self._finish(delivery, ticket, ResultStatus.ERROR, error=reason)
+            attempt = self._attempt(message)
+            if await self._start(message, attempt, record=False):
+                await self._finish(message, attempt, ResultStatus.ERROR, error=reason)
         except (DecodeError, TransportError) as error:
-            log.error("failure of the job not recorded: %s", error, extra=delivery.log_extra)
-            await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+            log.error("failure of the job not recorded: %s", error, extra=message.log_extra)
+            await self._in_flight.give_back([message], self._settings.visibility_timeout_seconds)
 
-    def _ticket(self, delivery: Delivery) -> Ticket:
-        message = delivery.message
-        ticket = Ticket.of(message.message_id, Job.decode(message.body), message.receive_count, self._consumer_id)
-        delivery.job_id = ticket.message_id
-        return ticket
+    def _attempt(self, message: InFlightMessage) -> Attempt:
+        received = message.received
+        attempt = Attempt.of(received.message_id, Job.decode(received.body), received.receive_count, self._consumer_id)
+        message.job_id = attempt.message_id
+        return attempt
 
-    def _is_noted_at_once(self, delivery: Delivery, ticket: Ticket) -> bool:
+    def _records_start_at_once(self, message: InFlightMessage, attempt: Attempt) -> bool:
         """Whether the start is written before the computation.
 
         It is left out only where the result would overwrite it at once. A job that was received before or was dead-lettered
         may have killed its consumer, so its starts are counted.
         """
-        usual = self._metrics.of(delivery.label).service_mean
+        usual = self._metrics.of(message.label).service_mean
         return (
-            delivery.message.receive_count > 1 or ticket.job.redrive is not None or not 0 < usual < NOTE_AFTER_SECONDS
+            message.received.receive_count > 1
+            or attempt.job.redrive is not None
+            or not 0 < usual < RECORD_START_AFTER_SECONDS
         )
 
-    async def _start(self, delivery: Delivery, ticket: Ticket, *, note: bool) -> bool:
-        """Whether the job may be computed. If not, this has already settled its delivery."""
-        if note:
-            start = await self._aws.jobs.start(ticket, self._settings.max_attempts)
+    async def _start(self, message: InFlightMessage, attempt: Attempt, *, record: bool) -> bool:
+        """Whether the job may be computed. If not, this has already settled its message."""
+        if record:
+            start = await self._deployment.jobs.start(attempt, self._settings.max_attempts)
         else:
-            start = await self._aws.jobs.look(ticket)
+            start = await self._deployment.jobs.look(attempt)
         if start is Start.EXHAUSTED:
             failure = JobFailure(
                 type="PoisonJobError",
                 message=f"the job was started {self._settings.max_attempts} times and did not end; it may kill its consumer",
             )
-            await self._finish(delivery, ticket, ResultStatus.ERROR, error=failure)
+            await self._finish(message, attempt, ResultStatus.ERROR, error=failure)
         elif start in (Start.FINISHED, Start.SUPERSEDED):
-            self._deliveries.done(delivery)
+            self._in_flight.done(message)
         elif start is Start.STALE:
-            log.info("a later attempt has the job", extra=delivery.log_extra)
-            await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+            log.info("a later attempt has the job", extra=message.log_extra)
+            await self._in_flight.give_back([message], self._settings.visibility_timeout_seconds)
         return start is Start.STARTED
 
-    async def _run_started(self, delivery: Delivery, ticket: Ticket) -> bool:
-        if ticket.job.expired():
+    async def _run_started(self, message: InFlightMessage, attempt: Attempt) -> bool:
+        if attempt.job.expired():
             failure = JobFailure(type="DeadlineExpired", message="the deadline passed before the job was computed")
-            await self._finish(delivery, ticket, ResultStatus.EXPIRED, error=failure)
+            await self._finish(message, attempt, ResultStatus.EXPIRED, error=failure)
             return True
         started_at = time.time()
-        noting = asyncio.get_running_loop().call_later(NOTE_AFTER_SECONDS, self._note, delivery, ticket)
+        recording = asyncio.get_running_loop().call_later(
+            RECORD_START_AFTER_SECONDS, self._record_start_late, message, attempt
+        )
         try:
-            with self._metrics.occupancy.spell() as spell:
-                text, reference = await self._compute(ticket)
+            with self._metrics.compute_time.measure() as computation:
+                text, reference = await self._compute(attempt)
         except BackendLostError as error:
-            log.warning("backend lost, the job returns to its queue: %s", error, extra=delivery.log_extra)
-            await self._release(delivery, ticket)
+            log.warning("backend lost, the job returns to its queue: %s", error, extra=message.log_extra)
+            await self._release(message, attempt)
             return False
         except Exception as error:
-            await self._failed(delivery, ticket, error, spell)
+            await self._failed(message, attempt, error, computation)
             return True
         finally:
-            noting.cancel()
+            recording.cancel()
         outcome = {"started_at": started_at, "result": text, "result_ref": reference}
-        await self._finish(delivery, ticket, ResultStatus.SUCCESS, spell, **outcome)
+        await self._finish(message, attempt, ResultStatus.SUCCESS, computation, **outcome)
         return True
 
-    def _note(self, delivery: Delivery, ticket: Ticket) -> None:
-        """Note in the record that the job has started: it takes longer than NOTE_AFTER_SECONDS."""
-        if not ticket.noted:
-            task = asyncio.get_running_loop().create_task(self._noted(delivery, ticket))
-            self._notes[delivery] = task
-            task.add_done_callback(lambda _: self._notes.pop(delivery))
+    def _record_start_late(self, message: InFlightMessage, attempt: Attempt) -> None:
+        """Record that the job has started: it takes longer than RECORD_START_AFTER_SECONDS."""
+        if not attempt.start_recorded:
+            task = asyncio.get_running_loop().create_task(self._record_start(message, attempt))
+            self._recording[message] = task
+            task.add_done_callback(lambda _: self._recording.pop(message))
 
-    async def _noted(self, delivery: Delivery, ticket: Ticket) -> None:
+    async def _record_start(self, message: InFlightMessage, attempt: Attempt) -> None:
         try:
-            await self._aws.jobs.start(ticket, self._settings.max_attempts)
+            await self._deployment.jobs.start(attempt, self._settings.max_attempts)
         except TransportError as error:
             # The write of the result checks again whether this attempt may write.
-            log.warning("start not recorded: %s", error, extra=delivery.log_extra)
+            log.warning("start not recorded: %s", error, extra=message.log_extra)
 
-    async def _compute(self, ticket: Ticket) -> tuple[str | None, str | None]:
-        body = await payloads.unpack(self._aws.blobs, ticket.job.body, ticket.job.body_ref)
-        result = await self._backend.infer(Work(ticket.message_id, ticket.job.label, body))
-        kept = len(ticket.job.body or "") if ticket.job.keep_body else 0
+    async def _compute(self, attempt: Attempt) -> tuple[str | None, str | None]:
+        body = await payloads.unpack(self._deployment.blobs, attempt.job.body, attempt.job.body_ref)
+        result = await self._backend.infer(Work(attempt.message_id, attempt.job.label, body))
+        kept = len(attempt.job.body or "") if attempt.job.keep_body else 0
         most = min(self._settings.result_inline_max_bytes, PAYLOADS_MAX_BYTES - kept)
-        return await payloads.pack(self._aws.blobs, "result", result, most)
+        return await payloads.pack(self._deployment.blobs, "result", result, most)
 
-    async def _failed(self, delivery: Delivery, ticket: Ticket, error: Exception, spell: Spell) -> None:
+    async def _failed(
+        self, message: InFlightMessage, attempt: Attempt, error: Exception, computation: Computation
+    ) -> None:
         final = isinstance(error, self._unretryable)
         if not final:
             # Only noted starts are counted, and this one must count.
-            if not await self._start(delivery, ticket, note=True):
+            if not await self._start(message, attempt, record=True):
                 return
-            final = ticket.starts >= self._settings.max_attempts
+            final = attempt.starts >= self._settings.max_attempts
         log.warning(
             "job failed on receive %d%s: %s: %s",
-            delivery.message.receive_count,
+            message.received.receive_count,
             "" if final else ", will be retried",
             type(error).__name__,
             error,
-            extra=delivery.log_extra,
+            extra=message.log_extra,
         )
         if final:
             failure = JobFailure(type=type(error).__name__, message=str(error))
-            await self._finish(delivery, ticket, ResultStatus.ERROR, spell, error=failure)
+            await self._finish(message, attempt, ResultStatus.ERROR, computation, error=failure)
             return
-        self._metrics.charge(delivery.label, spell)
-        wait = min(self._settings.retry_backoff_seconds * 2 ** (ticket.starts - 1), RETRY_MAX_SECONDS)
-        await self._deliveries.give_back([delivery], max(1, round(wait)))
+        self._metrics.charge(message.label, computation)
+        wait = min(self._settings.retry_backoff_seconds * 2 ** (attempt.starts - 1), RETRY_MAX_SECONDS)
+        await self._in_flight.give_back([message], max(1, round(wait)))
 
     async def _finish(
-        self, delivery: Delivery, ticket: Ticket, status: ResultStatus, spell: Spell | None = None, **outcome: Any
+        self,
+        message: InFlightMessage,
+        attempt: Attempt,
+        status: ResultStatus,
+        computation: Computation | None = None,
+        **outcome: Any,
     ) -> None:
         """Write the result first, then delete the message: a crash in between leaves a finished job that is deleted later.
 
-        `spell` is the time that the computation took, None where there was none.
+        `computation` is the time that the computation took, None where there was none.
         """
         try:
-            ours = await self._aws.jobs.finish(ticket, status, patient=delivery.settle(), **outcome)
+            ours = await self._deployment.jobs.finish(attempt, status, patient=message.settle(), **outcome)
         except TransportError as error:
-            log.error("result not written, the job will be run again: %s", error, extra=delivery.log_extra)
-            await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
+            log.error("result not written, the job will be run again: %s", error, extra=message.log_extra)
+            await self._in_flight.give_back([message], self._settings.visibility_timeout_seconds)
             return
         if ours:
-            self._metrics.job_ended(delivery.label, status.value, spell)
-        self._deliveries.done(delivery)
+            self._metrics.job_ended(message.label, status.value, computation)
+        self._in_flight.done(message)
 
-    async def _release(self, delivery: Delivery, ticket: Ticket) -> None:
-        if note := self._notes.get(delivery):
-            await asyncio.wait([note])
+    async def _release(self, message: InFlightMessage, attempt: Attempt) -> None:
+        if record := self._recording.get(message):
+            await asyncio.wait([record])
         try:
-            await self._aws.jobs.release(ticket)
+            await self._deployment.jobs.release(attempt)
         except TransportError as error:
-            log.warning("start not undone: %s", error, extra=delivery.log_extra)
-        await self._deliveries.give_back([delivery])
+            log.warning("start not undone: %s", error, extra=message.log_extra)
+        await self._in_flight.give_back([message])

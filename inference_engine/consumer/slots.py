@@ -1,32 +1,38 @@
-"""The labels that a consumer holds, and the polls that bring their jobs."""
+"""The slots of a consumer: which label is in which, and what it does there.
+
+A label's state is changed here and nowhere else:
+
+    LOADING ──serve──► SERVING ──leave──► LEAVING ──free──► FREE
+        │                                    ▲
+        └──────────────leave─────────────────┘
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
-from ..deployment import Aws
-from ..errors import TransportError
-from ..fleet.placement import Held
+from ..fleet.placement import HeldLabel
 from ..fleet.view import LabelSettings
-from .in_flight import Deliveries, Delivery
-from .runner import JobRunner
-
-log = logging.getLogger(__name__)
 
 #: A poll that has been open this long found the queue empty: SQS answers at once if it has messages.
 IDLE_AFTER_SECONDS = 0.5
-#: A failed poll is repeated after this.
-POLL_ERROR_SECONDS = 2.0
-#: More concurrent polls of one label than this gain nothing: each brings up to ten jobs.
-POLLS_MAX = 16
+
+
+class SlotState(Enum):
+    """What a label does in its slot."""
+
+    LOADING = "its model is being loaded"
+    SERVING = "its queue is polled and its jobs are computed"
+    LEAVING = "it takes no more jobs; its model is still there"
+    FREE = "its model is gone"
 
 
 @dataclass(eq=False, slots=True)
-class Host:
+class LoadedLabel:
     """One label in a slot; times in Unix seconds, sizes in bytes."""
 
     label: str
@@ -36,210 +42,137 @@ class Host:
     load_seconds: float = 0.0
     loaded_at: float = 0.0
     last_used: float = field(default_factory=time.time)
-    ready: bool = False
+    state: SlotState = SlotState.LOADING
     in_flight: int = 0
+    #: Open polls, and since when they have found nothing.
     polls: int = 0
     polling_since: float = 0.0
+    #: Polls that wait because this consumer has all the jobs that it may have.
     held_back: int = 0
     batch_sent_at: float | None = None
-    gone: bool = False
-    emptied: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    max_in_flight: int | None = None
+    #: Bounds how many of its jobs are computed at once; None without a bound.
     limit: asyncio.Semaphore | None = None
+    _max_in_flight: int | None = None
+    _batch_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def allow(self, settings: LabelSettings) -> None:
         """Apply the label's settings to jobs received from now on."""
         self.lanes = settings.lanes
-        if settings.max_in_flight == self.max_in_flight:
+        if settings.max_in_flight == self._max_in_flight:
             # A new semaphore would forget the jobs that the old one counts.
             return
-        self.max_in_flight = settings.max_in_flight
+        self._max_in_flight = settings.max_in_flight
         self.limit = asyncio.Semaphore(settings.max_in_flight) if settings.max_in_flight else None
 
-    def held(self, now: float) -> Held:
+    def as_held(self, now: float) -> HeldLabel:
         """The label as the placement rules need it."""
         waiting = self.polls > 0 and now - self.polling_since >= IDLE_AFTER_SECONDS
-        idle = self.ready and self.in_flight == 0 and waiting and not self.held_back
-        return Held(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
+        idle = self.state is SlotState.SERVING and self.in_flight == 0 and waiting and not self.held_back
+        return HeldLabel(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
+
+    def serve(self) -> None:
+        """Its model is ready."""
+        self.state, self.loaded_at = SlotState.SERVING, time.time()
+
+    def leave(self) -> None:
+        """Take no more jobs."""
+        self.state = SlotState.LEAVING
+
+    def free(self) -> None:
+        """Its model is gone, and with it the memory."""
+        self.state = SlotState.FREE
+        self._freed.set()
+
+    def begin(self, jobs: int, sent_at: float) -> None:
+        """Count a batch of jobs; the oldest was sent at `sent_at`."""
+        self.in_flight += jobs
+        self.last_used = time.time()
+        self.batch_sent_at = sent_at
+
+    def end(self, jobs: int) -> None:
+        """A batch of jobs is over."""
+        self.in_flight -= jobs
+        self.last_used = time.time()
+        self._batch_ended.set()
+
+    async def emptied(self) -> None:
+        """Wait until none of its jobs is in flight."""
+        while self.in_flight:
+            self._batch_ended.clear()
+            await self._batch_ended.wait()
+
+    async def freed(self) -> None:
+        """Wait until its model is gone."""
+        await self._freed.wait()
 
 
-class Hosting:
-    """Polls every label that is ready and runs the jobs that it receives.
+class Slots:
+    """All labels that have a slot. Iterate over a copy of them: any await may change them."""
 
-    At most one receive or batch per lane is in progress at a time: SQS delivers nothing from a message group whose messages
-    are in flight, so more polls could only wait. `on_lost(label)` is called when the backend was lost during a job.
-    """
+    def __init__(self) -> None:
+        self._labels: dict[str, LoadedLabel] = {}
 
-    def __init__(self, aws: Aws, deliveries: Deliveries, runner: JobRunner, on_lost: Callable[[str], None]) -> None:
-        self._aws = aws
-        self._settings = aws.settings
-        self._deliveries = deliveries
-        self._runner = runner
-        self._on_lost = on_lost
-        self.hosts: dict[str, Host] = {}
-        self.stopping = False
-        self._pollers: set[asyncio.Task[None]] = set()
-        self._jobs: dict[asyncio.Task[bool], Delivery] = {}
-        self._batch_ended = asyncio.Event()
-        self.on_edge: Callable[[bool], None] = lambda busy: None
+    def __contains__(self, label: str) -> bool:
+        return label in self._labels
 
-    def held(self) -> list[Held]:
-        """All labels that have a slot, including those that are loading (never idle) but not those that are leaving."""
-        now = time.time()
-        return [host.held(now) for host in self.hosts.values() if not host.gone]
+    def __iter__(self) -> Iterator[LoadedLabel]:
+        return iter(list(self._labels.values()))
 
-    def reserve(self, host: Host, victims: list[str]) -> list[Host]:
-        """Give the victims' slots to `host` in one atomic step. Returns the hosts that leave."""
-        leaving = [self.hosts[victim] for victim in victims]
-        for victim in leaving:
-            victim.ready, victim.gone = False, True
-        self.hosts[host.label] = host
-        return leaving
+    def get(self, label: str) -> LoadedLabel | None:
+        """The label's slot; None if it has none."""
+        return self._labels.get(label)
 
-    async def room(self) -> None:
-        """Wait until the leaving labels have freed their memory."""
-        await asyncio.gather(*(host.left.wait() for host in list(self.hosts.values()) if host.gone))
+    def holds(self, loaded: LoadedLabel) -> bool:
+        """Whether this is the label's slot still: the label may have left and been loaded again."""
+        return self._labels.get(loaded.label) is loaded
+
+    @property
+    def serving(self) -> list[LoadedLabel]:
+        """Labels whose model is ready."""
+        return [loaded for loaded in self._labels.values() if loaded.state is SlotState.SERVING]
+
+    @property
+    def loading(self) -> list[LoadedLabel]:
+        """Labels whose model is being loaded."""
+        return [loaded for loaded in self._labels.values() if loaded.state is SlotState.LOADING]
 
     @property
     def in_flight(self) -> int:
         """Jobs that this consumer has received and not finished."""
-        return sum(host.in_flight for host in self.hosts.values())
+        return sum([loaded.in_flight for loaded in self._labels.values()])
 
-    def oldest_sent_at(self) -> dict[str, float]:
-        """For each label, when its oldest job in hand, or of its last batch while more may wait, was sent (Unix seconds)."""
+    def held(self) -> list[HeldLabel]:
+        """All labels that have a slot, including those that are loading (never idle) but not those that are leaving."""
         now = time.time()
-        oldest = {
-            host.label: host.batch_sent_at
-            for host in self.hosts.values()
-            if host.batch_sent_at is not None and not host.held(now).idle
-        }
-        for delivery in self._jobs.values():
-            sent_at = delivery.message.sent_at
-            oldest[delivery.label] = min(sent_at, oldest.get(delivery.label, sent_at))
-        return oldest
+        return [loaded.as_held(now) for loaded in self._labels.values() if loaded.state is not SlotState.LEAVING]
 
-    def serve(self, host: Host) -> None:
-        """Begin to poll a label whose model is ready."""
-        host.ready = True
-        host.loaded_at = time.time()
-        self._poll(host)
+    def reserve(self, new: LoadedLabel, victims: Sequence[str] = ()) -> list[LoadedLabel]:
+        """Give the victims' slots to `new` in one atomic step. Returns the labels that leave."""
+        leaving = [self._labels[victim] for victim in victims]
+        for victim in leaving:
+            victim.leave()
+        self._labels[new.label] = new
+        return leaving
 
-    async def emptied(self, host: Host) -> None:
-        """Wait until no job is in flight for a label that takes no more jobs."""
-        while host.in_flight:
-            host.emptied.clear()
-            await host.emptied.wait()
+    def remove(self, loaded: LoadedLabel) -> None:
+        """Free a label's slot: its model is gone."""
+        if self.holds(loaded):
+            del self._labels[loaded.label]
+        loaded.free()
 
-    async def drain(self, seconds: float) -> None:
-        """Take no more jobs, give the current ones `seconds` to end, then return the rest to their queues."""
-        self.stopping = True
-        for host in self.hosts.values():
-            host.ready, host.gone = False, True
-        if self._jobs:
-            await asyncio.wait(self._jobs, timeout=seconds)
-        for job, delivery in self._jobs.items():
-            if not delivery.computed:
-                job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+    def clear(self) -> list[LoadedLabel]:
+        """Free all slots at once, and return the labels that were there: the backend that held them is gone."""
+        gone = list(self)
+        for loaded in gone:
+            self.remove(loaded)
+        return gone
 
-    async def polls_ended(self) -> None:
-        """Wait for open polls (up to one wait time): the jobs that they bring must be given back."""
-        await asyncio.gather(*self._pollers, return_exceptions=True)
+    def leave_all(self) -> None:
+        """Take no more jobs for any label."""
+        for loaded in self._labels.values():
+            loaded.leave()
 
-    def _poll(self, host: Host) -> None:
-        host.polls += 1
-        task = asyncio.get_running_loop().create_task(self._poll_loop(host))
-        self._pollers.add(task)
-        task.add_done_callback(self._pollers.discard)
-
-    def _start(self, host: Host, delivery: Delivery) -> asyncio.Task[bool]:
-        job = asyncio.get_running_loop().create_task(self._runner.run(delivery, host.limit))
-        self._jobs[job] = delivery
-        job.add_done_callback(self._jobs.pop)
-        return job
-
-    async def _poll_loop(self, host: Host) -> None:
-        try:
-            host.polling_since = time.time()
-            while host.ready and not self.stopping:
-                if self.in_flight >= self._settings.max_in_flight:
-                    # A job received now would wait here while another consumer may be idle.
-                    await self._room_for_jobs(host)
-                    continue
-                deliveries = await self._receive(host)
-                if deliveries is None:
-                    continue
-                if not deliveries:
-                    if host.polls > 1:
-                        return
-                    continue
-                current = self.hosts.get(host.label)
-                if current is None or not current.ready or self.stopping:
-                    await self._too_late(host, deliveries)
-                    return
-                room = self._settings.max_in_flight - self.in_flight - len(deliveries)
-                if room > 0 and current.polls < min(current.lanes, POLLS_MAX):
-                    self._poll(current)
-                await self._run(current, deliveries)
-                # Not reset when a poll comes back empty: that is the best proof of idleness.
-                host.polling_since = time.time()
-        finally:
-            host.polls -= 1
-
-    async def _room_for_jobs(self, host: Host) -> None:
-        """Wait until a batch has ended. Until then it is unknown whether the label has work."""
-        host.held_back += 1
-        self._batch_ended.clear()
-        await self._batch_ended.wait()
-        host.held_back -= 1
-        host.polling_since = time.time()
-
-    async def _receive(self, host: Host) -> list[Delivery] | None:
-        try:
-            messages = await self._aws.polls.receive(
-                host.url,
-                wait_seconds=self._settings.wait_time_seconds,
-                visibility_seconds=self._settings.visibility_timeout_seconds,
-            )
-        except TransportError as error:
-            log.warning("poll failed: %s", error, extra={"label": host.label})
-            await asyncio.sleep(POLL_ERROR_SECONDS)
-            return None
-        return self._deliveries.add(host.url, host.label, messages)
-
-    async def _run(self, host: Host, deliveries: list[Delivery]) -> None:
-        if self.in_flight == 0:
-            self.on_edge(True)
-        host.in_flight += len(deliveries)
-        host.last_used = time.time()
-        host.batch_sent_at = min(delivery.message.sent_at for delivery in deliveries)
-        jobs = [self._start(host, delivery) for delivery in deliveries]
-        try:
-            outcomes = await asyncio.gather(*jobs, return_exceptions=True)
-            await self._deliveries.flush(host.url)
-        finally:
-            host.in_flight -= len(deliveries)
-            host.last_used = time.time()
-            host.emptied.set()
-            self._batch_ended.set()
-            if self.in_flight == 0:
-                self.on_edge(False)
-        for delivery, outcome in zip(deliveries, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                log.error(
-                    "unexpected error; the job is received again after its visibility timeout",
-                    exc_info=outcome,
-                    extra=delivery.log_extra,
-                )
-                await self._deliveries.give_back([delivery], self._settings.visibility_timeout_seconds)
-        if any(outcome is False for outcome in outcomes) and self.hosts.get(host.label) is host:
-            self._on_lost(host.label)
-
-    async def _too_late(self, host: Host, deliveries: list[Delivery]) -> None:
-        """Give back jobs from a poll whose label was given up meanwhile: another consumer must load it."""
-        await self._deliveries.give_back(deliveries)
-        try:
-            await self._aws.load_requests.ring(host.label, always=True)
-        except TransportError as error:
-            log.warning("load request not sent: %s", error, extra={"label": host.label})
+    async def room(self) -> None:
+        """Wait until the leaving labels have freed their memory."""
+        await asyncio.gather(*(loaded.freed() for loaded in self if loaded.state is SlotState.LEAVING))

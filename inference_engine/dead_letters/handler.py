@@ -18,7 +18,7 @@ from ..jobs.job import Job, JobFailure
 from ..jobs.store import DEAD_LETTERED, JobRecords
 from ..labels import dead_letter_queue_name
 from ..settings import Settings
-from .store import DeadMessage, Letter, Letters
+from .store import DeadLetter, DeadLetterStore, DeadMessage
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ REASON_MAX_CHARACTERS = 500
 class Buried:
     """The outcome for dead messages: `letters` are kept, `failed` must be retried, all others are void and only deleted."""
 
-    letters: tuple[Letter, ...] = ()
+    letters: tuple[DeadLetter, ...] = ()
     failed: tuple[DeadMessage, ...] = ()
 
     def __add__(self, other: Buried) -> Buried:
         return Buried(self.letters + other.letters, self.failed + other.failed)
 
 
-class DeadLetters:
+class DeadLetterHandler:
     """The dead-letter queue of a deployment, and the letters kept from it."""
 
     def __init__(
@@ -47,7 +47,7 @@ class DeadLetters:
         self._settings = settings
         self._queues = queues
         self._jobs = jobs
-        self.letters = Letters(transport, settings.registry_table, blobs, has_bucket=settings.bucket is not None)
+        self.store = DeadLetterStore(transport, settings.registry_table, blobs, has_bucket=settings.bucket is not None)
 
     async def bury(self, messages: Sequence[DeadMessage]) -> Buried:
         """Fail the jobs of some messages and keep their letters. Safe to repeat with the same messages.
@@ -82,7 +82,7 @@ class DeadLetters:
         return await self._queues.backlog(await self._url())
 
     async def _bury_in_order(self, messages: Sequence[DeadMessage]) -> Buried:
-        letters: list[Letter] = []
+        letters: list[DeadLetter] = []
         for index, message in enumerate(messages):
             try:
                 letter = await self._bury_one(message)
@@ -94,7 +94,7 @@ class DeadLetters:
                 letters.append(letter)
         return Buried(tuple(letters))
 
-    async def _bury_one(self, message: DeadMessage) -> Letter | None:
+    async def _bury_one(self, message: DeadMessage) -> DeadLetter | None:
         """The letter for a message; None if its job ended otherwise or was redriven since."""
         count = self._settings.max_receive_count
         try:
@@ -115,8 +115,8 @@ class DeadLetters:
             return None
         return await self._keep(message, message_id, job, reason)
 
-    async def _keep(self, message: DeadMessage, message_id: str, job: Job | None, reason: str) -> Letter:
-        letter = Letter(
+    async def _keep(self, message: DeadMessage, message_id: str, job: Job | None, reason: str) -> DeadLetter:
+        letter = DeadLetter(
             message_id=message_id,
             label=job.label if job else None,
             reason=reason,
@@ -125,7 +125,7 @@ class DeadLetters:
             submitted_at=job.submitted_at if job else None,
             queue=message.source,
         )
-        letter = await self.letters.keep(letter, message.body)
+        letter = await self.store.keep(letter, message.body)
         log.warning("dead-lettered: %s", letter.reason, extra={"message_id": message_id, "label": letter.label})
         return letter
 

@@ -19,11 +19,11 @@ from ..fleet.registry import Registry
 from ..jobs.job import Job
 from ..jobs.store import JobRecords
 from ..labels import message_group, queue_name
-from .store import Letter, Letters
+from .store import DeadLetter, DeadLetterStore
 
 log = logging.getLogger(__name__)
 
-#: Letters processed at once; each may hold a message of 1 MiB.
+#: Dead letters processed at once; each may hold a message of 1 MiB.
 TOGETHER = 50
 
 
@@ -41,7 +41,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RedriveOutcome:
     """The verdict on a letter; `detail` is the reason for a failure."""
 
     message_id: str
@@ -57,12 +57,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Addressed:
-    """A job whose record says SUBMITTED again, and its destination; `ring` is its label if a host must be requested."""
+    """A job whose record says SUBMITTED again, and its destination; `load_label` is its label if a load must be requested."""
 
-    letter: Letter
+    letter: DeadLetter
     url: str
     message: OutgoingMessage
-    ring: str | None
+    load_label: str | None
 
 
 class Redriver:
@@ -70,7 +70,7 @@ class Redriver:
 
     def __init__(
         self,
-        letters: Letters,
+        letters: DeadLetterStore,
         jobs: JobRecords,
         queues: Queues,
         registry: Registry,
@@ -85,54 +85,56 @@ class Redriver:
         self._prefix = prefix
         self._lanes: dict[str, int] = {}
 
-    async def redrive(self, message_ids: Sequence[str], *, ignore_deadline: bool = False) -> list[Outcome]:
+    async def redrive(self, message_ids: Sequence[str], *, ignore_deadline: bool = False) -> list[RedriveOutcome]:
         """Put jobs back on their queues, in this order. Returns the outcome of each."""
-        outcomes: list[Outcome] = []
+        outcomes: list[RedriveOutcome] = []
         for chunk in _chunks(list(dict.fromkeys(message_ids))):
             addressed = await asyncio.gather(*(self._address(one, ignore_deadline) for one in chunk))
             outcomes += await asyncio.gather(*(self._send(one) for one in addressed))
-            await self._ring({one.ring for one in addressed if isinstance(one, _Addressed) and one.ring})
+            await self._request_loads(
+                {one.load_label for one in addressed if isinstance(one, _Addressed) and one.load_label}
+            )
         return outcomes
 
-    async def purge(self, message_ids: Sequence[str]) -> list[Outcome]:
+    async def purge(self, message_ids: Sequence[str]) -> list[RedriveOutcome]:
         """Delete letters; the job records stay as they are. Returns the outcome of each."""
-        outcomes: list[Outcome] = []
+        outcomes: list[RedriveOutcome] = []
         for chunk in _chunks(list(dict.fromkeys(message_ids))):
             outcomes += await asyncio.gather(*(self._purge(one) for one in chunk))
         return outcomes
 
-    async def _address(self, message_id: str, ignore_deadline: bool) -> _Addressed | Outcome:
+    async def _address(self, message_id: str, ignore_deadline: bool) -> _Addressed | RedriveOutcome:
         label = None
         try:
             found = await self._letters.get(message_id)
             if found is None:
-                return Outcome(message_id, Verdict.UNKNOWN)
+                return RedriveOutcome(message_id, Verdict.UNKNOWN)
             letter, text = found
             label = letter.label
             if not letter.redrivable or text is None:
-                return Outcome(message_id, Verdict.NO_JOB, label)
+                return RedriveOutcome(message_id, Verdict.NO_JOB, label)
             job = Job.decode(text)
             if job.expired():
                 if not ignore_deadline:
-                    return Outcome(message_id, Verdict.LATE, label)
+                    return RedriveOutcome(message_id, Verdict.LATE, label)
                 job = job.model_copy(update={"deadline": None})
             return await self._submit(letter, job)
         except InferenceEngineError as error:
-            return Outcome(message_id, Verdict.FAILED, label, str(error))
+            return RedriveOutcome(message_id, Verdict.FAILED, label, str(error))
 
-    async def _submit(self, letter: Letter, job: Job) -> _Addressed | Outcome:
+    async def _submit(self, letter: DeadLetter, job: Job) -> _Addressed | RedriveOutcome:
         """Look up everything that can fail before changing the record: a job that cannot be sent stays dead."""
         url, lanes = await self._destination(letter, job)
         again = await self._jobs.redrive(letter.message_id, job)
         if again is None:
             await self._letters.discard(letter.message_id)
-            return Outcome(letter.message_id, Verdict.VOID, letter.label)
+            return RedriveOutcome(letter.message_id, Verdict.VOID, letter.label)
         deduplication_id = f"{letter.message_id}-redrive-{again.redrive}"
         group = message_group(again.label, deduplication_id, lanes) if lanes else deduplication_id
         message = OutgoingMessage(again.encode(), group, deduplication_id)
         return _Addressed(letter, url, message, again.label if lanes else None)
 
-    async def _destination(self, letter: Letter, job: Job) -> tuple[str, int]:
+    async def _destination(self, letter: DeadLetter, job: Job) -> tuple[str, int]:
         """The queue URL and the label's lanes; 0 lanes for the fixed queue of a single-queue deployment, which has none."""
         if letter.queue not in (None, queue_name(self._prefix, job.label)):
             return await self._queues.named(str(letter.queue)), 0
@@ -141,34 +143,34 @@ class Redriver:
             self._lanes[job.label] = (await self._registry.label(job.label)).lanes
         return url, self._lanes[job.label]
 
-    async def _send(self, one: _Addressed | Outcome) -> Outcome:
-        if isinstance(one, Outcome):
+    async def _send(self, one: _Addressed | RedriveOutcome) -> RedriveOutcome:
+        if isinstance(one, RedriveOutcome):
             return one
         message_id, label = one.letter.message_id, one.letter.label
         try:
             await self._queues.send(one.url, one.message)
             await self._letters.discard(message_id)
         except TransportError as error:
-            return Outcome(message_id, Verdict.FAILED, label, f"{error}; redrive it again")
-        return Outcome(message_id, Verdict.REDRIVEN, label)
+            return RedriveOutcome(message_id, Verdict.FAILED, label, f"{error}; redrive it again")
+        return RedriveOutcome(message_id, Verdict.REDRIVEN, label)
 
-    async def _purge(self, message_id: str) -> Outcome:
+    async def _purge(self, message_id: str) -> RedriveOutcome:
         try:
             record = await self._jobs.current(message_id)
             if record is not None and not record.status.finished:
-                return Outcome(message_id, Verdict.UNDER_WAY, record.label)
+                return RedriveOutcome(message_id, Verdict.UNDER_WAY, record.label)
             if not await self._letters.discard(message_id):
-                return Outcome(message_id, Verdict.UNKNOWN)
+                return RedriveOutcome(message_id, Verdict.UNKNOWN)
         except TransportError as error:
-            return Outcome(message_id, Verdict.FAILED, None, str(error))
-        return Outcome(message_id, Verdict.PURGED, record.label if record else None)
+            return RedriveOutcome(message_id, Verdict.FAILED, None, str(error))
+        return RedriveOutcome(message_id, Verdict.PURGED, record.label if record else None)
 
-    async def _ring(self, labels: set[str]) -> None:
+    async def _request_loads(self, labels: set[str]) -> None:
         for label in sorted(labels):
             try:
-                await self._load_requests.ring(label, always=True)
+                await self._load_requests.send(label, always=True)
             except TransportError as error:
-                # The jobs are on their queue: the next post or the backlog metrics will ring again.
+                # The jobs are on their queue: the next post or the backlog metrics will send another.
                 log.warning("load request not sent: %s", error, extra={"label": label})
 
 

@@ -64,7 +64,7 @@ class DeadMessage:
         return self.deduplication_id if _MESSAGE_ID.fullmatch(self.deduplication_id) else self.message_id
 
 
-class Letter(BaseModel):
+class DeadLetter(BaseModel):
     """What is kept of a dead message, under the id by which its caller polls; times are Unix seconds.
 
     `label` is None for a message that is not a job of this library. `kept` says whether the message's text is kept, in the row
@@ -89,7 +89,7 @@ class Letter(BaseModel):
         return self.label is not None and self.kept
 
 
-class Letters:
+class DeadLetterStore:
     """The rows of dead letters in the registry table. They expire after the retention period of the queues."""
 
     def __init__(self, transport: Transport, table: str, blobs: Blobs, *, has_bucket: bool) -> None:
@@ -97,7 +97,7 @@ class Letters:
         self._blobs = blobs
         self._inline_max_bytes = TEXT_INLINE_BYTES if has_bucket else TEXT_MAX_BYTES
 
-    async def keep(self, letter: Letter, text: str) -> Letter:
+    async def keep(self, letter: DeadLetter, text: str) -> DeadLetter:
         """Write a letter and its text, replacing an earlier one with that id. Returns the letter as it is kept."""
         fields: dict[str, Any] = {}
         if len(text.encode("utf-8", "surrogatepass")) <= self._inline_max_bytes:
@@ -108,13 +108,13 @@ class Letters:
         await self._rows.put(_PARTITION, letter.message_id, fields, time.time() + RETENTION_SECONDS)
         return letter
 
-    async def all(self, label: str | None = None) -> list[Letter]:
+    async def all(self, label: str | None = None) -> list[DeadLetter]:
         """The letters of `label`, or of all labels, in the order in which their jobs were submitted."""
         letters = [_letter(item) async for item in self._rows.of(_PARTITION, consistent=True)]
         chosen = [letter for letter in letters if letter is not None and label in (None, letter.label)]
         return sorted(chosen, key=lambda letter: letter.submitted_at or letter.dead_at)
 
-    async def get(self, message_id: str) -> tuple[Letter, str | None] | None:
+    async def get(self, message_id: str) -> tuple[DeadLetter, str | None] | None:
         """A letter and its text (None if the text is not kept); None if there is no such letter."""
         item = await self._rows.get(_PARTITION, message_id, consistent=True) if message_id else None
         letter = _letter(item) if item else None
@@ -128,7 +128,7 @@ class Letters:
         """Delete a letter; False if there is none. A text in S3 is left to the bucket's own expiry."""
         return await self._rows.delete(_PARTITION, message_id, ConditionExpression="attribute_exists(pk)")
 
-    async def _with_text_in_s3(self, letter: Letter, text: str) -> Letter:
+    async def _with_text_in_s3(self, letter: DeadLetter, text: str) -> DeadLetter:
         try:
             # Payloads are ASCII, which not every message is; its JSON form is.
             reference = await self._blobs.put("dead-letter", json.dumps(text))
@@ -138,8 +138,8 @@ class Letters:
         return letter.model_copy(update={"text_ref": reference})
 
 
-def _letter(item: Mapping[str, Any]) -> Letter | None:
+def _letter(item: Mapping[str, Any]) -> DeadLetter | None:
     """The letter of a row; None if it has expired, as DynamoDB deletes expired rows only days later."""
     if int(item["expires_at"]["N"]) <= time.time():
         return None
-    return Letter.model_validate_json(item["row"]["S"])
+    return DeadLetter.model_validate_json(item["row"]["S"])

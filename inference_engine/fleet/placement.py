@@ -14,8 +14,8 @@ from .view import ConsumerView, Fleet
 
 #: A busy label keeps its slot for at least this many times its load time: switching costs less than a tenth of the fleet.
 TURN_LOADS = 10
-#: Another host is worth its load when the backlog takes longer than this many loads.
-HOST_BACKLOG_LOADS = 2
+#: Another holder is worth its load when the backlog takes longer than this many loads.
+HOLDER_BACKLOG_LOADS = 2
 #: A consumer counts as resting only if its labels took less than this fraction of its recent time.
 RESTS_BELOW = 0.1
 #: This many consumers without a free slot wait on the placement queue: the best-placed one and its stand-ins.
@@ -23,7 +23,7 @@ EVICTING_POLLERS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLabel:
     """A label that this consumer holds; times in Unix seconds, sizes in bytes.
 
     `idle` means that none of its jobs is in flight and that its open poll finds the queue empty.
@@ -38,13 +38,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
+class ConsumerCapacity:
     """How much a consumer can hold: a number of labels, a number of bytes, or both."""
 
     max_labels: int | None = None
     memory_bytes: int | None = None
 
-    def free_slots(self, held: Sequence[Held]) -> int:
+    def free_slots(self, held: Sequence[HeldLabel]) -> int:
         """How many labels could be loaded now without an eviction."""
         slots = self.max_labels - len(held) if self.max_labels is not None else 1
         if self.memory_bytes is not None:
@@ -56,7 +56,7 @@ class Capacity:
             slots = min(slots, fit) if self.max_labels is not None else fit
         return max(slots, 0)
 
-    def fits(self, held: Sequence[Held], size_bytes: int) -> bool:
+    def fits(self, held: Sequence[HeldLabel], size_bytes: int) -> bool:
         """Whether one more label of this size fits."""
         if self.max_labels is not None and len(held) >= self.max_labels:
             return False
@@ -86,7 +86,7 @@ def rank(fleet: Fleet, consumer_id: str, now: float) -> int | None:
     return None
 
 
-def victims(held: Iterable[Held], capacity: Capacity, size_bytes: int) -> list[str] | None:
+def victims(held: Iterable[HeldLabel], capacity: ConsumerCapacity, size_bytes: int) -> list[str] | None:
     """The idle labels to evict, coldest first, so that a label of `size_bytes` fits; None if that is impossible."""
     kept = list(held)
     chosen: list[str] = []
@@ -99,12 +99,12 @@ def victims(held: Iterable[Held], capacity: Capacity, size_bytes: int) -> list[s
     return chosen if capacity.fits(kept, size_bytes) else None
 
 
-def coldest_at(held: Iterable[Held]) -> float | None:
+def coldest_at(held: Iterable[HeldLabel]) -> float | None:
     """When the label that would be evicted next was last used; None if none is idle."""
     return min((label.last_used for label in held if label.idle), default=None)
 
 
-def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str | None:
+def turn_over(held: Iterable[HeldLabel], now: float, turn_min_seconds: float) -> str | None:
     """The busy label that has had its turn and must make room for a waiting one: the label loaded longest ago; None if none.
 
     A turn lasts at least `turn_min_seconds` and ten times the load time. A loading label's turn has not begun.
@@ -113,7 +113,7 @@ def turn_over(held: Iterable[Held], now: float, turn_min_seconds: float) -> str 
     return min(served, key=lambda label: (label.loaded_at, label.label)).label if served else None
 
 
-def had_turn(held: Iterable[Held], now: float, turn_min_seconds: float) -> list[Held]:
+def had_turn(held: Iterable[HeldLabel], now: float, turn_min_seconds: float) -> list[HeldLabel]:
     """The busy labels that have had their turn."""
     return [
         label
@@ -124,8 +124,12 @@ def had_turn(held: Iterable[Held], now: float, turn_min_seconds: float) -> list[
     ]
 
 
-def relief(
-    held: Iterable[Held], waiting: Mapping[str, float], now: float, turn_min_seconds: float, overloaded_seconds: float
+def offload(
+    held: Iterable[HeldLabel],
+    waiting: Mapping[str, float],
+    now: float,
+    turn_min_seconds: float,
+    overloaded_seconds: float,
 ) -> str | None:
     """The label that an overloaded consumer leaves to an idle one: its label with the most work; None if it should keep all.
 
@@ -149,15 +153,15 @@ def others_rest(fleet: Fleet, consumer_id: str, now: float) -> bool:
     )
 
 
-def wanted_hosts(
-    *, backlog: int, service_seconds: float, load_seconds: float, hosts: int, lanes: int, target_seconds: float
+def wanted_holders(
+    *, backlog: int, service_seconds: float, load_seconds: float, holders: int, lanes: int, target_seconds: float
 ) -> int:
-    """How many hosts a label's backlog is worth: enough to work it off within the target or two loads, whichever is longer.
+    """How many holders a label's backlog is worth: enough to work it off within the target or two loads, whichever is longer.
 
-    At most its lanes, and never fewer than it has now: idle hosts go by eviction.
+    At most its lanes, and never fewer than it has now: idle holders go by eviction.
     """
     seconds = backlog * service_seconds
-    return max(hosts, min(lanes, math.ceil(seconds / max(target_seconds, HOST_BACKLOG_LOADS * load_seconds))))
+    return max(holders, min(lanes, math.ceil(seconds / max(target_seconds, HOLDER_BACKLOG_LOADS * load_seconds))))
 
 
 def waits_for_requests(fleet: Fleet, consumer_id: str, now: float) -> bool:
@@ -172,7 +176,7 @@ def waits_for_requests(fleet: Fleet, consumer_id: str, now: float) -> bool:
     return view.free_slots > 0 or place < EVICTING_POLLERS + _loading_elsewhere(fleet, consumer_id, now)
 
 
-def patience_seconds(
+def min_request_age_seconds(
     fleet: Fleet, consumer_id: str, now: float, *, interval_seconds: float, idle_seconds: float
 ) -> float:
     """How old (seconds) a load request must be before this consumer takes it; infinite if it can take none.

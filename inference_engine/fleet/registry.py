@@ -2,11 +2,11 @@
 
 pk            sk               what
 cell#N        consumer id      a consumer's row, alive until its lease ends
-claim#LABEL   host number      which consumer may be that host of the label
+claim#LABEL   holder number      which consumer may be that holder of the label
 labels        label            label settings
 models        label            what its model takes and gives
 failures      label            recent failed loads of its model
-waiting       label            labels that were rung for (waiting.py)
+waiting       label            labels that a load request was sent for (load_requests.py)
 dead-letters  message id       jobs that no consumer could finish (dead_letters.py)
 keys          key id           API keys of the HTTP gateway (api_keys.py)
 """
@@ -87,22 +87,22 @@ class Registry:
         """Delete a consumer's row."""
         await self._rows.delete(self._row_key, consumer_id)
 
-    async def claim(self, label: str, consumer_id: str, hosts: int, fleet: Fleet) -> bool:
-        """Take one of the label's `hosts` places; False if live consumers have them all.
+    async def claim(self, label: str, consumer_id: str, holders: int, fleet: Fleet) -> bool:
+        """Take one of the label's `holders` places; False if live consumers have them all.
 
         A place is free if nobody has claimed it, or if its owner is gone or no longer holds the label (by `fleet`).
         """
-        for host in range(hosts):
-            if await self._claim_place(label, consumer_id, host, fleet):
+        for holder in range(holders):
+            if await self._claim_place(label, consumer_id, holder, fleet):
                 return True
         return False
 
-    async def unclaim(self, label: str, consumer_id: str, hosts: int) -> None:
+    async def unclaim(self, label: str, consumer_id: str, holders: int) -> None:
         """Release the consumer's claim on the label."""
-        for host in range(hosts):
+        for holder in range(holders):
             await self._rows.delete(
                 f"claim#{label}",
-                str(host),
+                str(holder),
                 ConditionExpression="#owner = :me",
                 ExpressionAttributeNames={"#owner": "owner"},
                 ExpressionAttributeValues={":me": {"S": consumer_id}},
@@ -204,10 +204,10 @@ class Registry:
             unreadable.add(content)
             return None
 
-    async def _claim_place(self, label: str, consumer_id: str, host: int, fleet: Fleet) -> bool:
+    async def _claim_place(self, label: str, consumer_id: str, holder: int, fleet: Fleet) -> bool:
         now = time.time()
         mine = {"owner": {"S": consumer_id}, "claimed_at": {"N": repr(now)}}
-        place = (f"claim#{label}", str(host))
+        place = (f"claim#{label}", str(holder))
         taken = await self._take(place, mine, "attribute_not_exists(pk) OR #owner = :me", {":me": {"S": consumer_id}})
         if taken is None:
             return True

@@ -123,7 +123,7 @@ class Fleet:
         """Consumers whose lease has not run out and that are not draining."""
         return _live(self.consumers, now)
 
-    def hosts(self, label: str, now: float) -> list[ConsumerView]:
+    def holders(self, label: str, now: float) -> list[ConsumerView]:
         """Live consumers that hold the label."""
         return list(_live(self._holders(label), now))
 

@@ -46,7 +46,7 @@ def create_app(service: Service) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.service = service
-    app.state.metrics = metrics.Metrics(service)
+    app.state.metrics = metrics.GatewayMetrics(service)
     for api in (open_inference, dispatcher, serving_agent, router, status, metrics):
         app.include_router(api.router)
     add_handlers(app)

@@ -21,7 +21,7 @@ from types import FrameType
 import uvicorn
 
 from ..aws.transport import misconfigured
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import InferenceEngineError, NotProvisionedError, TransportError
 from ..settings import Settings
 from .app import create_app
@@ -54,9 +54,9 @@ class Gateway(uvicorn.Server):
     """One gateway process. `await serve()` returns when it has ended."""
 
     def __init__(self, settings: Settings, gateway: GatewaySettings) -> None:
-        aws = Aws.for_producer(settings)
-        access = Access(aws.api_keys) if gateway.keys_required else Access.open()
-        self.service = Service(aws, gateway)
+        deployment = Deployment.for_producer(settings)
+        access = Access(deployment.api_keys) if gateway.keys_required else Access.open()
+        self.service = Service(deployment, gateway)
         self._gateway = gateway
         self._ending: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -157,10 +157,10 @@ def run(settings: Settings, gateway: GatewaySettings) -> int:
 
 async def _check(settings: Settings) -> None:
     """Raises TransportError where this deployment cannot be served from here, now or later; an outage of AWS does not raise."""
-    aws = Aws.for_producer(settings)
+    deployment = Deployment.for_producer(settings)
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await aws.registry.whole_fleet(settings.cells)
+            await deployment.registry.whole_fleet(settings.cells)
     except TimeoutError:
         log.warning("AWS has not responded within %g s; the gateway starts anyway", CHECK_SECONDS)
     except TransportError as error:
@@ -168,7 +168,7 @@ async def _check(settings: Settings) -> None:
             raise
         log.warning("AWS does not respond; the gateway starts anyway: %s", error)
     finally:
-        await aws.close()
+        await deployment.close()
 
 
 def _listener(gateway: GatewaySettings) -> socket.socket:

@@ -24,12 +24,12 @@ class Start(Enum):
 
 
 @dataclass(slots=True)
-class Ticket:
+class Attempt:
     """One attempt of one job by one consumer; `known` is the record as this attempt last saw or wrote it."""
 
     message_id: str
     job: Job
-    attempt: int
+    number: int
     consumer: str
     known: JobRecord | None = None
 
@@ -39,13 +39,13 @@ class Ticket:
         return cls(job.message_id or message_id, job, attempts_before(job) + receive_count, consumer)
 
     @property
-    def noted(self) -> bool:
+    def start_recorded(self) -> bool:
         """Whether the record shows this attempt."""
-        return self.known is not None and (self.known.attempt, self.known.consumer) == (self.attempt, self.consumer)
+        return self.known is not None and (self.known.attempt, self.known.consumer) == (self.number, self.consumer)
 
     @property
     def starts(self) -> int:
-        """How many starts of the job count, including this one once it is noted."""
+        """How many starts of the job count, including this one once it is start_recorded."""
         return self.known.starts if self.known else 0
 
     def submitted(self) -> JobRecord:
@@ -69,8 +69,8 @@ class Ticket:
             return Start.FINISHED
         if redrives_of(record) > (self.job.redrive or 0):
             return Start.SUPERSEDED
-        others = record.attempt == self.attempt and record.consumer != self.consumer
-        return Start.STALE if others or record.attempt > self.attempt else None
+        others = record.attempt == self.number and record.consumer != self.consumer
+        return Start.STALE if others or record.attempt > self.number else None
 
 
 def attempts_before(job: Job) -> int:

@@ -40,7 +40,7 @@ _BUSY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ConditionFailed:
     """The condition did not hold; `record` is the record found instead.
 
     None where there is no record, and where an insert found one: DynamoDB does not return it.
@@ -66,7 +66,7 @@ class Statements:
     def __init__(self, transport: Transport, table: str) -> None:
         self._transport = transport
         self._table = table
-        self._batcher: Batcher[_Statement, Refused | None] = Batcher(
+        self._batcher: Batcher[_Statement, ConditionFailed | None] = Batcher(
             self._execute,
             max_items=STATEMENTS_PER_CALL,
             max_bytes=BATCH_MAX_BYTES,
@@ -76,7 +76,9 @@ class Statements:
             concurrency=CALLS_AT_ONCE,
         )
 
-    async def insert(self, message_id: str, fields: Mapping[str, Any], *, patient: bool = False) -> Refused | None:
+    async def insert(
+        self, message_id: str, fields: Mapping[str, Any], *, patient: bool = False
+    ) -> ConditionFailed | None:
         """Write a new item; refused if it exists. Raises TransportError."""
         names = ", ".join(f"'{name}': ?" for name in ("message_id", *fields))
         text = f'INSERT INTO "{self._table}" VALUE {{{names}}}'
@@ -85,7 +87,7 @@ class Statements:
 
     async def update(
         self, message_id: str, fields: Mapping[str, Any], expected: Mapping[str, Any], *, patient: bool = False
-    ) -> Refused | None:
+    ) -> ConditionFailed | None:
         """Set fields of an item; refused unless it has all of `expected`. Raises TransportError."""
         assignments = ", ".join(f'"{name}"=?' for name in fields)
         conditions = " AND ".join(f'"{name}"=?' for name in ("message_id", *expected))
@@ -97,8 +99,8 @@ class Statements:
         """Wait for pending writes."""
         await self._batcher.close()
 
-    async def _execute(self, statements: list[_Statement]) -> Sequence[Refused | BaseException | None]:
-        outcomes: list[Refused | BaseException | None] = [None] * len(statements)
+    async def _execute(self, statements: list[_Statement]) -> Sequence[ConditionFailed | BaseException | None]:
+        outcomes: list[ConditionFailed | BaseException | None] = [None] * len(statements)
         open_ones = list(range(len(statements)))
         for turn in range(BUSY_TRIES):
             if turn:
@@ -127,11 +129,11 @@ class Statements:
         return outcomes
 
 
-def _outcome(error: Mapping[str, Any]) -> Refused | BaseException:
+def _outcome(error: Mapping[str, Any]) -> ConditionFailed | BaseException:
     if error.get("Code") in ("ConditionalCheckFailed", "ConditionalCheckFailedException"):
-        return Refused(JobRecord.from_item(error["Item"]) if error.get("Item") else None)
+        return ConditionFailed(JobRecord.from_item(error["Item"]) if error.get("Item") else None)
     if error.get("Code") in ("DuplicateItem", "DuplicateItemException"):
-        return Refused(None)
+        return ConditionFailed(None)
     return TransportError(f"DynamoDB refused to write a job record: {error.get('Code')}: {error.get('Message')}")
 
 

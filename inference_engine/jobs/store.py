@@ -16,7 +16,7 @@ whose count begins at 1 again, so each redrive raises the token by ATTEMPTS_PER_
 only the one that its record counts by can still change it: earlier ones, from consumers or the dead-letter queue, are void.
 Each write may be repeated after a lost answer: the second time it finds its own mark and agrees.
 
-Two of these writes are omitted where nobody could notice. A job that ends within a moment is never noted as IN_PROGRESS:
+Two of these writes are omitted where nobody could notice. A job that ends within a moment is never start_recorded as IN_PROGRESS:
 `look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
 blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` creates the record.
 """
@@ -32,7 +32,7 @@ from typing import Any
 
 from ..aio.batching import Batcher
 from ..aws.transport import Transport
-from .attempt import ATTEMPTS_PER_MESSAGE, Start, Ticket, attempts_before, redrives_of
+from .attempt import ATTEMPTS_PER_MESSAGE, Attempt, Start, attempts_before, redrives_of
 from .job import Job, JobFailure, ResultStatus
 from .record import JobRecord
 from .statements import BUSY_WAIT_SECONDS, Statements
@@ -64,57 +64,57 @@ class JobRecords:
 
     async def submitted(self, message_id: str, job: Job) -> None:
         """Record a new job, unless it has a record already (a consumer was quicker, or the send was deduplicated)."""
-        record = Ticket(message_id, job, 0, "").submitted()
+        record = Attempt(message_id, job, 0, "").submitted()
         await self._statements.insert(message_id, self._with_expiry(record, job).fields())
 
-    async def look(self, ticket: Ticket) -> Start:
+    async def look(self, attempt: Attempt) -> Start:
         """Whether the attempt may begin, by a read: for a job that will end before anyone could see it in progress.
 
         A job without a record until its end is not read at all.
         """
-        if ticket.job.recorded is not False:
+        if attempt.job.recorded is not False:
             # A finished job may have been redriven a moment ago, which an eventually consistent read need not show.
-            read = self.get if ticket.job.redrive is None else self.current
-            ticket.known = await read(ticket.message_id)
-        return (ticket.forbidden_by(ticket.known) if ticket.known else None) or Start.STARTED
+            read = self.get if attempt.job.redrive is None else self.current
+            attempt.known = await read(attempt.message_id)
+        return (attempt.forbidden_by(attempt.known) if attempt.known else None) or Start.STARTED
 
-    async def start(self, ticket: Ticket, max_starts: int) -> Start:
+    async def start(self, attempt: Attempt, max_starts: int) -> Start:
         """Claim the attempt and note it in the record. After STARTED or EXHAUSTED, the attempt is this consumer's."""
-        if ticket.known is None and ticket.job.recorded is not False:
-            ticket.known = ticket.submitted()
+        if attempt.known is None and attempt.job.recorded is not False:
+            attempt.known = attempt.submitted()
 
         def started(known: JobRecord) -> JobRecord:
-            if (known.attempt, known.consumer) == (ticket.attempt, ticket.consumer):
+            if (known.attempt, known.consumer) == (attempt.number, attempt.consumer):
                 return known
             return replace(
                 known,
                 status=ResultStatus.IN_PROGRESS,
-                attempt=ticket.attempt,
+                attempt=attempt.number,
                 starts=known.starts + 1,
-                consumer=ticket.consumer,
+                consumer=attempt.consumer,
                 started_at=time.time(),
             )
 
-        obstacle = await self._advance(ticket, started)
+        obstacle = await self._advance(attempt, started)
         if obstacle is not None:
-            return ticket.forbidden_by(obstacle) or Start.STALE
-        return Start.STARTED if ticket.starts <= max_starts else Start.EXHAUSTED
+            return attempt.forbidden_by(obstacle) or Start.STALE
+        return Start.STARTED if attempt.starts <= max_starts else Start.EXHAUSTED
 
-    async def release(self, ticket: Ticket) -> bool:
+    async def release(self, attempt: Attempt) -> bool:
         """Undo a start: the job returns to its queue and this attempt does not count. False if the record no longer allows it."""
-        before = ticket.known
-        if before is None or not ticket.noted or before.status is not ResultStatus.IN_PROGRESS:
+        before = attempt.known
+        if before is None or not attempt.start_recorded or before.status is not ResultStatus.IN_PROGRESS:
             return before is None or not before.status.finished
         released = replace(before, status=ResultStatus.SUBMITTED, starts=before.starts - 1)
-        refused = await self._statements.update(ticket.message_id, released.changes(before), before.guard())
+        refused = await self._statements.update(attempt.message_id, released.changes(before), before.guard())
         if refused is None or refused.record == released:
-            ticket.known = released
+            attempt.known = released
             return True
         return False
 
     async def finish(
         self,
-        ticket: Ticket,
+        attempt: Attempt,
         status: ResultStatus,
         *,
         started_at: float | None = None,
@@ -133,8 +133,8 @@ class JobRecords:
             return replace(
                 known,
                 status=status,
-                attempt=ticket.attempt,
-                consumer=ticket.consumer,
+                attempt=attempt.number,
+                consumer=attempt.consumer,
                 started_at=known.started_at or started_at or now,
                 finished_at=now,
                 result=result,
@@ -142,10 +142,10 @@ class JobRecords:
                 error=error,
             )
 
-        obstacle = await self._advance(ticket, finished, patient=patient)
+        obstacle = await self._advance(attempt, finished, patient=patient)
         if obstacle is None:
             return True
-        ours = (obstacle.attempt, obstacle.consumer) == (ticket.attempt, ticket.consumer)
+        ours = (obstacle.attempt, obstacle.consumer) == (attempt.number, attempt.consumer)
         return ours and obstacle.status is status
 
     async def cancel(self, message_id: str) -> bool:
@@ -163,16 +163,16 @@ class JobRecords:
 
     async def bury(self, message_id: str, job: Job, failure: JobFailure) -> bool:
         """Fail a job whose message was dead-lettered; False if it had ended otherwise or was redriven since."""
-        ticket = Ticket(message_id, job, attempts_before(job) + ATTEMPTS_PER_MESSAGE - 1, "")
-        ticket.known = await self.current(message_id)
+        attempt = Attempt(message_id, job, attempts_before(job) + ATTEMPTS_PER_MESSAGE - 1, "")
+        attempt.known = await self.current(message_id)
 
         def buried(known: JobRecord) -> JobRecord:
             return replace(known, status=ResultStatus.ERROR, finished_at=time.time(), error=failure)
 
-        if ticket.known is not None and ticket.forbidden_by(ticket.known):
-            obstacle: JobRecord | None = ticket.known
+        if attempt.known is not None and attempt.forbidden_by(attempt.known):
+            obstacle: JobRecord | None = attempt.known
         else:
-            obstacle = await self._advance(ticket, buried)
+            obstacle = await self._advance(attempt, buried)
         return obstacle is None or (_is_dead(obstacle) and redrives_of(obstacle) == (job.redrive or 0))
 
     async def redrive(self, message_id: str, job: Job) -> Job | None:
@@ -185,7 +185,7 @@ class JobRecords:
         while known is None or _may_be_redriven(known):
             number = max(redrives_of(known) if known else 0, job.redrive or 0) + 1
             again = job.model_copy(update={"message_id": message_id, "redrive": number, "recorded": None})
-            new = self._with_expiry(Ticket(message_id, again, 0, "").submitted(), again)
+            new = self._with_expiry(Attempt(message_id, again, 0, "").submitted(), again)
             if known is None:
                 refused = await self._statements.insert(message_id, new.fields())
             else:
@@ -194,7 +194,7 @@ class JobRecords:
                 return again
             # DynamoDB does not return what an insert found. The update that comes next is refused and returns it.
             found = refused.record
-            known = found or (Ticket(message_id, job, 0, "").submitted() if known is None else None)
+            known = found or (Attempt(message_id, job, 0, "").submitted() if known is None else None)
         return None
 
     async def get(self, message_id: str) -> JobRecord | None:
@@ -217,31 +217,31 @@ class JobRecords:
         await self._statements.close()
 
     async def _advance(
-        self, ticket: Ticket, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
+        self, attempt: Attempt, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
     ) -> JobRecord | None:
         """Write the job's next state. Returns None once the record has it, else the record that forbids it."""
         while True:
-            known = ticket.known or ticket.submitted()
+            known = attempt.known or attempt.submitted()
             if known.status.finished:
                 return known
             if (new := next_of(known)) is known:
                 return None
-            new = self._with_expiry(new, ticket.job)
-            if ticket.known is None:
-                refused = await self._statements.insert(ticket.message_id, new.fields(), patient=patient)
+            new = self._with_expiry(new, attempt.job)
+            if attempt.known is None:
+                refused = await self._statements.insert(attempt.message_id, new.fields(), patient=patient)
             else:
                 changes, guard = new.changes(known), known.guard()
-                refused = await self._statements.update(ticket.message_id, changes, guard, patient=patient)
+                refused = await self._statements.update(attempt.message_id, changes, guard, patient=patient)
             if refused is None:
-                ticket.known = new
+                attempt.known = new
                 return None
             if refused.record is None:
                 # A refused insert is retried as an update of the record that a producer writes, and vice versa.
-                ticket.known = ticket.submitted() if ticket.known is None else None
+                attempt.known = attempt.submitted() if attempt.known is None else None
                 continue
-            if ticket.forbidden_by(refused.record):
+            if attempt.forbidden_by(refused.record):
                 return refused.record
-            ticket.known = refused.record
+            attempt.known = refused.record
 
     def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
         """Set the expiry: the TTL after the last change, or for an unfinished job after its deadline if that is later."""

@@ -17,7 +17,7 @@ from ..jobs.job import Response
 from ..producer import Producer
 from . import demo_inputs, demo_models, environments
 from .environments import Progress, silent
-from .outcome import Neighbour, Outcome, Row
+from .outcome import DemoRun, Neighbour, Row
 from .report import Ticker, live_progress
 from .stack import LocalStack
 
@@ -72,10 +72,10 @@ def digest_of(*files: str) -> str:
     return environments.digest(*(Path(file).read_text(encoding="utf-8") for file in files))
 
 
-def run(stack: LocalStack, *, jobs: int, query: str = QUERY) -> Outcome:
+def run(stack: LocalStack, *, jobs: int, query: str = QUERY) -> DemoRun:
     """Post `jobs` jobs over the demo's labels, as one bulk, and collect everything."""
     labels = demo_models.DEMO_LABELS
-    outcome = Outcome(stack.backend, query)
+    outcome = DemoRun(stack.backend, query)
     before = _computed(stack.stats())
     bodies = {label: _bodies(label, count, query) for label, count in _shares(labels, jobs).items() if count}
     with Producer(timeout_seconds=TIMEOUT_SECONDS) as producer:
@@ -162,7 +162,7 @@ def _collect(producer: Producer, message_ids: list[str], ticker: Ticker) -> Iter
         yield response
 
 
-def _count(outcome: Outcome, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
+def _count(outcome: DemoRun, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
     outcome.posted = len(posted)
     finished = [responses[message_id] for message_id in posted if message_id in responses]
     outcome.results = sum(response.status.finished for response in finished)
@@ -181,7 +181,7 @@ def _wait_until_counted(stack: LocalStack, expected: int) -> int:
     return computed
 
 
-def _explain(outcome: Outcome, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
+def _explain(outcome: DemoRun, posted: dict[str, tuple[str, Any]], responses: dict[str, Response]) -> None:
     """Fill in what people can check: an example per label, and the neighbours of the query."""
     results: dict[str, list[Any]] = {}
     for message_id, (label, _) in posted.items():

@@ -28,7 +28,7 @@ class Neighbour:
 
 
 @dataclass(slots=True)
-class Outcome:
+class DemoRun:
     """The outcome of the jobs. `results` counts those that ended, `succeeded` the successes among them, and `computed` the
     results that consumers report to have written. `examples` has a line for people per label."""
 

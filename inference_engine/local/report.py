@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .outcome import Outcome
+    from .outcome import DemoRun
     from .stack import LocalStack
 
 WATCH_SECONDS = 1.0
@@ -58,7 +58,7 @@ def live_progress(totals: Mapping[str, int]) -> Iterator[Ticker]:
         yield Ticker(progress, totals)
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcome(outcome: DemoRun) -> None:
     """Print the demo's tables to standard output."""
     console = Console()
     title = f"{outcome.results} results of {outcome.posted} jobs in {outcome.seconds:.1f} s, models run by {outcome.backend}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..aio.background import BackgroundLoop
 from ..aws.streams import TableStream
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import TransportError
 from ..settings import Settings, WebhookSettings
 from ..webhooks.delivery import Courier
@@ -38,7 +38,7 @@ class LocalWebhooks:
         self._loop: BackgroundLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._courier: Courier | None = None
-        self._aws: Aws | None = None
+        self._deployment: Deployment | None = None
 
     def start(self) -> None:
         """Start; from its return on no change is missed. Raises TransportError where AWS or the emulator refuses."""
@@ -57,11 +57,11 @@ class LocalWebhooks:
             loop.close()
 
     async def _start(self) -> None:
-        self._aws = Aws.for_consumer(self._settings)
-        stream = TableStream(self._aws.transport, self._settings.jobs_table)
+        self._deployment = Deployment.for_consumer(self._settings)
+        stream = TableStream(self._deployment.transport, self._settings.jobs_table)
         await stream.open()
-        queue = WebhookQueue(self._aws.transport, self._aws.queues, self._settings.prefix)
-        self._courier = Courier(queue, Secret(self._aws.transport, self._webhooks), self._webhooks)
+        queue = WebhookQueue(self._deployment.transport, self._deployment.queues, self._settings.prefix)
+        self._courier = Courier(queue, Secret(self._deployment.transport, self._webhooks), self._webhooks)
         self._begin(_enqueue(stream, Outbox(queue)))
         self._begin(_deliver(queue, self._courier))
 
@@ -74,15 +74,15 @@ class LocalWebhooks:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._courier is not None:
             self._courier.close()
-        if self._aws is not None:
-            await self._aws.close()
+        if self._deployment is not None:
+            await self._deployment.close()
 
 
 async def _enqueue(stream: TableStream, outbox: Outbox) -> None:
     wait = STREAM_MIN_SECONDS
     while True:
         records: list[dict[str, Any]] = []
-        async with _patience():
+        async with _aws_may_fail():
             records = await stream.read()
         while records and (failed := await outbox.put(records)):
             await asyncio.sleep(ERROR_WAIT_SECONDS)
@@ -93,14 +93,14 @@ async def _enqueue(stream: TableStream, outbox: Outbox) -> None:
 
 async def _deliver(queue: WebhookQueue, courier: Courier) -> None:
     while True:
-        async with _patience():
+        async with _aws_may_fail():
             messages = await queue.receive(POLL_SECONDS)
             outcome = await courier.deliver(messages)
             await queue.delete(outcome.done)
 
 
 @contextlib.asynccontextmanager
-async def _patience() -> Any:
+async def _aws_may_fail() -> Any:
     """Continue after an error of the emulator, after a wait."""
     try:
         yield

@@ -1,8 +1,8 @@
 """Finds the labels that have work, and measures that work.
 
 In a deployment with many labels, reading every queue each minute would cost more than the jobs. So this reads the queues of the
-labels that consumers hold, of those that were rung for, and one page of all queues, continuing where the last search ended.
-That search finds a job whose producer died between sending it and ringing.
+labels that consumers hold, of those that a load request was sent for, and one page of all queues, continuing where the last
+search ended. That search finds a job whose producer died between sending it and requesting the load.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from ..aws.queues import Backlog
 from ..aws.schema import PLACEMENT_RETENTION_SECONDS
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import DecodeError, LabelError, NotProvisionedError, TransportError
+from ..fleet.load_requests import Waiting
 from ..fleet.registry import LoadFailure
 from ..fleet.view import Fleet
-from ..fleet.waiting import Waiting
 from ..jobs.job import Job
 from ..labels import dead_letter_queue_name, label_of_queue, placement_queue_name, queue_name
 from .backlog import LabelWork, label_work
@@ -27,11 +27,11 @@ from .overview import Overview
 
 log = logging.getLogger(__name__)
 
-#: A waiting label is rung for again when its last ring is this long ago, and this share of its whole wait …
-RING_AGAIN_SECONDS = 50.0
-RING_AGAIN_SHARE = 0.2
+#: Another request is sent for a waiting label when its last one is this long ago, and this share of its whole wait …
+REQUEST_AGAIN_SECONDS = 50.0
+REQUEST_AGAIN_SHARE = 0.2
 #: … but at the latest while its last request is still on the placement queue.
-RING_AGAIN_MAX_SECONDS = PLACEMENT_RETENTION_SECONDS / 2
+REQUEST_AGAIN_MAX_SECONDS = PLACEMENT_RETENTION_SECONDS / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Activity:
     at: float
     unread: tuple[str, ...] = ()
 
-    def to_ring(self) -> list[str]:
-        """Waiting labels that were not rung for recently; the longer a label waits, the less often it is rung for.
+    def to_request(self) -> list[str]:
+        """Waiting labels without a recent load request; the longer a label waits, the less often one is sent.
 
         This covers requests that never reached the placement queue, or that expired there.
         """
@@ -63,33 +63,33 @@ class Activity:
     def _due(self, row: Waiting | None) -> bool:
         if row is None:
             return True
-        pause = min(max(RING_AGAIN_SECONDS, (self.at - row.since) * RING_AGAIN_SHARE), RING_AGAIN_MAX_SECONDS)
-        return self.at - row.rung_at >= pause
+        pause = min(max(REQUEST_AGAIN_SECONDS, (self.at - row.since) * REQUEST_AGAIN_SHARE), REQUEST_AGAIN_MAX_SECONDS)
+        return self.at - row.requested_at >= pause
 
     def served(self) -> list[Waiting]:
         """Rows of labels that no longer wait."""
         # Jobs in flight whose label nobody holds belong to a consumer that died.
-        served = {work.label for work in self.labels if work.hosts or not work.jobs}
+        served = {work.label for work in self.labels if work.holders or not work.jobs}
         return [row for row in self.waiting if row.label in served]
 
 
-async def read_activity(aws: Aws, *, sweep_queues: int) -> Activity:
-    """The work of every label that is held, was rung for, or is among the next `sweep_queues` of all queues.
+async def read_activity(deployment: Deployment, *, sweep_queues: int) -> Activity:
+    """The work of every label that is held, was requested, or is among the next `sweep_queues` of all queues.
 
     Labels whose queue cannot be read are in `Activity.unread`. Raises TransportError where the registry or the placement queue
     cannot be read.
     """
     fleet, waiting, label_settings, failures, swept = await asyncio.gather(
-        aws.registry.whole_fleet(aws.settings.cells),
-        aws.waiting.all(),
-        aws.registry.labels(),
-        aws.registry.failures(),
-        _sweep(aws, sweep_queues),
+        deployment.registry.whole_fleet(deployment.settings.cells),
+        deployment.waiting.all(),
+        deployment.registry.labels(),
+        deployment.registry.failures(),
+        _sweep(deployment, sweep_queues),
     )
     now = time.time()
     since = {row.label: row.since for row in waiting}
     lanes = {one.label: one.lanes for one in label_settings}
-    backlogs = await _backlogs(aws, {*_held(fleet), *since}, set(lanes), swept)
+    backlogs = await _backlogs(deployment, {*_held(fleet), *since}, set(lanes), swept)
     work = [
         label_work(
             label,
@@ -112,34 +112,36 @@ def _held(fleet: Fleet) -> set[str]:
     return {label for view in fleet.consumers for label in (*view.loaded, *view.loading)}
 
 
-async def _sweep(aws: Aws, most: int) -> list[str]:
+async def _sweep(deployment: Deployment, most: int) -> list[str]:
     """URLs of the next queues; none if SQS or the cursor cannot be read."""
     if not most:
         return []
-    begin = f"{aws.settings.prefix}-"
+    begin = f"{deployment.settings.prefix}-"
     try:
-        token = await aws.waiting.cursor()
+        token = await deployment.waiting.cursor()
         try:
-            urls, following = await aws.queues.listed(begin, most, token)
+            urls, following = await deployment.queues.listed(begin, most, token)
         except TransportError as error:
             if token is None:
                 raise
             # A token may expire.
             log.info("the search through all queues restarts from the beginning: %s", error)
-            urls, following = await aws.queues.listed(begin, most, None)
+            urls, following = await deployment.queues.listed(begin, most, None)
         if following != token:
-            await aws.waiting.move_cursor(following)
+            await deployment.waiting.move_cursor(following)
     except TransportError as error:
         log.warning("the search through all queues is skipped this time: %s", error)
         return []
     return urls
 
 
-async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence[str]) -> dict[str, Backlog | None]:
+async def _backlogs(
+    deployment: Deployment, labels: set[str], known: set[str], swept: Sequence[str]
+) -> dict[str, Backlog | None]:
     """The backlog of each of `labels` and of the labels of swept queues; None for queues that could not be read."""
-    prefix = aws.settings.prefix
+    prefix = deployment.settings.prefix
     # A queue's URL ends with its name (SQS Developer Guide, "Queue and message identifiers"): one look-up is enough for all.
-    placement = await aws.queues.named(placement_queue_name(prefix, 0, aws.settings.cells))
+    placement = await deployment.queues.named(placement_queue_name(prefix, 0, deployment.settings.cells))
     account = placement.rpartition("/")[0]
     urls = {f"{account}/{queue_name(prefix, label)}": label for label in labels}
     names = {queue_name(prefix, label): label for label in known}
@@ -149,21 +151,23 @@ async def _backlogs(aws: Aws, labels: set[str], known: set[str], swept: Sequence
         label = names.get(name) or label_of_queue(prefix, name)
         if label != "":
             found.setdefault(f"{account}/{name}", label)
-    read = await asyncio.gather(*(_backlog(aws, url, label, ours=url in urls) for url, label in found.items()))
+    read = await asyncio.gather(*(_backlog(deployment, url, label, ours=url in urls) for url, label in found.items()))
     return {label: backlog for label, backlog in read if label is not None}
 
 
-async def _backlog(aws: Aws, url: str, label: str | None, *, ours: bool) -> tuple[str | None, Backlog | None]:
+async def _backlog(
+    deployment: Deployment, url: str, label: str | None, *, ours: bool
+) -> tuple[str | None, Backlog | None]:
     """A queue's label and backlog; None for what is unknown. Unless it is `ours`, the queue is checked to belong here."""
     try:
-        backlog = await aws.queues.backlog(url)
-        if not ours and backlog.dead_letter_queue != dead_letter_queue_name(aws.settings.prefix):
+        backlog = await deployment.queues.backlog(url)
+        if not ours and backlog.dead_letter_queue != dead_letter_queue_name(deployment.settings.prefix):
             # It belongs to a deployment whose prefix begins with ours.
             return None, None
         if label is None and backlog.visible:
-            label = await _label_inside(aws, url)
+            label = await _label_inside(deployment, url)
     except NotProvisionedError:
-        # Deleted, or rung for by a producer whose job never arrived.
+        # Deleted, or requested by a producer whose job never arrived.
         return label, Backlog(0, 0)
     except TransportError as error:
         # One queue that cannot be read must not hide all others.
@@ -172,12 +176,12 @@ async def _backlog(aws: Aws, url: str, label: str | None, *, ours: bool) -> tupl
     return label, backlog
 
 
-async def _label_inside(aws: Aws, url: str) -> str | None:
-    """The label of a queue whose name does not show it, read from one of its jobs. The label is rung for and known thereafter."""
-    body = await aws.queues.peek(url)
+async def _label_inside(deployment: Deployment, url: str) -> str | None:
+    """The label of a queue whose name does not show it, read from one of its jobs. After the load request it is known."""
+    body = await deployment.queues.peek(url)
     try:
         label = Job.decode(body).label if body is not None else None
-        if label is None or url.endswith(f"/{queue_name(aws.settings.prefix, label)}"):
+        if label is None or url.endswith(f"/{queue_name(deployment.settings.prefix, label)}"):
             return label
         log.warning("a message in %s has the label %r, which has another queue", url, label)
     except (DecodeError, LabelError) as error:

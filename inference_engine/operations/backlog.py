@@ -25,7 +25,7 @@ LABEL_MIN_SECONDS = 1.0
 class LabelWork:
     """One label's queue and what is known about its jobs.
 
-    `hosts` is how many live consumers hold it, `loaded` whether one has it ready. `task_seconds` (a job's cost) and
+    `holders` is how many live consumers hold it, `loaded` whether one has it ready. `task_seconds` (a job's cost) and
     `load_seconds` are None where no consumer has measured them. `oldest_at` is the Unix time since which its oldest job waits,
     as far as known. `busy` is how many tasks its jobs recently kept busy: seconds of tasks per second.
     """
@@ -34,7 +34,7 @@ class LabelWork:
     visible: int = 0
     in_flight: int = 0
     lanes: int = 1
-    hosts: int = 0
+    holders: int = 0
     loaded: bool = False
     task_seconds: float | None = None
     load_seconds: float | None = None
@@ -54,7 +54,7 @@ class LabelWork:
     @property
     def unserved(self) -> bool:
         """Whether jobs wait and no live consumer holds the label."""
-        return self.visible > 0 and not self.hosts
+        return self.visible > 0 and not self.holders
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +100,15 @@ def label_work(
     now: float,
 ) -> LabelWork:
     """One label's work, from its queue and what the consumers that hold it report."""
-    hosts = fleet.hosts(label, now)
-    told = [view.loaded[label] for view in hosts if label in view.loaded]
+    holders = fleet.holders(label, now)
+    told = [view.loaded[label] for view in holders if label in view.loaded]
     in_hand = [one.oldest_sent_at for one in told if one.oldest_sent_at is not None]
     return LabelWork(
         label=label,
         visible=visible,
         in_flight=in_flight,
         lanes=lanes,
-        hosts=len(hosts),
+        holders=len(holders),
         loaded=bool(told),
         task_seconds=_mean(one.task_seconds for one in told if one.task_seconds),
         load_seconds=_mean(one.load_seconds for one in told),

@@ -19,7 +19,7 @@ from .backlog import LabelWork, label_seconds
 
 #: A rate over less time says little: consumers write a row whenever they gain or lose a label.
 RATE_MIN_SECONDS = 4.0
-#: With more labels than slots, labels take turns of half a minute or more each (`turn_min_seconds`). A label without a host
+#: With more labels than slots, labels take turns of half a minute or more each (`turn_min_seconds`). A label without a holder
 #: needs attention only where its jobs wait longer than this, or where there are no consumers at all.
 TURN_SECONDS = 60.0
 
@@ -73,7 +73,7 @@ class LabelRow(_Row):
     hosts: int = Field(description="live consumers that hold it")
     lanes: int = Field(description="consumers that may work on it at once")
     jobs_per_second: float | None = Field(description="jobs that ended, by its consumers' counters")
-    busy: float | None = Field(description="fraction of its hosts' time that its jobs took recently; 1 is all of it")
+    busy: float | None = Field(description="fraction of its holders' time that its jobs took recently; 1 is all of it")
     task_seconds: float | None = Field(description="how much of a consumer's time a job takes")
     service_seconds: float | None = Field(description="how long a job takes")
     load_seconds: float | None = Field(description="how long its model takes to load")
@@ -82,7 +82,7 @@ class LabelRow(_Row):
     quiet_at: float | None = Field(None, exclude=True, repr=False)
 
 
-class Held(_Row):
+class HeldLabelRow(_Row):
     """A label that a consumer has loaded."""
 
     jobs: int = Field(description="jobs of it that ended here")
@@ -111,7 +111,7 @@ class ConsumerRow(_Row):
     misses: int = Field(description="loads that a job had to wait for since it started")
     jobs_per_second: float | None
     lease_seconds_left: float = Field(description="seconds until it counts as gone, unless it renews its lease")
-    loaded: dict[str, Held]
+    loaded: dict[str, HeldLabelRow]
     loading: tuple[str, ...]
     since: Counts = Field(Counts(until=0.0, jobs=0, labels={}), exclude=True, repr=False)
 
@@ -213,7 +213,8 @@ def _consumer(view: ConsumerView, before: ConsumerRow | None, now: float) -> Con
         jobs_per_second=rate,
         lease_seconds_left=round(view.lease_until - now, 3),
         loaded={
-            label: Held(jobs=jobs, jobs_per_second=rates.get(label)) for label, jobs in sorted(counts.labels.items())
+            label: HeldLabelRow(jobs=jobs, jobs_per_second=rates.get(label))
+            for label, jobs in sorted(counts.labels.items())
         },
         loading=tuple(sorted(view.loading)),
         since=since,
@@ -235,9 +236,9 @@ def _with_failing(labels: Sequence[LabelWork], failing: Mapping[str, FailureRow]
     return [work for _, work in sorted((known | missing).items())]
 
 
-def _held(consumers: Iterable[ConsumerRow]) -> dict[str, list[Held]]:
+def _held(consumers: Iterable[ConsumerRow]) -> dict[str, list[HeldLabelRow]]:
     """For each label, what each consumer that has it loaded reports."""
-    found: dict[str, list[Held]] = {}
+    found: dict[str, list[HeldLabelRow]] = {}
     for row in consumers:
         for label, one in row.loaded.items():
             found.setdefault(label, []).append(one)
@@ -247,7 +248,7 @@ def _held(consumers: Iterable[ConsumerRow]) -> dict[str, list[Held]]:
 def _label(
     work: LabelWork,
     fleet: Fleet,
-    held: Iterable[Held],
+    held: Iterable[HeldLabelRow],
     *,
     anybody: bool,
     failure: FailureRow | None,
@@ -255,7 +256,7 @@ def _label(
     quiet_at: float | None,
     now: float,
 ) -> LabelRow:
-    told = [view.loaded[work.label] for view in fleet.hosts(work.label, now) if work.label in view.loaded]
+    told = [view.loaded[work.label] for view in fleet.holders(work.label, now) if work.label in view.loaded]
     age = _age(work, quiet_at, now)
     return LabelRow(
         label=work.label,
@@ -264,7 +265,7 @@ def _label(
         in_flight=work.in_flight,
         oldest_age_seconds=age,
         backlog_seconds=round(backlog_seconds, 3),
-        hosts=work.hosts,
+        hosts=work.holders,
         lanes=work.lanes,
         jobs_per_second=_sum(one.jobs_per_second for one in held),
         busy=round(work.busy / len(told), 4) if told else None,
@@ -289,7 +290,7 @@ def _state(work: LabelWork, *, failing: bool) -> LabelState:
         return "failing"
     if work.unserved:
         return "unserved"
-    if work.hosts:
+    if work.holders:
         return "loaded" if work.loaded else "loading"
     return "unheld" if work.in_flight else "idle"
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ..aws.client import DynamoDBClient
 from ..aws.queues import OutgoingMessage
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError
 from ..jobs import payloads
 from ..jobs.job import Job, Response, ResultStatus
@@ -69,7 +69,7 @@ class AsyncProducer:
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         timeout_seconds: float | None = None,
-        _connect: Callable[[Settings], Aws] = Aws.for_producer,
+        _connect: Callable[[Settings], Deployment] = Deployment.for_producer,
     ) -> None:
         settings = settings or Settings()
         if ddb_client is not None:
@@ -78,14 +78,14 @@ class AsyncProducer:
         self.settings = settings
         self._webhooks = WebhookSettings()
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-        self._aws = _connect(settings)
+        self._deployment = _connect(settings)
         self._closed = False
-        self._waking: set[asyncio.Future[None]] = set()
+        self._requesting: set[asyncio.Future[None]] = set()
         self._single = queue_name is not None
         self._routes: Routes = (
-            LabelRoutes(self._aws) if queue_name is None else SingleQueueRoutes(self._aws, queue_name)
+            LabelRoutes(self._deployment) if queue_name is None else SingleQueueRoutes(self._deployment, queue_name)
         )
-        self._results = Results(self._aws, self._routes)
+        self._results = Results(self._deployment, self._routes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,10 +103,10 @@ class AsyncProducer:
         self._closed = True
         try:
             await self._results.close()
-            await asyncio.gather(*self._waking, return_exceptions=True)
+            await asyncio.gather(*self._requesting, return_exceptions=True)
             await self._routes.close()
         finally:
-            await self._aws.close()
+            await self._deployment.close()
 
     async def post_non_blocking(
         self,
@@ -134,7 +134,7 @@ class AsyncProducer:
         """
         given = _Given(deadline, request_id, dedup_key, callback_url, keep_body)
         message_id = await self._submit(await self._prepare(body, label, given))
-        await self._results.wake(self._label(label))
+        await self._results.ensure_loaded(self._label(label))
         return message_id
 
     async def _prepare(
@@ -175,7 +175,7 @@ class AsyncProducer:
         if keep:
             most = min(most, KEPT_BODY_MAX_BYTES)
         try:
-            return await payloads.pack(self._aws.blobs, "body", body, most)
+            return await payloads.pack(self._deployment.blobs, "body", body, most)
         except PayloadTooLargeError as error:
             if not keep or self.settings.bucket is not None:
                 raise
@@ -183,8 +183,8 @@ class AsyncProducer:
 
     async def _submit(self, prepared: _Prepared) -> str:
         """Send a job, write its record and return the message id, by which anyone may ask for the job from now on."""
-        message_id = await self._aws.queues.send(prepared.url, prepared.message)
-        await self._aws.jobs.submitted(message_id, prepared.job)
+        message_id = await self._deployment.queues.send(prepared.url, prepared.message)
+        await self._deployment.jobs.submitted(message_id, prepared.job)
         self._results.posted(message_id, prepared.job.label)
         return message_id
 
@@ -216,7 +216,7 @@ class AsyncProducer:
                 *(self._submit(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
                 return_exceptions=True,
             )
-            await self._results.wake(self._label(label))
+            await self._results.ensure_loaded(self._label(label))
         for outcome in sent:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -241,7 +241,7 @@ class AsyncProducer:
         """
         started = time.monotonic()
         prepared = await self._prepare(body, label, _Given(deadline, request_id, dedup_key), recorded=False)
-        message_id = await self._aws.queues.send(prepared.url, prepared.message)
+        message_id = await self._deployment.queues.send(prepared.url, prepared.message)
         # The body is sent: do not hold it in memory while waiting for the result.
         job = prepared.job.model_copy(update={"body": None})
         del body, prepared
@@ -249,10 +249,10 @@ class AsyncProducer:
             _sent()
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         left = seconds - (time.monotonic() - started)
-        # A slow ring must not delay a result that is already there.
-        waking = asyncio.ensure_future(self._results.wake(job.label))
-        self._waking.add(waking)
-        waking.add_done_callback(self._waking.discard)
+        # A slow load request must not delay a result that is already there.
+        requesting = asyncio.ensure_future(self._results.ensure_loaded(job.label))
+        self._requesting.add(requesting)
+        requesting.add_done_callback(self._requesting.discard)
         # Nobody else knows the message id, so there is no need to write a record for others to find.
         return await self._results.wait_posted(message_id, job, left, seconds, _enough)
 
@@ -286,7 +286,7 @@ class AsyncProducer:
         """
         self._check_open()
         await self._results.record(message_id)
-        return await self._aws.jobs.cancel(message_id)
+        return await self._deployment.jobs.cancel(message_id)
 
     async def as_completed(
         self, message_ids: Sequence[str], *, timeout_seconds: float | None = None, progress: bool = False

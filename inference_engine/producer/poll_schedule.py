@@ -7,7 +7,7 @@ from collections import OrderedDict
 #: A moving line is polled when this fraction of its head should have ended …
 HEAD_PART = 0.25
 #: … and a stalled one after this fraction of the time since it last moved.
-PATIENCE = 0.1
+STALLED_PART = 0.1
 #: Weight of the newest poll in a line's pace.
 PACE_WEIGHT = 0.5
 #: Factors for the next job's first poll: later after one that came too early, earlier after one in time. They balance where
@@ -36,7 +36,7 @@ class Pace:
 
     def next_look(self, jobs: int, now: float) -> float:
         """How long to wait before polling `jobs` jobs again."""
-        stood = PATIENCE * (now - self._moved_at)
+        stood = STALLED_PART * (now - self._moved_at)
         return stood if self._gap is None else max(stood, self._gap * jobs * HEAD_PART)
 
 

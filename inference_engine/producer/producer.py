@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ..aio.background import BackgroundLoop
 from ..aws.client import DynamoDBClient
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import InferenceEngineError
 from ..jobs.job import Response, ResultStatus
 from ..settings import Settings
@@ -38,7 +38,7 @@ class Producer:
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         timeout_seconds: float | None = None,
-        _connect: Callable[[Settings], Aws] | None = None,
+        _connect: Callable[[Settings], Deployment] | None = None,
     ) -> None:
         # Invalid settings raise here, not in the first post.
         self._settings = settings or Settings()
@@ -46,7 +46,7 @@ class Producer:
             "queue_name": queue_name,
             "ddb_client": ddb_client,
             "timeout_seconds": timeout_seconds,
-            "_connect": _connect or partial(Aws.for_producer, threads=True),
+            "_connect": _connect or partial(Deployment.for_producer, threads=True),
         }
         self.timeout_seconds = self._settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._closed = False
@@ -103,12 +103,12 @@ class Producer:
     ) -> Response:
         """See AsyncProducer.post."""
         loop, core = self._started()
-        return loop.call(core.post(body, label, timeout_seconds=self._patience(timeout_seconds), **options))
+        return loop.call(core.post(body, label, timeout_seconds=self._timeout(timeout_seconds), **options))
 
     def wait(self, message_id: str, *, timeout_seconds: float | None = None) -> Response:
         """See AsyncProducer.wait."""
         loop, core = self._started()
-        return loop.call(core.wait(message_id, timeout_seconds=self._patience(timeout_seconds)))
+        return loop.call(core.wait(message_id, timeout_seconds=self._timeout(timeout_seconds)))
 
     def retrieve_result_status(self, message_id: str) -> ResultStatus:
         """See AsyncProducer.retrieve_result_status."""
@@ -130,7 +130,7 @@ class Producer:
     ) -> Iterator[Response]:
         """See AsyncProducer.as_completed."""
         loop, core = self._started()
-        responses = core.as_completed(message_ids, timeout_seconds=self._patience(timeout_seconds), progress=progress)
+        responses = core.as_completed(message_ids, timeout_seconds=self._timeout(timeout_seconds), progress=progress)
         try:
             while True:
                 try:
@@ -140,7 +140,7 @@ class Producer:
         finally:
             loop.call(responses.aclose())  # type: ignore[attr-defined]
 
-    def _patience(self, timeout_seconds: float | None) -> float:
+    def _timeout(self, timeout_seconds: float | None) -> float:
         # Read on each call: the single-queue API lets applications set `producer.timeout_seconds`.
         return self.timeout_seconds if timeout_seconds is None else timeout_seconds
 

@@ -49,7 +49,7 @@ class _Line:
     due_at: float = 0.0
 
 
-class ResultWatcher:
+class ResultPoller:
     """Hands out futures that hold the records of finished jobs."""
 
     def __init__(

@@ -10,18 +10,18 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from ..deployment import Aws
+from ..deployment import Deployment
 from ..errors import DecodeError, InferenceEngineError, ResultTimeoutError, TransportError, UnknownMessageError
 from ..jobs import payloads
 from ..jobs.job import Job, JobFailure, Response, ResultStatus
 from ..jobs.record import JobRecord
-from .result_poller import ResultWatcher
+from .result_poller import ResultPoller
 from .routes import Routes
 
 log = logging.getLogger(__name__)
 
-#: While a caller waits, a label with work but no host is rung for again this often: a safety net for lost rings.
-NUDGE_SECONDS = 20.0
+#: While a caller waits, a label with work but no holder is looked at again this often: a safety net for lost load requests.
+RECHECK_SECONDS = 20.0
 #: Records to read before the first of them are yielded.
 CHUNK = 1000
 #: How many recently posted jobs this producer remembers the labels of: waiting for them needs no record read first.
@@ -31,19 +31,19 @@ POSTED_MAX = 50_000
 class Results:
     """Records and Responses of jobs by message id."""
 
-    def __init__(self, aws: Aws, routes: Routes) -> None:
-        settings = aws.settings
-        self._aws = aws
+    def __init__(self, deployment: Deployment, routes: Routes) -> None:
+        settings = deployment.settings
+        self._deployment = deployment
         self._settings = settings
         self._routes = routes
         self._posted: OrderedDict[str, str] = OrderedDict()
-        self._watcher = ResultWatcher(
-            aws.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
+        self._poller = ResultPoller(
+            deployment.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
         )
 
     async def close(self) -> None:
         """Stop polling; callers that still wait are cancelled."""
-        await self._watcher.close()
+        await self._poller.close()
 
     def posted(self, message_id: str, label: str) -> None:
         """Remember the label of a job that this producer posted and recorded."""
@@ -53,7 +53,7 @@ class Results:
 
     async def record(self, message_id: str) -> JobRecord:
         """The current record. Raises UnknownMessageError."""
-        record = await self._aws.jobs.find(message_id)
+        record = await self._deployment.jobs.find(message_id)
         if record is None:
             raise UnknownMessageError(
                 f"no job has the message id {message_id!r} in table {self._settings.jobs_table!r}; "
@@ -63,27 +63,27 @@ class Results:
 
     async def response(self, record: JobRecord) -> Response:
         """The Response for a record."""
-        return await response_of(self._aws, record)
+        return await response_of(self._deployment, record)
 
-    async def wake(self, label: str, *, again: bool = False) -> None:
-        """Ensure that some consumer loads the label; `again` for jobs that have waited long. A TransportError is only logged."""
+    async def ensure_loaded(self, label: str, *, recheck: bool = False) -> None:
+        """Ensure that some consumer loads the label; `recheck` for jobs that waited long. A TransportError is only logged."""
         try:
-            await (self._routes.remind(label) if again else self._routes.wake(label))
+            await self._routes.ensure_loaded(label, recheck=recheck)
         except TransportError as error:
-            # The job is on its queue: the caller must get its id, and a waiting caller or the next post rings again.
+            # The job is on its queue: the caller must get its id, and a waiting caller or the next post requests again.
             log.warning("could not ensure that label %r is loaded: %s", label, error)
 
     async def wait_posted(
-        self, message_id: str, job: Job, patience: float, seconds: float, enough: asyncio.Future[None] | None = None
+        self, message_id: str, job: Job, wait_seconds: float, seconds: float, enough: asyncio.Future[None] | None = None
     ) -> Response:
-        """Wait `patience` seconds for a job that was just posted without a record. After the wait, the job has a record.
+        """Wait `wait_seconds` seconds for a job that was just posted without a record. After the wait, the job has a record.
 
         `seconds` is the timeout that the caller knows. The wait also ends when `enough` is done.
         """
-        record = await self._wait(message_id, job.label, patience, enough, posted=True)
+        record = await self._wait(message_id, job.label, wait_seconds, enough, posted=True)
         if record is None:
             # The caller is about to learn the message id and may poll by it.
-            await self._aws.jobs.submitted(message_id, job)
+            await self._deployment.jobs.submitted(message_id, job)
             record = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
         return await self._response_or_timeout(message_id, job.label, record, seconds)
 
@@ -109,7 +109,7 @@ class Results:
                 labels |= {record.message_id: record.label for record in records if not record.status.finished}
                 waiting |= labels
                 for message_id, label in labels.items():
-                    self._watcher.watch(message_id, label).add_done_callback(ended.put_nowait)
+                    self._poller.watch(message_id, label).add_done_callback(ended.put_nowait)
                 for record in records:
                     if record.status.finished:
                         yield await self.response(record)
@@ -120,20 +120,20 @@ class Results:
                     yield await self._response_or_timeout(message_id, waiting[message_id], record_now, seconds)
         finally:
             for message_id, label in waiting.items():
-                self._watcher.forget(message_id, label)
+                self._poller.forget(message_id, label)
 
     async def _ended(
         self, ended: asyncio.Queue[asyncio.Future[JobRecord]], waiting: dict[str, str], until: float
     ) -> AsyncIterator[JobRecord]:
-        """Yield records as their jobs end and remove them from `waiting`; labels still waiting are rung for again."""
-        nudge_at = time.monotonic() + NUDGE_SECONDS
+        """Yield records as their jobs end and remove them from `waiting`; labels still waiting are looked at again."""
+        recheck_at = time.monotonic() + RECHECK_SECONDS
         while waiting and (now := time.monotonic()) < until:
-            if now >= nudge_at:
-                nudge_at = now + NUDGE_SECONDS
+            if now >= recheck_at:
+                recheck_at = now + RECHECK_SECONDS
                 for label in Counter(waiting.values()):
-                    await self.wake(label, again=True)
+                    await self.ensure_loaded(label, recheck=True)
             try:
-                async with asyncio.timeout(min(until, nudge_at) - now):
+                async with asyncio.timeout(min(until, recheck_at) - now):
                     record = (await ended.get()).result()
             except TimeoutError:
                 continue
@@ -141,36 +141,36 @@ class Results:
             yield record
 
     async def _look(self, message_ids: Iterable[str]) -> list[JobRecord | None]:
-        return await asyncio.gather(*(self._aws.jobs.get(message_id) for message_id in message_ids))
+        return await asyncio.gather(*(self._deployment.jobs.get(message_id) for message_id in message_ids))
 
     async def _wait(
         self,
         message_id: str,
         label: str,
-        patience: float,
+        wait_seconds: float,
         enough: asyncio.Future[None] | None = None,
         *,
         posted: bool = False,
     ) -> JobRecord | None:
-        """The finished record, or after `patience` seconds or `enough` the last one seen; None when there was none."""
-        waiting = asyncio.ensure_future(self._watcher.wait(message_id, label, posted=posted))
+        """The finished record, or after `wait_seconds` seconds or `enough` the last one seen; None when there was none."""
+        waiting = asyncio.ensure_future(self._poller.wait(message_id, label, posted=posted))
         ends: list[asyncio.Future[Any]] = [waiting] if enough is None else [waiting, enough]
-        until = time.monotonic() + patience
+        until = time.monotonic() + wait_seconds
         try:
             while not _any_done(ends) and (left := until - time.monotonic()) > 0:
-                await asyncio.wait(ends, timeout=min(left, NUDGE_SECONDS), return_when=asyncio.FIRST_COMPLETED)
-                if not _any_done(ends) and left > NUDGE_SECONDS:
-                    await self.wake(label, again=True)
+                await asyncio.wait(ends, timeout=min(left, RECHECK_SECONDS), return_when=asyncio.FIRST_COMPLETED)
+                if not _any_done(ends) and left > RECHECK_SECONDS:
+                    await self.ensure_loaded(label, recheck=True)
             if waiting.done():
                 return waiting.result()
-            seen = self._watcher.seen(message_id, label)
+            seen = self._poller.seen(message_id, label)
         finally:
             if not waiting.done():
                 waiting.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await waiting
         # The last poll may be a second old, or the only one: a result that is there now still counts.
-        return await self._aws.jobs.get(message_id) or seen
+        return await self._deployment.jobs.get(message_id) or seen
 
     async def _response_or_timeout(
         self, message_id: str, label: str, record: JobRecord | None, seconds: float
@@ -192,12 +192,12 @@ class Results:
         )
 
 
-async def response_of(aws: Aws, record: JobRecord) -> Response:
+async def response_of(deployment: Deployment, record: JobRecord) -> Response:
     """The Response for a record."""
     status, error, result = record.status, record.error, None
     if status is ResultStatus.SUCCESS:
         try:
-            result = await payloads.unpack(aws.blobs, record.result, record.result_ref)
+            result = await payloads.unpack(deployment.blobs, record.result, record.result_ref)
         except DecodeError as problem:
             status, error = ResultStatus.ERROR, _failure(problem)
     code = 202 if not status.finished else 200 if status is ResultStatus.SUCCESS else 500

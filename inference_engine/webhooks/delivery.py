@@ -12,7 +12,7 @@ from functools import partial
 from ..errors import DecodeError, InferenceEngineError, TransportError
 from ..settings import WebhookSettings
 from .breaker import Breaker
-from .http import Answer, post
+from .http import ReceiverAnswer, post
 from .queue import WebhookMessage, WebhookQueue
 from .rules import Delivery, backoff_seconds, signed_headers, target_of
 from .secret import Secret
@@ -36,7 +36,7 @@ def delivery_id(message: WebhookMessage) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """The outcome of a batch: `failed` messages come again after their backoff, the others can be deleted."""
 
     delivered: tuple[WebhookMessage, ...] = ()
@@ -67,7 +67,7 @@ class Courier:
         self._breaker = Breaker()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="inference-engine-webhooks")
 
-    async def deliver(self, messages: Sequence[WebhookMessage]) -> Outcome:
+    async def deliver(self, messages: Sequence[WebhookMessage]) -> DeliveryOutcome:
         """Try each message once; those that fail are hidden for their backoff. An error of one message is not raised.
 
         Where the breaker puts a receiver off, its try fails without a request, and still counts as a try.
@@ -76,11 +76,11 @@ class Courier:
             keys = await self._secret.keys()
         except InferenceEngineError as error:
             log.error("nothing can be signed: %s", error)
-            outcome = Outcome(failed=tuple(messages))
+            outcome = DeliveryOutcome(failed=tuple(messages))
         else:
             statuses = await asyncio.gather(*(self._try(message, keys) for message in messages))
             pairs = list(zip(messages, statuses, strict=True))
-            outcome = Outcome(
+            outcome = DeliveryOutcome(
                 delivered=tuple(message for message, status in pairs if status not in (None, GONE)),
                 gone=tuple(message for message, status in pairs if status == GONE),
                 failed=tuple(message for message, status in pairs if status is None),
@@ -105,7 +105,7 @@ class Courier:
         _log_failure(message, f"the receiver answered {answer.status} {answer.text!r}")
         return GONE if answer.status == GONE else None
 
-    async def _post(self, delivery: Delivery, keys: Sequence[bytes]) -> Answer:
+    async def _post(self, delivery: Delivery, keys: Sequence[bytes]) -> ReceiverAnswer:
         body = delivery.payload.encode("ascii")
         request = partial(
             post,

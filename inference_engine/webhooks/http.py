@@ -25,7 +25,7 @@ ANSWER_MAX_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverAnswer:
     """A receiver's answer."""
 
     status: int
@@ -44,7 +44,7 @@ def post(
     timeout_seconds: float,
     allow_private: bool = False,
     tls: ssl.SSLContext | None = None,
-) -> Answer:
+) -> ReceiverAnswer:
     """POST and return the answer, whatever its status; blocks for at most `timeout_seconds` plus the time that DNS takes.
 
     Raises CallbackError for a URL or an address that is refused, OSError or http.client.HTTPException where the request fails.
@@ -62,7 +62,7 @@ def post(
             # Only the status matters.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 text = answer.read(ANSWER_MAX_BYTES)
-            return Answer(answer.status, text.decode("utf-8", "replace"))
+            return ReceiverAnswer(answer.status, text.decode("utf-8", "replace"))
 
 
 def _resolved(target: Target, allow_private: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Each minute: publishes how much work waits, for autoscaling, and requests a load for every label with work and no host."""
+"""Each minute: publishes how much work waits, for autoscaling, and requests a load for every label with work and no holder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.operations.activity import Activity, read_activity
 from inference_engine.operations.backlog import LabelWork, Measures, label_seconds, measure, tasks
 from inference_engine.operations.scaling import Scaling
@@ -43,16 +43,16 @@ class BacklogSettings(BaseSettings):
 class BacklogMetrics:
     """The function's state between invocations: connections, and queue URLs."""
 
-    def __init__(self, aws: Aws, settings: BacklogSettings) -> None:
-        self._aws = aws
+    def __init__(self, deployment: Deployment, settings: BacklogSettings) -> None:
+        self._deployment = deployment
         self._settings = settings
-        self._scaling = Scaling(aws.transport)
+        self._scaling = Scaling(deployment.transport)
 
     async def run(self) -> dict[str, Any]:
         """Read the activity, publish the measures, request loads and tidy up; returns the measures."""
         began = time.monotonic()
         activity, desired = await asyncio.gather(
-            read_activity(self._aws, sweep_queues=self._settings.sweep_queues), self._desired_tasks()
+            read_activity(self._deployment, sweep_queues=self._settings.sweep_queues), self._desired_tasks()
         )
         measures = measure(
             activity.labels,
@@ -63,10 +63,10 @@ class BacklogMetrics:
         )
         print(json.dumps(_log_record(activity, measures, time.monotonic() - began)))
         # The measures that scaling needs come first; one label's refused request must not lose them.
-        await self._scaling.publish(self._settings.namespace, self._aws.settings.prefix, measures)
+        await self._scaling.publish(self._settings.namespace, self._deployment.settings.prefix, measures)
         tidied = await asyncio.gather(
-            *(self._aws.load_requests.ring(label) for label in activity.to_ring()),
-            *(self._aws.waiting.served(row) for row in activity.served()),
+            *(self._deployment.load_requests.send(label) for label in activity.to_request()),
+            *(self._deployment.waiting.served(row) for row in activity.served()),
             return_exceptions=True,
         )
         for error in tidied:
@@ -99,7 +99,7 @@ def _label_record(work: LabelWork, cost: float, now: float) -> dict[str, Any]:
         "label": work.label,
         "visible": work.visible,
         "in_flight": work.in_flight,
-        "hosts": work.hosts,
+        "hosts": work.holders,
         "lanes": work.lanes,
         "backlog_seconds": round(cost, 3),
         "busy": round(work.busy, 3),
@@ -116,5 +116,5 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     global _loop, _function
     if _loop is None or _function is None:
         _loop = asyncio.new_event_loop()
-        _function = BacklogMetrics(Aws.for_function(Settings()), BacklogSettings())
+        _function = BacklogMetrics(Deployment.for_function(Settings()), BacklogSettings())
     return _loop.run_until_complete(_function.run())

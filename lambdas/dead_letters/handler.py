@@ -10,7 +10,7 @@ from typing import Any
 
 from inference_engine.dead_letters.handler import Buried
 from inference_engine.dead_letters.store import DeadMessage
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.logs import metric_record
 from inference_engine.settings import Settings
 
@@ -19,7 +19,7 @@ NAMESPACE = "InferenceEngine"
 NAMESPACE_VARIABLE = "INFERENCE_ENGINE_BACKLOG_NAMESPACE"
 
 _loop: asyncio.AbstractEventLoop | None = None
-_aws: Aws | None = None
+_deployment: Deployment | None = None
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -28,14 +28,14 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     Needs an event source mapping with ReportBatchItemFailures: the answer names the messages that failed. They come again, and
     may have been handled in part.
     """
-    global _loop, _aws
-    if _loop is None or _aws is None:
+    global _loop, _deployment
+    if _loop is None or _deployment is None:
         _loop = asyncio.new_event_loop()
-        _aws = Aws.for_function(Settings())
+        _deployment = Deployment.for_function(Settings())
     messages = [DeadMessage.of_event(record) for record in event["Records"]]
-    buried = _loop.run_until_complete(_aws.dead_letters.bury(messages))
+    buried = _loop.run_until_complete(_deployment.dead_letters.bury(messages))
     namespace = os.environ.get(NAMESPACE_VARIABLE) or NAMESPACE
-    print(json.dumps(buried_record(buried, namespace, _aws.settings.prefix, time.time())))
+    print(json.dumps(buried_record(buried, namespace, _deployment.settings.prefix, time.time())))
     return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in buried.failed]}
 
 

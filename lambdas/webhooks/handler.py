@@ -8,10 +8,10 @@ import os
 import time
 from typing import Any
 
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.logs import metric_record
 from inference_engine.settings import Settings, WebhookSettings
-from inference_engine.webhooks.delivery import Courier, Outcome, delivery_id
+from inference_engine.webhooks.delivery import Courier, DeliveryOutcome, delivery_id
 from inference_engine.webhooks.outbox import Outbox
 from inference_engine.webhooks.queue import WebhookMessage, WebhookQueue
 from inference_engine.webhooks.secret import Secret
@@ -26,11 +26,11 @@ class Webhooks:
     """The function's state between invocations: connections, threads, the secret."""
 
     def __init__(self, settings: Settings, webhooks: WebhookSettings) -> None:
-        aws = Aws.for_function(settings)
-        queue = WebhookQueue(aws.transport, aws.queues, settings.prefix)
+        deployment = Deployment.for_function(settings)
+        queue = WebhookQueue(deployment.transport, deployment.queues, settings.prefix)
         self._deployment = settings.prefix
         self._outbox = Outbox(queue)
-        self._courier = Courier(queue, Secret(aws.transport, webhooks), webhooks)
+        self._courier = Courier(queue, Secret(deployment.transport, webhooks), webhooks)
 
     async def run(self, records: list[dict[str, Any]]) -> list[str]:
         """Handle a batch of either source; returns the identifiers of what must come again."""
@@ -61,7 +61,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
 
 
-def outcome_record(outcome: Outcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
+def outcome_record(outcome: DeliveryOutcome, namespace: str, deployment: str, now: float) -> dict[str, Any]:
     """The outcome of a batch, as metrics and by name. A delivery that fails and succeeds later counts as delivered then."""
     counts = {"WebhooksDelivered": len(outcome.delivered), "WebhooksFailed": len(outcome.failed)}
     return metric_record(

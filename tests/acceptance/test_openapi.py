@@ -29,7 +29,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from inference_engine import Consumer, Producer, Settings
 from inference_engine.aws.provision import provision_now
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.gateway.app import create_app
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
@@ -58,7 +58,7 @@ def seeded(test: Callable[..., None]) -> Callable[..., None]:
 
 
 #: Of a gateway that is never started: pytest wants to know the routes before there is a deployment.
-described = create_app(Service(Aws.for_producer(Settings()), GatewaySettings())).openapi()
+described = create_app(Service(Deployment.for_producer(Settings()), GatewaySettings())).openapi()
 description = schemathesis.openapi.from_dict(described)
 
 
@@ -101,7 +101,7 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def deployment(aws_environment: str, uploader_url: str) -> Iterator[Deployed]:
+def deployed(aws_environment: str, uploader_url: str) -> Iterator[Deployed]:
     name = f"t{uuid.uuid4().hex[:8]}"
     settings = Settings(
         prefix=name,
@@ -123,24 +123,24 @@ def deployment(aws_environment: str, uploader_url: str) -> Iterator[Deployed]:
 
 
 @pytest.fixture(scope="module")
-def gateway_url(deployment: Deployed) -> Iterator[str]:
-    with running_gateway(deployment.settings, **deployment.options) as url:
+def gateway_url(deployed: Deployed) -> Iterator[str]:
+    with running_gateway(deployed.settings, **deployed.options) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def keyed_url(deployment: Deployed) -> Iterator[str]:
-    with running_gateway(deployment.settings, require_keys=True, **deployment.options) as url:
+def keyed_url(deployed: Deployed) -> Iterator[str]:
+    with running_gateway(deployed.settings, require_keys=True, **deployed.options) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def callers(deployment: Deployed) -> dict[str, dict[str, str]]:
+def callers(deployed: Deployed) -> dict[str, dict[str, str]]:
     """Headers of all kinds of callers."""
 
     async def make() -> dict[str, str]:
-        aws = Aws.for_producer(deployment.settings)
-        create = aws.api_keys.create
+        parts = Deployment.for_producer(deployed.settings)
+        create = parts.api_keys.create
         try:
             return {
                 "has a key": (await create("all"))[0],
@@ -150,7 +150,7 @@ def callers(deployment: Deployed) -> dict[str, dict[str, str]]:
                 "has lost its key": f"ie_{'a' * 10}_{'s' * 43}",
             }
         finally:
-            await aws.close()
+            await parts.close()
 
     keys = asyncio.run(make())
     return {"has no key": {}} | {who: {"Authorization": f"Bearer {key}"} for who, key in keys.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncConsumer, AsyncProducer
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
 from inference_engine.gateway.dispatch import glance
@@ -157,8 +157,10 @@ async def test_calls_through_the_gateway_are_counted_and_timed(url: str, tab: Ta
     assert tab.complaints == []
 
 
-async def test_labels_that_nobody_serves_are_named_first(url: str, tab: Tab, producer: AsyncProducer, aws: Aws) -> None:
-    await aws.registry.failed("broken", "ModelLoadError: <i>no</i> such key", 60)
+async def test_labels_that_nobody_serves_are_named_first(
+    url: str, tab: Tab, producer: AsyncProducer, deployment: Deployment
+) -> None:
+    await deployment.registry.failed("broken", "ModelLoadError: <i>no</i> such key", 60)
     await producer.post_non_blocking({}, HOSTILE)
     await tab.open(f"{url}/ui")
     await tab.until("document.querySelectorAll('#attention li').length === 2")
@@ -231,8 +233,8 @@ async def test_dark_and_light(url: str, tab: Tab) -> None:
 
 @pytest.mark.usefixtures("consumer")
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_it_can_be_read(url: str, tab: Tab, producer: AsyncProducer, aws: Aws, width: int) -> None:
-    await aws.registry.failed("broken-" + "long" * 40, "ModelLoadError: " + "no-such-key" * 30, 60)
+async def test_it_can_be_read(url: str, tab: Tab, producer: AsyncProducer, deployment: Deployment, width: int) -> None:
+    await deployment.registry.failed("broken-" + "long" * 40, "ModelLoadError: " + "no-such-key" * 30, 60)
     done = await producer.post({"words": ["word"] * 200}, "red")
     await tab.size(width, 800, phone=width < 500)
     await tab.open(f"{url}/ui")
@@ -254,9 +256,9 @@ async def test_it_can_be_read(url: str, tab: Tab, producer: AsyncProducer, aws: 
 # --- keys ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_it_asks_for_an_operators_key(settings: Settings, aws: Aws, tab: Tab) -> None:
-    user, _ = await aws.api_keys.create("user")
-    operator, _ = await aws.api_keys.create("operator", operator=True)
+async def test_it_asks_for_an_operators_key(settings: Settings, deployment: Deployment, tab: Tab) -> None:
+    user, _ = await deployment.api_keys.create("user")
+    operator, _ = await deployment.api_keys.create("operator", operator=True)
     with running_gateway(settings, require_keys=True) as url:
         await tab.open(f"{url}/ui")
         await tab.until("!document.querySelector('#key-form').hidden")
@@ -356,7 +358,7 @@ async def test_five_hundred_labels_can_be_filtered_and_sorted(
         )
         for number in range(20)
     )
-    work = tuple(LabelWork(name, visible=number, hosts=1, loaded=True) for number, name in enumerate(names))
+    work = tuple(LabelWork(name, visible=number, holders=1, loaded=True) for number, name in enumerate(names))
 
     async def reads(*_arguments: object, **_options: object) -> Activity:
         return Activity(work, Fleet(views, time.time()), (), (), time.time())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inference_engine.jobs.job import ResultStatus
 from inference_engine.local.processes import free_port
-from inference_engine.webhooks.http import Answer, post
+from inference_engine.webhooks.http import ReceiverAnswer, post
 from inference_engine.webhooks.rules import SECRET_PREFIX, Delivery, JobData, keys_of, new_secret, signed_headers
 from tests.support.workers import eventually
 
@@ -51,7 +51,7 @@ def running(prints: str) -> Iterator[str]:
         assert process.stdout.read().decode() == prints
 
 
-def send(url: str, headers: dict[str, str], body: bytes = BODY) -> Answer | None:
+def send(url: str, headers: dict[str, str], body: bytes = BODY) -> ReceiverAnswer | None:
     try:
         return post(url, headers, body, timeout_seconds=5, allow_private=True)
     except ConnectionRefusedError:
@@ -61,10 +61,10 @@ def send(url: str, headers: dict[str, str], body: bytes = BODY) -> Answer | None
 def test_it_takes_what_is_genuine_and_a_repetition_in_silence() -> None:
     headers = signed_headers(DELIVERY.id, BODY, keys_of(SECRET))
     with running(prints="job.succeeded id\n") as url:
-        assert eventually(lambda: send(url, headers), "the receiver listens") == Answer(204, "")
-        assert send(url, headers) == Answer(204, "")
+        assert eventually(lambda: send(url, headers), "the receiver listens") == ReceiverAnswer(204, "")
+        assert send(url, headers) == ReceiverAnswer(204, "")
         both = signed_headers(DELIVERY.id, BODY, keys_of(f"{new_secret()} {SECRET}"))
-        assert send(url, both) == Answer(204, "")
+        assert send(url, both) == ReceiverAnswer(204, "")
 
 
 def test_it_refuses_what_is_not() -> None:

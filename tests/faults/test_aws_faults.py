@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.jobs.job import ResultStatus
 from inference_engine.producer import AsyncProducer
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -23,11 +23,11 @@ def proxy(aws_environment: str) -> Iterator[FaultProxy]:
         yield proxy
 
 
-async def test_posts_survive_faults(aws: Aws, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_posts_survive_faults(deployment: Deployment, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     # Connected before the proxy comes in between: what is on the queue is looked at without faults.
-    url = await aws.queues.of_label(LABEL)
+    url = await deployment.queues.of_label(LABEL)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
 
         async def post_in_turn(first: int) -> list[str]:
             return [await producer.post_non_blocking(n, LABEL) for n in range(first, POSTS, 10)]
@@ -40,18 +40,18 @@ async def test_posts_survive_faults(aws: Aws, proxy: FaultProxy, monkeypatch: py
     assert all(proxy.faults[fault] >= 2 for fault in Fault)
     assert len(set(ids)) == POSTS
     assert statuses == [ResultStatus.SUBMITTED] * POSTS
-    assert sorted(message.message_id for message in await drain(aws.queues, url)) == sorted(ids)
+    assert sorted(message.message_id for message in await drain(deployment.queues, url)) == sorted(ids)
 
 
 async def test_same_dedup_key_under_lost_answers_is_one_message(
-    aws: Aws, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Connected before the proxy comes in between: what is on the queue is looked at without faults.
-    url = await aws.queues.of_label(LABEL)
+    url = await deployment.queues.of_label(LABEL)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
         proxy.plan("SendMessageBatch", Fault.LOST_RESPONSE, Fault.LOST_RESPONSE, None, Fault.LOST_RESPONSE)
         first = await producer.post_non_blocking(1, LABEL, dedup_key="order 17")
         second = await producer.post_non_blocking(1, LABEL, dedup_key="order 17")
     assert first == second
-    assert [message.message_id for message in await drain(aws.queues, url)] == [first]
+    assert [message.message_id for message in await drain(deployment.queues, url)] == [first]

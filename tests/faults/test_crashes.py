@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inference_engine import Producer, Response, ResultStatus, Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from tests.support.workers import eventually, workers
 
 
@@ -34,11 +34,11 @@ def draining(settings: Settings) -> bool:
     """Whether a consumer of the deployment says that it drains."""
 
     async def look() -> bool:
-        aws = Aws.for_producer(settings)
+        deployment = Deployment.for_producer(settings)
         try:
-            fleet = await aws.registry.fleet(settings.cell)
+            fleet = await deployment.registry.fleet(settings.cell)
         finally:
-            await aws.close()
+            await deployment.close()
         return any(consumer.draining for consumer in fleet.consumers)
 
     return asyncio.run(look())

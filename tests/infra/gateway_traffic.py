@@ -17,7 +17,7 @@ from inference_engine.aws import transport as session
 from inference_engine.aws.parameters import read_parameters
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.settings import WebhookSettings
 from lambdas.webhooks.handler import Webhooks
 from tests.support.aws_stack import AppliedStack
@@ -33,7 +33,9 @@ Recorded = Callable[[], Any]
 def serve_callers(stack: AppliedStack, settings: Settings, key: str, recorded: Recorded) -> None:
     """Callers of every API, of a fleet that answers: large and small inputs, kept ones, a task that is cancelled."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Aws, "for_producer", staticmethod(lambda settings, **_: Aws.over(settings, recorded())))
+        patch.setattr(
+            Deployment, "for_producer", staticmethod(lambda settings, **_: Deployment.over(settings, recorded()))
+        )
         asyncio.run(read_parameters(recorded(), stack.environment))
         with running_gateway(settings, require_keys=True) as url:
             asyncio.run(_call(_Caller(url, key), settings))
@@ -85,7 +87,7 @@ async def deliver(stack: AppliedStack, settings: Settings, recorded: Recorded) -
     """A batch of the stream, and a delivery whose receiver does not answer."""
     parameter = stack.outputs["webhooks"]["secret_parameter"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Aws, "for_function", staticmethod(lambda settings: Aws.over(settings, recorded())))
+        patch.setattr(Deployment, "for_function", staticmethod(lambda settings: Deployment.over(settings, recorded())))
         function = Webhooks(settings, WebhookSettings(secret_parameter=parameter, allow_private=True))
     assert await function.run([_change()]) == []
     sqs = stack.emulators.client("sqs")

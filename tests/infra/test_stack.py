@@ -11,7 +11,7 @@ import pytest
 
 from inference_engine.aws.parameters import deployed_settings
 from inference_engine.aws.provision import provision_now
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.labels import (
     dead_letter_queue_name,
     placement_queue_name,
@@ -101,9 +101,9 @@ def test_a_destroy_leaves_nothing(destroyed_stack: AppliedStack) -> None:
 
 async def _post_to(settings: Settings, label: str) -> None:
     """Make the queue of a label as a first post does."""
-    aws = Aws.for_producer(settings)
-    await aws.queues.of_label(label)
-    await aws.close()
+    deployment = Deployment.for_producer(settings)
+    await deployment.queues.of_label(label)
+    await deployment.close()
 
 
 def _queue(stack: AppliedStack, settings: Settings, kind: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from inference_engine.aws.transport import Service, ThreadTransport, Transport
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main
 from inference_engine.dead_letters.store import DeadMessage
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.jobs.job import Job
 from inference_engine.labels import message_group
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
@@ -31,7 +31,7 @@ from tests.support.aws_stack import AppliedStack
 
 from .gateway_traffic import deliver, make_secret, serve_callers
 
-PATIENCE_SECONDS = 60.0
+READ_WAIT_SECONDS = 60.0
 #: Payloads over this go to S3 here.
 INLINE_BYTES = 2_000
 #: A body that makes a dead letter's text too large for a row.
@@ -103,7 +103,9 @@ def record(stack: AppliedStack) -> dict[str, list[Call]]:
 
 async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
-    async with AsyncProducer(settings, timeout_seconds=PATIENCE_SECONDS, _connect=_over(calls["producer"])) as producer:
+    async with AsyncProducer(
+        settings, timeout_seconds=READ_WAIT_SECONDS, _connect=_over(calls["producer"])
+    ) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
         await _forgotten_job(settings)
@@ -116,14 +118,14 @@ async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None
 
 def _over(calls: list[Call]) -> Any:
     """What producers and consumers take as `_connect`."""
-    return lambda settings: Aws.over(settings, Recorder(calls))
+    return lambda settings: Deployment.over(settings, Recorder(calls))
 
 
 @contextlib.asynccontextmanager
-async def _aws(settings: Settings, calls: list[Call]) -> AsyncIterator[Aws]:
-    aws = Aws.over(settings, Recorder(calls))
-    yield aws
-    await aws.close()
+async def _deployment(settings: Settings, calls: list[Call]) -> AsyncIterator[Deployment]:
+    deployment = Deployment.over(settings, Recorder(calls))
+    yield deployment
+    await deployment.close()
 
 
 async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call]) -> None:
@@ -154,19 +156,19 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
         assert [answer.status for answer in answers] == [ResultStatus.SUCCESS] * 2 + [ResultStatus.ERROR] * 2
         assert answers[1].result == large
         many = await producer.post_many([{"n": n} for n in range(12)], "first")
-        ended = [response async for response in producer.as_completed(many, timeout_seconds=PATIENCE_SECONDS)]
+        ended = [response async for response in producer.as_completed(many, timeout_seconds=READ_WAIT_SECONDS)]
         assert {response.status for response in ended} == {ResultStatus.SUCCESS}
         await _ring_for_a_label_without_a_queue(settings, calls)
         await producer.post_non_blocking("hold", "first")
-        await asyncio.wait_for(started.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(started.wait(), READ_WAIT_SECONDS)
     held.set()
 
 
 async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call]) -> None:
     """Whoever takes the request makes the queue."""
-    async with _aws(settings, []) as aws:
-        await aws.load_requests.ring("unposted")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with _deployment(settings, []) as deployment:
+        await deployment.load_requests.send("unposted")
+    async with asyncio.timeout(READ_WAIT_SECONDS):
         while not any(call.operation == "create_queue" for call in calls):  # noqa: ASYNC110 - the recorder has no event
             await asyncio.sleep(0.05)
 
@@ -174,10 +176,10 @@ async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call
 async def _forgotten_job(settings: Settings) -> None:
     """The job of a producer that died before it rang, for a label that its queue's name does not tell."""
     label = f"models/{uuid.uuid4().hex}"
-    async with _aws(settings, []) as aws:
-        url = await aws.queues.of_label(label)
+    async with _deployment(settings, []) as deployment:
+        url = await deployment.queues.of_label(label)
         job = Job(label=label, request_id="r", body="1", submitted_at=time.time())
-        await aws.queues.send(url, OutgoingMessage(job.encode(), message_group(label, "", 1), uuid.uuid4().hex))
+        await deployment.queues.send(url, OutgoingMessage(job.encode(), message_group(label, "", 1), uuid.uuid4().hex))
 
 
 async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
@@ -185,10 +187,10 @@ async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
     settings = BacklogSettings(
         ecs_cluster=stack.outputs["cluster_name"], ecs_service=",".join(stack.outputs["service_names"].values())
     )
-    async with _aws(stack.settings, calls) as aws:
+    async with _deployment(stack.settings, calls) as deployment:
         before = len(calls)
-        function = BacklogMetrics(aws, settings.model_copy(update={"sweep_queues": 2}))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        function = BacklogMetrics(deployment, settings.model_copy(update={"sweep_queues": 2}))
+        async with asyncio.timeout(READ_WAIT_SECONDS):
             while not any(call.operation == "delete_item" for call in calls[before:]):
                 await function.run()
 
@@ -205,13 +207,13 @@ async def _fetch_model(stack: AppliedStack, calls: list[Call]) -> None:
 
 async def _bury(settings: Settings, calls: list[Call]) -> None:
     """Dead letters of jobs with a record and without, small and large; they stay for the operator."""
-    async with _aws(settings, []) as aws:
+    async with _deployment(settings, []) as deployment:
         recorded = Job(label="first", request_id="r", body="1", submitted_at=time.time())
         message_id = str(uuid.uuid4())
-        await aws.jobs.submitted(message_id, recorded)
+        await deployment.jobs.submitted(message_id, recorded)
     large = recorded.model_copy(update={"body": LARGE_JSON})
-    async with _aws(settings, calls) as aws:
-        buried = await aws.dead_letters.bury([_dead(message_id, recorded), _dead(str(uuid.uuid4()), large)])
+    async with _deployment(settings, calls) as deployment:
+        buried = await deployment.dead_letters.bury([_dead(message_id, recorded), _dead(str(uuid.uuid4()), large)])
         assert len(buried.letters) == 2, buried
 
 
@@ -221,8 +223,8 @@ def _dead(message_id: str, job: Job) -> DeadMessage:
 
 async def _key(settings: Settings) -> str:
     """An API key of the gateway that may do everything."""
-    async with _aws(settings, []) as aws:
-        key, _ = await aws.api_keys.create("caller", operator=True)
+    async with _deployment(settings, []) as deployment:
+        key, _ = await deployment.api_keys.create("caller", operator=True)
     return key
 
 
@@ -230,7 +232,7 @@ def _operate(stack: AppliedStack, calls: list[Call]) -> None:
     """The commands of an operator, as they are run."""
     with pytest.MonkeyPatch.context() as patch:
         for connect in ("for_command", "for_producer"):
-            patch.setattr(Aws, connect, staticmethod(partial(_recorded, calls)))
+            patch.setattr(Deployment, connect, staticmethod(partial(_recorded, calls)))
         asyncio.run(read_parameters(Recorder(calls), stack.environment))
         environment = ["--environment", stack.environment]
         for command in (
@@ -251,15 +253,15 @@ def _operate(stack: AppliedStack, calls: list[Call]) -> None:
         assert main(["dlq", "purge", "--all", "--yes", *environment]) == 0
 
 
-def _recorded(calls: list[Call], settings: Settings, *, threads: bool = False) -> Aws:
-    return Aws.over(settings, Recorder(calls))
+def _recorded(calls: list[Call], settings: Settings, *, threads: bool = False) -> Deployment:
+    return Deployment.over(settings, Recorder(calls))
 
 
 async def _dead_letter_waits(settings: Settings) -> None:
-    async with _aws(settings, []) as aws:
-        url = await aws.queues.named(f"{settings.prefix}-dead-letters.fifo")
+    async with _deployment(settings, []) as deployment:
+        url = await deployment.queues.named(f"{settings.prefix}-dead-letters.fifo")
         job = Job(label="first", request_id="r", body=LARGE_JSON, submitted_at=time.time())
-        await aws.queues.send(url, OutgoingMessage(job.encode(), "first", str(uuid.uuid4())))
+        await deployment.queues.send(url, OutgoingMessage(job.encode(), "first", str(uuid.uuid4())))
 
 
 @contextlib.contextmanager

@@ -12,53 +12,55 @@ from starlette.datastructures import Headers
 from inference_engine import cli
 from inference_engine.api_keys import ApiKeys, digest_of, parse
 from inference_engine.aws.transport import AioTransport
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.gateway.auth.access import FRESH_SECONDS, Access
 from inference_engine.gateway.http.problems import Problem
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import Fault, FaultProxy
 
 
-async def rows_of(aws: Aws) -> str:
+async def rows_of(deployment: Deployment) -> str:
     """All that the registry table holds."""
-    return json.dumps((await aws.transport.call("dynamodb", "scan", TableName=aws.settings.registry_table))["Items"])
+    return json.dumps(
+        (await deployment.transport.call("dynamodb", "scan", TableName=deployment.settings.registry_table))["Items"]
+    )
 
 
-async def test_a_key_comes_and_goes(aws: Aws) -> None:
+async def test_a_key_comes_and_goes(deployment: Deployment) -> None:
     expires_at = float(int(time.time()) + 1000)
-    text, key = await aws.api_keys.create(
+    text, key = await deployment.api_keys.create(
         "team", labels=["red", "b-*"], priority=-3, rate=2.5, burst=7, operator=True, expires_at=expires_at
     )
-    other_text, other = await aws.api_keys.create("team")
-    assert await aws.api_keys.get(key.key_id) == key
+    other_text, other = await deployment.api_keys.create("team")
+    assert await deployment.api_keys.get(key.key_id) == key
     assert (key.labels, key.priority, key.rate, key.burst, key.operator) == (("red", "b-*"), -3, 2.5, 7, True)
     assert (other.labels, other.priority, other.rate, other.operator, other.expires_at) == (None, 0, None, False, None)
-    assert await aws.api_keys.all() == [key, other]
+    assert await deployment.api_keys.all() == [key, other]
     assert text != other_text
-    assert await aws.api_keys.revoke(key.key_id)
-    assert not await aws.api_keys.revoke(key.key_id)
-    assert await aws.api_keys.get(key.key_id) is None
-    assert await aws.api_keys.all() == [other]
+    assert await deployment.api_keys.revoke(key.key_id)
+    assert not await deployment.api_keys.revoke(key.key_id)
+    assert await deployment.api_keys.get(key.key_id) is None
+    assert await deployment.api_keys.all() == [other]
 
 
-async def test_the_table_has_no_secret_and_the_time_when_the_row_may_go(aws: Aws) -> None:
-    text, key = await aws.api_keys.create("team", expires_at=2_000_000_000.0)
+async def test_the_table_has_no_secret_and_the_time_when_the_row_may_go(deployment: Deployment) -> None:
+    text, key = await deployment.api_keys.create("team", expires_at=2_000_000_000.0)
     parts = parse(text)
     assert parts is not None
     assert parts[0] == key.key_id
-    rows = await rows_of(aws)
+    rows = await rows_of(deployment)
     assert parts[1] not in rows
     assert digest_of(parts[1]) in rows
     assert json.loads(rows)[0]["expires_at"] == {"N": "2000000000"}
 
 
-async def test_a_taken_id_is_not_written_over(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_taken_id_is_not_written_over(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = iter("a" * 20 + "b" * 10)
     monkeypatch.setattr("secrets.choice", lambda _alphabet: next(ids))
-    _, first = await aws.api_keys.create("first")
-    _, second = await aws.api_keys.create("second")
+    _, first = await deployment.api_keys.create("first")
+    _, second = await deployment.api_keys.create("second")
     assert (first.key_id, second.key_id) == ("a" * 10, "b" * 10)
-    assert await aws.api_keys.get("a" * 10) == first
+    assert await deployment.api_keys.get("a" * 10) == first
 
 
 async def test_lost_answers_make_one_key_and_revoke_it(
@@ -78,13 +80,13 @@ async def test_lost_answers_make_one_key_and_revoke_it(
         await transport.close()
 
 
-async def test_a_gateway_knows_a_key_at_once_and_forgets_a_revoked_one(aws: Aws) -> None:
-    text, key = await aws.api_keys.create("team", labels=["red"])
+async def test_a_gateway_knows_a_key_at_once_and_forgets_a_revoked_one(deployment: Deployment) -> None:
+    text, key = await deployment.api_keys.create("team", labels=["red"])
     now = 0.0
-    access = Access(aws.api_keys, clock=lambda: now)
+    access = Access(deployment.api_keys, clock=lambda: now)
     headers = Headers({"X-API-Key": text})
     assert (await access.caller(headers)).labels == ("red",)
-    await aws.api_keys.revoke(key.key_id)
+    await deployment.api_keys.revoke(key.key_id)
     assert (await access.caller(headers)).name == "team"
     now = FRESH_SECONDS
     with pytest.raises(Problem, match="no such API key"):

@@ -27,8 +27,8 @@ from inference_engine import (
 )
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.function import FunctionBackend
-from inference_engine.consumer import offload as relief
-from inference_engine.deployment import Aws
+from inference_engine.consumer import rebalancing
+from inference_engine.deployment import Deployment
 from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
 from inference_engine.fleet.view import LabelSettings, ModelSignature
 
@@ -191,9 +191,9 @@ async def test_payloads_of_all_kinds_arrive_as_they_were_sent(settings: Settings
 
 
 async def test_a_label_with_lanes_is_shared_by_consumers_and_loses_nothing(settings: Settings) -> None:
-    aws = Aws.for_consumer(settings)
-    await aws.registry.set_label(LabelSettings(label="wide", lanes=4))
-    await aws.close()
+    deployment = Deployment.for_consumer(settings)
+    await deployment.registry.set_label(LabelSettings(label="wide", lanes=4))
+    await deployment.close()
     async with fleet(settings, {"compute_result": echo}, {"compute_result": echo}) as (producer, _):
         ids = await producer.post_many(range(500), "wide")
         assert await collect(producer, ids) == {"SUCCESS": 500}
@@ -203,8 +203,8 @@ async def test_a_consumer_with_too_much_to_do_leaves_a_label_to_one_that_rests(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when autoscaling starts a task: labels that nobody needs to load again would stay where they are."""
-    monkeypatch.setattr(relief, "CHECK_SECONDS", 0.2)
-    monkeypatch.setattr(relief, "OVERLOADED_SECONDS", 0.5)
+    monkeypatch.setattr(rebalancing, "OFFLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(rebalancing, "OVERLOADED_SECONDS", 0.5)
     settings = settings.model_copy(update={"turn_min_seconds": 0.2, "max_in_flight": 1})
 
     async def compute(body: Any, message_id: str) -> Any:
@@ -273,11 +273,11 @@ def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None
         return {"answer": body["number"] + 38}
 
     async def create() -> None:
-        aws = Aws.for_consumer(settings)
-        await aws.transport.call(
+        deployment = Deployment.for_consumer(settings)
+        await deployment.transport.call(
             "sqs", "create_queue", QueueName=f"{settings.prefix}-one.fifo", Attributes={"FifoQueue": "true"}
         )
-        await aws.close()
+        await deployment.close()
 
     asyncio.run(create())
     one: dict[str, Any] = {

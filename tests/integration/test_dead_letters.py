@@ -14,10 +14,10 @@ from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Setting
 from inference_engine.aws.queues import OutgoingMessage
 from inference_engine.dead_letters.redrive import Verdict
 from inference_engine.dead_letters.store import DeadMessage
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.view import LabelSettings
-from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.jobs.attempt import Attempt, Start
 from inference_engine.jobs.job import Job
 from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import dead_letter_queue_name
@@ -39,10 +39,12 @@ async def producer(settings: Settings) -> AsyncIterator[AsyncProducer]:
         yield producer
 
 
-async def dead(aws: Aws, producer: AsyncProducer, label: str = "m", count: int = 1, **options: Any) -> list[str]:
+async def dead(
+    deployment: Deployment, producer: AsyncProducer, label: str = "m", count: int = 1, **options: Any
+) -> list[str]:
     ids = [await producer.post_non_blocking({"n": n}, label, **options) for n in range(count)]
-    await receive_until_dead(aws, label)
-    assert (await aws.dead_letters.waiting()).total == count
+    await receive_until_dead(deployment, label)
+    assert (await deployment.dead_letters.waiting()).total == count
     return ids
 
 
@@ -50,11 +52,11 @@ async def compute(body: dict[str, Any], message_id: str) -> Any:
     return {"n": body["n"], "message_id": message_id}
 
 
-async def test_from_death_to_a_second_life_under_the_same_id(aws: Aws, producer: AsyncProducer) -> None:
-    (message_id,) = await dead(aws, producer)
-    buried = await aws.dead_letters.collect()
+async def test_from_death_to_a_second_life_under_the_same_id(deployment: Deployment, producer: AsyncProducer) -> None:
+    (message_id,) = await dead(deployment, producer)
+    buried = await deployment.dead_letters.collect()
     assert [letter.message_id for letter in buried.letters] == [message_id]
-    assert (await aws.dead_letters.waiting()).total == 0
+    assert (await deployment.dead_letters.waiting()).total == 0
 
     response = await producer.wait(message_id)
     assert (response.status, response.status_code) == (ResultStatus.ERROR, 500)
@@ -62,17 +64,17 @@ async def test_from_death_to_a_second_life_under_the_same_id(aws: Aws, producer:
     assert response.error.type == DEAD_LETTERED
     assert "received 5 times" in response.error.message
     assert not await producer.cancel(message_id)
-    (letter,) = await aws.dead_letters.letters.all()
+    (letter,) = await deployment.dead_letters.store.all()
     assert (letter.message_id, letter.label, letter.received, letter.redrivable) == (message_id, "m", 5, True)
 
-    (outcome,) = await aws.redriver().redrive([message_id])
+    (outcome,) = await deployment.redriver().redrive([message_id])
     assert (outcome.verdict, outcome.ok) == (Verdict.REDRIVEN, True)
-    assert await aws.dead_letters.letters.all() == []
+    assert await deployment.dead_letters.store.all() == []
     assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
     assert (await producer.retrieve_result(message_id)).error is None
 
     # No post rings for the label: the redrive did.
-    consumer = AsyncConsumer(aws.settings, compute_result=compute)
+    consumer = AsyncConsumer(deployment.settings, compute_result=compute)
     await consumer.start()
     try:
         responses = [response async for response in producer.as_completed([message_id])]
@@ -83,111 +85,117 @@ async def test_from_death_to_a_second_life_under_the_same_id(aws: Aws, producer:
     assert (await producer.wait(message_id)).ok
 
 
-async def test_redriven_job_can_be_cancelled(aws: Aws, producer: AsyncProducer) -> None:
-    (message_id,) = await dead(aws, producer)
-    await aws.dead_letters.collect()
-    await aws.redriver().redrive([message_id])
+async def test_redriven_job_can_be_cancelled(deployment: Deployment, producer: AsyncProducer) -> None:
+    (message_id,) = await dead(deployment, producer)
+    await deployment.dead_letters.collect()
+    await deployment.redriver().redrive([message_id])
     assert await producer.cancel(message_id)
-    consumer = AsyncConsumer(aws.settings, compute_result=compute)
+    consumer = AsyncConsumer(deployment.settings, compute_result=compute)
     await consumer.start()
-    await until_left(aws, "m", 0)
+    await until_left(deployment, "m", 0)
     await consumer.stop()
     assert await producer.retrieve_result_status(message_id) is ResultStatus.CANCELLED
 
 
-async def test_redriven_job_dies_again(aws: Aws, producer: AsyncProducer) -> None:
-    (message_id,) = await dead(aws, producer)
-    await aws.dead_letters.collect()
+async def test_redriven_job_dies_again(deployment: Deployment, producer: AsyncProducer) -> None:
+    (message_id,) = await dead(deployment, producer)
+    await deployment.dead_letters.collect()
     for _ in range(2):
-        (outcome,) = await aws.redriver().redrive([message_id])
+        (outcome,) = await deployment.redriver().redrive([message_id])
         assert outcome.verdict is Verdict.REDRIVEN
-        await receive_until_dead(aws, "m")
-        assert [letter.message_id for letter in (await aws.dead_letters.collect()).letters] == [message_id]
+        await receive_until_dead(deployment, "m")
+        assert [letter.message_id for letter in (await deployment.dead_letters.collect()).letters] == [message_id]
         assert (await producer.wait(message_id)).status is ResultStatus.ERROR
-    (letter,) = await aws.dead_letters.letters.all()
+    (letter,) = await deployment.dead_letters.store.all()
     assert letter.message_id == message_id
 
 
-async def test_many_letters_go_back_in_their_order_over_the_lanes(aws: Aws, producer: AsyncProducer) -> None:
-    ids = await dead(aws, producer, count=30)
-    others = await dead_of_another_label(aws, producer)
-    assert len((await aws.dead_letters.collect()).letters) == 31
-    letters = await aws.dead_letters.letters.all("m")
+async def test_many_letters_go_back_in_their_order_over_the_lanes(
+    deployment: Deployment, producer: AsyncProducer
+) -> None:
+    ids = await dead(deployment, producer, count=30)
+    others = await dead_of_another_label(deployment, producer)
+    assert len((await deployment.dead_letters.collect()).letters) == 31
+    letters = await deployment.dead_letters.store.all("m")
     assert [letter.message_id for letter in letters] == ids
-    await aws.registry.set_label(LabelSettings(label="m", lanes=1))
-    outcomes = await aws.redriver().redrive(ids)
+    await deployment.registry.set_label(LabelSettings(label="m", lanes=1))
+    outcomes = await deployment.redriver().redrive(ids)
     assert {outcome.verdict for outcome in outcomes} == {Verdict.REDRIVEN}
-    messages = await drain(aws.queues, await aws.queues.of_label("m"))
+    messages = await drain(deployment.queues, await deployment.queues.of_label("m"))
     assert [Job.decode(message.body).message_id for message in messages] == ids
     assert not set(ids) & {message.message_id for message in messages}
-    assert [letter.message_id for letter in await aws.dead_letters.letters.all()] == others
+    assert [letter.message_id for letter in await deployment.dead_letters.store.all()] == others
 
-    await aws.registry.set_label(LabelSettings(label="other", lanes=4))
-    await aws.redriver().redrive(others)
-    (message,) = await drain(aws.queues, await aws.queues.of_label("other"))
+    await deployment.registry.set_label(LabelSettings(label="other", lanes=4))
+    await deployment.redriver().redrive(others)
+    (message,) = await drain(deployment.queues, await deployment.queues.of_label("other"))
     assert message.group.startswith("other/")
 
 
-async def dead_of_another_label(aws: Aws, producer: AsyncProducer) -> list[str]:
+async def dead_of_another_label(deployment: Deployment, producer: AsyncProducer) -> list[str]:
     message_id = await producer.post_non_blocking({"n": 0}, "other")
-    await receive_until_dead(aws, "other")
+    await receive_until_dead(deployment, "other")
     return [message_id]
 
 
-async def test_finished_job_keeps_its_result_and_leaves_no_letter(aws: Aws, producer: AsyncProducer) -> None:
+async def test_finished_job_keeps_its_result_and_leaves_no_letter(
+    deployment: Deployment, producer: AsyncProducer
+) -> None:
     message_id = await producer.post_non_blocking({"n": 0}, "m")
     assert await producer.cancel(message_id)
-    await receive_until_dead(aws, "m")
-    buried = await aws.dead_letters.collect()
+    await receive_until_dead(deployment, "m")
+    buried = await deployment.dead_letters.collect()
     assert (buried.letters, buried.failed) == ((), ())
-    assert (await aws.dead_letters.waiting()).total == 0
+    assert (await deployment.dead_letters.waiting()).total == 0
     assert await producer.retrieve_result_status(message_id) is ResultStatus.CANCELLED
 
 
-async def test_blocking_post_without_a_record_hears_of_the_death(aws: Aws, producer: AsyncProducer) -> None:
+async def test_blocking_post_without_a_record_hears_of_the_death(
+    deployment: Deployment, producer: AsyncProducer
+) -> None:
     posting = asyncio.create_task(producer.post({"n": 7}, "m"))
-    await until_left(aws, "m", 1)
-    await receive_until_dead(aws, "m")
-    await aws.dead_letters.collect()
+    await until_left(deployment, "m", 1)
+    await receive_until_dead(deployment, "m")
+    await deployment.dead_letters.collect()
     response = await posting
     assert response.error is not None
     assert response.error.type == DEAD_LETTERED
-    (outcome,) = await aws.redriver().redrive([response.message_id])
+    (outcome,) = await deployment.redriver().redrive([response.message_id])
     assert outcome.verdict is Verdict.REDRIVEN
-    (message,) = await drain(aws.queues, await aws.queues.of_label("m"))
+    (message,) = await drain(deployment.queues, await deployment.queues.of_label("m"))
     assert Job.decode(message.body).recorded is None, "its record is there now"
 
 
-async def test_what_is_no_job_is_kept_and_cannot_be_redriven(aws: Aws) -> None:
-    url = await aws.queues.named(dead_letter_queue_name(aws.settings.prefix))
-    sent = await aws.queues.send(url, OutgoingMessage("☃ is no job", "g", "d"))
-    buried = await aws.dead_letters.collect()
+async def test_what_is_no_job_is_kept_and_cannot_be_redriven(deployment: Deployment) -> None:
+    url = await deployment.queues.named(dead_letter_queue_name(deployment.settings.prefix))
+    sent = await deployment.queues.send(url, OutgoingMessage("☃ is no job", "g", "d"))
+    buried = await deployment.dead_letters.collect()
     assert [letter.message_id for letter in buried.letters] == [sent]
-    found = await aws.dead_letters.letters.get(sent)
+    found = await deployment.dead_letters.store.get(sent)
     assert found is not None
     letter, text = found
     assert (letter.label, letter.redrivable, text) == (None, False, "☃ is no job")
     assert "not a job of this library" in letter.reason
-    (outcome,) = await aws.redriver().redrive([sent])
+    (outcome,) = await deployment.redriver().redrive([sent])
     assert (outcome.verdict, outcome.ok) == (Verdict.NO_JOB, False)
-    assert [one.verdict for one in await aws.redriver().purge([sent, sent, "nobody"])] == [
+    assert [one.verdict for one in await deployment.redriver().purge([sent, sent, "nobody"])] == [
         Verdict.PURGED,
         Verdict.UNKNOWN,
     ]
-    assert await aws.dead_letters.letters.all() == []
+    assert await deployment.dead_letters.store.all() == []
 
 
-async def test_deadline_that_has_passed(aws: Aws, producer: AsyncProducer) -> None:
+async def test_deadline_that_has_passed(deployment: Deployment, producer: AsyncProducer) -> None:
     deadline = time.time() + 1
-    (message_id,) = await dead(aws, producer, deadline=deadline)
-    await aws.dead_letters.collect()
+    (message_id,) = await dead(deployment, producer, deadline=deadline)
+    await deployment.dead_letters.collect()
     await asyncio.sleep(max(0.0, deadline - time.time()))
-    (outcome,) = await aws.redriver().redrive([message_id])
+    (outcome,) = await deployment.redriver().redrive([message_id])
     assert (outcome.verdict, outcome.ok) == (Verdict.LATE, False)
     assert (await producer.retrieve_result(message_id)).status is ResultStatus.ERROR
-    (outcome,) = await aws.redriver().redrive([message_id], ignore_deadline=True)
+    (outcome,) = await deployment.redriver().redrive([message_id], ignore_deadline=True)
     assert outcome.verdict is Verdict.REDRIVEN
-    (message,) = await drain(aws.queues, await aws.queues.of_label("m"))
+    (message,) = await drain(deployment.queues, await deployment.queues.of_label("m"))
     assert Job.decode(message.body).deadline is None
 
 
@@ -196,41 +204,41 @@ async def test_large_text_goes_to_the_bucket_or_is_not_kept(
     settings: Settings, producer: AsyncProducer, with_bucket: bool
 ) -> None:
     settings = settings if with_bucket else settings.model_copy(update={"bucket": None})
-    aws = Aws.for_consumer(settings)
+    deployment = Deployment.for_consumer(settings)
     job = Job(label="m", request_id="r", body="1" * 500_000, submitted_at=time.time())
-    url = await aws.queues.of_label("m")
-    message_id = await aws.queues.send(url, OutgoingMessage(job.encode(), "m", "d"))
-    await receive_until_dead(aws, "m")
-    await aws.dead_letters.collect()
-    found = await aws.dead_letters.letters.get(message_id)
+    url = await deployment.queues.of_label("m")
+    message_id = await deployment.queues.send(url, OutgoingMessage(job.encode(), "m", "d"))
+    await receive_until_dead(deployment, "m")
+    await deployment.dead_letters.collect()
+    found = await deployment.dead_letters.store.get(message_id)
     assert found is not None
     letter, text = found
     assert letter.redrivable is with_bucket
-    (outcome,) = await aws.redriver().redrive([message_id])
+    (outcome,) = await deployment.redriver().redrive([message_id])
     if with_bucket:
         assert text == job.encode()
         assert outcome.verdict is Verdict.REDRIVEN
     else:
         assert "its text is not kept" in letter.reason
         assert outcome.verdict is Verdict.NO_JOB
-    await aws.close()
+    await deployment.close()
 
 
 async def test_crash_between_record_and_message_makes_no_second_job(
-    aws: Aws, producer: AsyncProducer, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, producer: AsyncProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (message_id,) = await dead(aws, producer)
-    await aws.dead_letters.collect()
+    (message_id,) = await dead(deployment, producer)
+    await deployment.dead_letters.collect()
     with monkeypatch.context() as patch:
-        patch.setattr(aws.queues, "send", refuse)
-        (outcome,) = await aws.redriver().redrive([message_id])
+        patch.setattr(deployment.queues, "send", refuse)
+        (outcome,) = await deployment.redriver().redrive([message_id])
         assert (outcome.verdict, outcome.ok) == (Verdict.FAILED, False)
-    assert [one.verdict for one in await aws.redriver().purge([message_id])] == [Verdict.UNDER_WAY]
+    assert [one.verdict for one in await deployment.redriver().purge([message_id])] == [Verdict.UNDER_WAY]
     with monkeypatch.context() as patch:
-        patch.setattr(aws.dead_letters.letters, "discard", refuse)
-        assert [one.verdict for one in await aws.redriver().redrive([message_id])] == [Verdict.FAILED]
-    assert [one.verdict for one in await aws.redriver().redrive([message_id])] == [Verdict.REDRIVEN]
-    assert (await aws.queues.backlog(await aws.queues.of_label("m"))).total == 2, (
+        patch.setattr(deployment.dead_letters.store, "discard", refuse)
+        assert [one.verdict for one in await deployment.redriver().redrive([message_id])] == [Verdict.FAILED]
+    assert [one.verdict for one in await deployment.redriver().redrive([message_id])] == [Verdict.REDRIVEN]
+    assert (await deployment.queues.backlog(await deployment.queues.of_label("m"))).total == 2, (
         "the first one was sent before the letter could be deleted"
     )
 
@@ -240,11 +248,11 @@ async def test_crash_between_record_and_message_makes_no_second_job(
         computed.append(message_id)
         return "done"
 
-    consumer = AsyncConsumer(aws.settings, compute_result=count)
+    consumer = AsyncConsumer(deployment.settings, compute_result=count)
     await consumer.start()
     try:
         assert (await producer.wait(message_id)).ok
-        await until_left(aws, "m", 0)
+        await until_left(deployment, "m", 0)
     finally:
         await consumer.stop()
     assert computed == [message_id]
@@ -258,27 +266,27 @@ async def test_burial_and_redrive_survive_a_fault(
     message = DeadMessage("an-id", job.encode(), "m", "d", None, "handle")
     with FaultProxy(aws_environment, share=0) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        aws = Aws.for_consumer(settings)
+        deployment = Deployment.for_consumer(settings)
         operations = ("BatchGetItem", "BatchExecuteStatement", "PutItem")
         for operation in operations:
             proxy.plan(operation, fault)
-        (letter,) = (await aws.dead_letters.bury([message])).letters
+        (letter,) = (await deployment.dead_letters.bury([message])).letters
         for operation in (*operations, "GetItem", "DeleteItem", "SendMessageBatch"):
             proxy.plan(operation, fault)
-        (outcome,) = await aws.redriver().redrive([letter.message_id])
+        (outcome,) = await deployment.redriver().redrive([letter.message_id])
         assert outcome.verdict is Verdict.REDRIVEN
-        assert await aws.dead_letters.letters.all() == []
-        (sent,) = await drain(aws.queues, await aws.queues.of_label("m"))
-        record = await aws.jobs.current("an-id")
+        assert await deployment.dead_letters.store.all() == []
+        (sent,) = await drain(deployment.queues, await deployment.queues.of_label("m"))
+        record = await deployment.jobs.current("an-id")
         assert record is not None
-        assert await aws.jobs.look(Ticket.of(sent.message_id, Job.decode(sent.body), 1, "c")) is Start.STARTED
-        await aws.close()
+        assert await deployment.jobs.look(Attempt.of(sent.message_id, Job.decode(sent.body), 1, "c")) is Start.STARTED
+        await deployment.close()
 
 
 async def test_commands(
-    aws: Aws, producer: AsyncProducer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, producer: AsyncProducer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in environment_of(aws.settings).items():
+    for name, value in environment_of(deployment.settings).items():
         monkeypatch.setenv(name, value)
 
     async def run(*arguments: str) -> tuple[int, str, str]:
@@ -286,7 +294,7 @@ async def test_commands(
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
-    ids = await dead(aws, producer, count=2)
+    ids = await dead(deployment, producer, count=2)
     code, out, err = await run("list")
     assert (code, out) == (0, "no dead letters\n")
     assert "2 messages are in the dead-letter queue" in err

@@ -10,11 +10,11 @@ import pytest
 
 from inference_engine import ResultStatus, Settings
 from inference_engine.aws.queues import Backlog
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import EncodeError, TransportError, UnknownLabelError
 from inference_engine.gateway.auth.caller import Caller, Context
 from inference_engine.gateway.dispatch import async_jobs as accepted
-from inference_engine.gateway.dispatch.async_jobs import Accepted
+from inference_engine.gateway.dispatch.async_jobs import AsyncJobs
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.http.problems import Problem, problem_of
 from inference_engine.gateway.settings import GatewaySettings
@@ -24,20 +24,20 @@ CONTEXT = Context(Caller(), 0, "/", 30, request_id="asked")
 
 
 @pytest.fixture
-async def gateway(aws: Aws) -> AsyncIterator[Service]:
+async def gateway(deployment: Deployment) -> AsyncIterator[Service]:
     """A gateway with a small bound, on the connections of `aws`."""
-    async with Service(aws, GatewaySettings(max_queue_size=5)) as made:
+    async with Service(deployment, GatewaySettings(max_queue_size=5)) as made:
         yield made
 
 
 class Counts:
     """SQS's counts of queues, as told; and how often somebody asked for one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, aws: Aws, told: int | None = None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, deployment: Deployment, told: int | None = None) -> None:
         self.told = told
         self.asked = 0
-        self._read = aws.queues.backlog
-        monkeypatch.setattr(aws.queues, "backlog", self)
+        self._read = deployment.queues.backlog
+        monkeypatch.setattr(deployment.queues, "backlog", self)
 
     async def __call__(self, url: str) -> Backlog:
         self.asked += 1
@@ -51,11 +51,11 @@ def refused(outcomes: list[Any]) -> list[Problem]:
 
 
 async def test_the_bound_of_a_label_s_queue_holds_over_all_gateways(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if so long went by between any two jobs.
     monkeypatch.setattr(accepted, "BELIEVED_FULL_SECONDS", 0.0)
-    one, other = Accepted(aws, 3), Accepted(aws, 3)
+    one, other = AsyncJobs(deployment, 3), AsyncJobs(deployment, 3)
     for gate in (one, one, other):
         async with gate.place("m"):
             await gateway.submit("m", 1, CONTEXT)
@@ -71,9 +71,9 @@ async def test_the_bound_of_a_label_s_queue_holds_over_all_gateways(
 
 
 async def test_the_bound_holds_however_many_post_at_once(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = Counts(monkeypatch, aws)
+    counts = Counts(monkeypatch, deployment)
     await gateway.submit("m", 1, CONTEXT)
     for _ in range(2):
         posts = [gateway.submit("m", 1, CONTEXT) for _ in range(100)]
@@ -85,9 +85,11 @@ async def test_the_bound_holds_however_many_post_at_once(
     assert counts.asked <= 3
 
 
-async def test_what_sqs_does_not_count_yet_counts(aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_sqs_does_not_count_yet_counts(
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(accepted, "BELIEVED_FULL_SECONDS", 0.0)
-    Counts(monkeypatch, aws, told=0)
+    Counts(monkeypatch, deployment, told=0)
     for _ in range(5):
         await gateway.submit("m", 1, CONTEXT)
     assert await gateway.queue_size("m", CONTEXT) == 0
@@ -106,13 +108,13 @@ async def test_jobs_that_were_not_sent_take_no_place(gateway: Service) -> None:
 
 
 async def test_jobs_that_may_have_been_sent_keep_their_place(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(message_id: str, job: Job) -> None:
         raise TransportError("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(aws.jobs, "submitted", lost)
+        patch.setattr(deployment.jobs, "submitted", lost)
         for _ in range(5):
             with pytest.raises(TransportError):
                 await gateway.submit("m", 1, CONTEXT)
@@ -121,15 +123,15 @@ async def test_jobs_that_may_have_been_sent_keep_their_place(
 
 
 async def test_a_caller_that_leaves_takes_the_reading_from_nobody(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, go_on = aws.queues.of_label, asyncio.Event()
+    read, go_on = deployment.queues.of_label, asyncio.Event()
 
     async def slowly(label: str, *, create: bool | None = None) -> str:
         await go_on.wait()
         return await read(label, create=create)
 
-    monkeypatch.setattr(aws.queues, "of_label", slowly)
+    monkeypatch.setattr(deployment.queues, "of_label", slowly)
     first, second = (asyncio.ensure_future(gateway.submit("m", n, CONTEXT)) for n in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -138,12 +140,14 @@ async def test_a_caller_that_leaves_takes_the_reading_from_nobody(
     assert (await gateway.result(await second, CONTEXT)).status is ResultStatus.SUBMITTED
 
 
-async def test_who_asks_for_the_size_of_a_queue_makes_none(settings: Settings, aws: Aws, gateway: Service) -> None:
+async def test_who_asks_for_the_size_of_a_queue_makes_none(
+    settings: Settings, deployment: Deployment, gateway: Service
+) -> None:
     assert await gateway.queue_size("never-posted", CONTEXT) == 0
     with pytest.raises(UnknownLabelError):
-        await aws.queues.of_label("never-posted", create=False)
+        await deployment.queues.of_label("never-posted", create=False)
     fixed = settings.model_copy(update={"auto_create_queues": False})
-    async with Service(Aws.for_producer(fixed), GatewaySettings()) as other:
+    async with Service(Deployment.for_producer(fixed), GatewaySettings()) as other:
         for attempt in (other.queue_size("nobody", CONTEXT), other.submit("nobody", 1, CONTEXT)):
             with pytest.raises(UnknownLabelError) as unknown:
                 await attempt
@@ -164,10 +168,10 @@ async def test_who_asks_for_the_size_while_the_first_job_is_posted_disturbs_noth
 class Looks:
     """Look-ups of records, counted."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, deployment: Deployment) -> None:
         self.of: list[str] = []
-        self._find = aws.jobs.find
-        monkeypatch.setattr(aws.jobs, "find", self)
+        self._find = deployment.jobs.find
+        monkeypatch.setattr(deployment.jobs, "find", self)
 
     async def __call__(self, message_id: str) -> Any:
         self.of.append(message_id)
@@ -175,13 +179,13 @@ class Looks:
 
 
 async def test_one_who_asks_has_so_many_looked_at_and_the_next_one_the_others(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accepted, "LOOKED_AT", 2)
     ids = [await gateway.submit("m", n, CONTEXT) for n in range(5)]
     for message_id in ids[1:4:2]:
-        await aws.jobs.cancel(message_id)
-    looks = Looks(monkeypatch, aws)
+        await deployment.jobs.cancel(message_id)
+    looks = Looks(monkeypatch, deployment)
     assert sorted(await gateway.unfinished(CONTEXT)) == sorted({*ids} - {ids[1]})
     assert sorted(await gateway.unfinished(CONTEXT)) == sorted({*ids} - {ids[1], ids[3]})
     await gateway.unfinished(CONTEXT)
@@ -189,10 +193,10 @@ async def test_one_who_asks_has_so_many_looked_at_and_the_next_one_the_others(
 
 
 async def test_many_who_ask_at_once_share_what_is_looked_at(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [await gateway.submit("m", n, CONTEXT) for n in range(5)]
-    looks = Looks(monkeypatch, aws)
+    looks = Looks(monkeypatch, deployment)
     told = await asyncio.gather(*(gateway.unfinished(CONTEXT) for _ in range(20)))
     assert told == [ids] * 20
     # Who came while it was looked at has it looked at once more, since the first answer may be older than the question.
@@ -200,12 +204,12 @@ async def test_many_who_ask_at_once_share_what_is_looked_at(
 
 
 async def test_a_record_that_a_read_does_not_show_yet_is_found_all_the_same(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stale(message_id: str) -> None:
         return None
 
-    monkeypatch.setattr(aws.jobs, "get", stale)
+    monkeypatch.setattr(deployment.jobs, "get", stale)
     message_id = await gateway.submit("m", 1, CONTEXT)
     assert (await gateway.result(message_id, CONTEXT)).status_code == 202
     for _ in range(2):
@@ -218,16 +222,16 @@ async def test_a_record_that_a_read_does_not_show_yet_is_found_all_the_same(
 
 
 async def test_a_gateway_that_stops_waits_for_jobs_that_are_being_posted(
-    aws: Aws, gateway: Service, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, gateway: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, sending, go_on = aws.queues.send, asyncio.Event(), asyncio.Event()
+    send, sending, go_on = deployment.queues.send, asyncio.Event(), asyncio.Event()
 
     async def slowly(*args: Any) -> str:
         sending.set()
         await go_on.wait()
         return await send(*args)
 
-    monkeypatch.setattr(aws.queues, "send", slowly)
+    monkeypatch.setattr(deployment.queues, "send", slowly)
     post = asyncio.ensure_future(gateway.submit("m", 1, CONTEXT))
     await sending.wait()
     gateway.stop()

@@ -20,14 +20,14 @@ from aiohttp import web
 from inference_engine import AsyncConsumer, AsyncProducer, Settings, UnretryableError
 from inference_engine.backends.base import Work
 from inference_engine.backends.simulated import SimulatedBackend
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import ModelInputError
 from inference_engine.gateway.server import Gateway
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.examples import run_page
 
 DOCS = Path(__file__).parents[2] / "docs" / "gateway"
-PATIENCE_SECONDS = 60.0
+READ_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Live:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait for what no event tells of; the first value of the condition that counts as true."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(READ_WAIT_SECONDS):
         while True:
             value = condition()
             if inspect.isawaitable(value):
@@ -223,8 +223,10 @@ async def test_workers_and_labels_are_those_of_the_registry(settings: Settings) 
         assert await found.get("/health") == {"message": "OK"}
 
 
-async def test_a_key_sees_its_labels_only_and_cannot_do_what_operators_do(settings: Settings, aws: Aws) -> None:
-    text, _ = await aws.api_keys.create("team", labels=["re*"])
+async def test_a_key_sees_its_labels_only_and_cannot_do_what_operators_do(
+    settings: Settings, deployment: Deployment
+) -> None:
+    text, _ = await deployment.api_keys.create("team", labels=["re*"])
     key: dict[str, Any] = {"headers": {"Authorization": f"Bearer {text}"}}
     async with live(settings, require_keys=True) as found:
         await found.get("/workers", status=401)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncProducer, Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from tests.integration.test_gateway_apis import Live, gateway, live, task
 
 PREDICTION: dict[str, Any] = {"model_name": "m", "inputs": {"x": 1}}
@@ -42,8 +42,8 @@ async def test_repeats_at_once_are_one_job_and_counted_once(settings: Settings) 
         assert await found.get("/v1/queue_size?model_name=m") == {"queue_size": 1}
 
 
-async def test_nobody_gets_the_job_of_another_key_or_label(settings: Settings, aws: Aws) -> None:
-    one, other = [(await aws.api_keys.create(name))[0] for name in ("one", "other")]
+async def test_nobody_gets_the_job_of_another_key_or_label(settings: Settings, deployment: Deployment) -> None:
+    one, other = [(await deployment.api_keys.create(name))[0] for name in ("one", "other")]
     async with gateway(settings, require_keys=True) as found:
         ones = named("mine", **{"X-API-Key": one})
         ids = {

@@ -18,14 +18,14 @@ import pytest
 from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Settings, UnretryableError
 from inference_engine.aws import transport as session
 from inference_engine.aws.transport import AioTransport, Transport
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import InvalidLabelError, ModelInputError, TransportError, UnknownLabelError
 from inference_engine.fleet.registry import Registry
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, LabelStatistics, ModelSignature
 from inference_engine.gateway.auth.caller import Caller, Context
-from inference_engine.gateway.dispatch.capacity import Capacity
+from inference_engine.gateway.dispatch.capacity import FleetCapacity
 from inference_engine.gateway.dispatch.flow_control import Room
-from inference_engine.gateway.dispatch.glance import Glance
+from inference_engine.gateway.dispatch.glance import SharedOverview
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.http.budget import Budget, Share
 from inference_engine.gateway.http.problems import Problem
@@ -42,7 +42,7 @@ def context(caller: Caller = ANYONE, *, seconds: float = 30, flow: str = "/", pr
 
 @asynccontextmanager
 async def service(settings: Settings, **overrides: Any) -> AsyncIterator[Service]:
-    async with Service(Aws.for_producer(settings), GatewaySettings(**overrides)) as made:
+    async with Service(Deployment.for_producer(settings), GatewaySettings(**overrides)) as made:
         yield made
 
 
@@ -101,7 +101,7 @@ async def test_what_becomes_of_a_job_is_told_by_the_status_of_its_problem(settin
 
 
 async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to_wake_the_fleet(
-    settings: Settings, aws: Aws
+    settings: Settings, deployment: Deployment
 ) -> None:
     async with service(settings, no_consumer_seconds=1) as gateway:
         problems = await asyncio.gather(*(gateway.run("m", n, context()) for n in range(3)), return_exceptions=True)
@@ -111,8 +111,8 @@ async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to
         assert all(int(problem.headers["Retry-After"]) > 0 for problem in problems if isinstance(problem, Problem))
         with pytest.raises(Problem, match=r"there was no live consumer for \d+\.\d s"):
             await gateway.run("other", 1, context())
-        url = await aws.queues.of_label("m")
-        assert (await aws.queues.backlog(url)).total == 1
+        url = await deployment.queues.of_label("m")
+        assert (await deployment.queues.backlog(url)).total == 1
         ran: list[Any] = []
 
         def compute(body: Any, message_id: str) -> Any:
@@ -208,7 +208,7 @@ class Hanging:
 
 async def test_a_caller_s_time_ends_also_where_aws_does_not_answer(settings: Settings) -> None:
     way = Hanging(AioTransport(region=settings.region))
-    async with consumer(settings, echo), Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+    async with consumer(settings, echo), Service(Deployment.over(settings, way), GatewaySettings()) as gateway:
         await gateway.run("m", 1, context())
         way.answers.clear()
         for label in ("m", "another"):
@@ -224,7 +224,7 @@ async def test_connections_are_closed_also_where_aws_does_not_answer_any_more(
 ) -> None:
     monkeypatch.setattr("inference_engine.gateway.dispatch.service.CLOSE_SECONDS", 0.2)
     way = Hanging(AioTransport(region=settings.region))
-    async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+    async with Service(Deployment.over(settings, way), GatewaySettings()) as gateway:
         await gateway.submit("m", 1, context())
         way.answers.clear()
         with pytest.raises(Problem):
@@ -262,7 +262,7 @@ async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_i
     way = Hanging(AioTransport(region=settings.region))
     async with (
         consumer(settings, compute) if served else nullcontext(),
-        Service(Aws.over(settings, way), GatewaySettings()) as gateway,
+        Service(Deployment.over(settings, way), GatewaySettings()) as gateway,
     ):
         if served:
             await gateway.run("m", "first", context())
@@ -286,7 +286,7 @@ async def test_the_body_of_who_left_a_job_to_be_polled_is_held_and_counted_until
     settings: Settings,
 ) -> None:
     way = Hanging(AioTransport(region=settings.region))
-    async with Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+    async with Service(Deployment.over(settings, way), GatewaySettings()) as gateway:
         await gateway.submit("m", "first", context())
         share, body, array = counted_body()
         way.answers.clear()
@@ -364,7 +364,7 @@ async def test_who_is_sent_away_while_aws_does_not_answer_is_told_in_time(
     monkeypatch.setattr("inference_engine.gateway.dispatch.blocking_calls.HANDOVER_SECONDS", 0.1)
     monkeypatch.setattr("inference_engine.gateway.dispatch.service.CLOSE_SECONDS", 0.2)
     way = Hanging(AioTransport(region=settings.region))
-    async with consumer(settings, echo), Service(Aws.over(settings, way), GatewaySettings()) as gateway:
+    async with consumer(settings, echo), Service(Deployment.over(settings, way), GatewaySettings()) as gateway:
         await gateway.run("m", 1, context())
         way.answers.clear()
         caller = asyncio.create_task(gateway.run("m", 2, context()))
@@ -457,14 +457,14 @@ def view(name: str, *loaded: str, seconds: float = 60) -> ConsumerView:
     )
 
 
-async def test_rooms_follow_hosts_and_the_label_s_own_bound(aws: Aws) -> None:
-    capacity = Capacity(aws, GatewaySettings(in_flight_per_host=10))
+async def test_rooms_follow_hosts_and_the_label_s_own_bound(deployment: Deployment) -> None:
+    capacity = FleetCapacity(deployment, GatewaySettings(in_flight_per_host=10))
     assert capacity.room("m") == Room(1, served=False)
     capacity.fleet = Fleet((view("a", "m"), view("b", "m", "n"), view("gone", "n", seconds=-1)))
     assert capacity.room("m") == Room(20)
     assert capacity.room("n") == Room(10)
     assert capacity.room("about to be loaded") == Room(10)
-    await aws.registry.set_label(LabelSettings(label="n", max_in_flight=2))
+    await deployment.registry.set_label(LabelSettings(label="n", max_in_flight=2))
     await capacity.fresh(0)
     assert capacity.answering
     capacity.fleet = Fleet((view("b", "n"),))
@@ -473,16 +473,16 @@ async def test_rooms_follow_hosts_and_the_label_s_own_bound(aws: Aws) -> None:
 
 @pytest.mark.parametrize("error", [TransportError("no answer"), ValueError("no sense")])
 async def test_what_was_read_once_is_used_while_aws_does_not_answer(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     async def unanswered(cells: int) -> Fleet:
         raise error
 
-    capacity, never = Capacity(aws, GatewaySettings()), Capacity(aws, GatewaySettings())
+    capacity, never = FleetCapacity(deployment, GatewaySettings()), FleetCapacity(deployment, GatewaySettings())
     await capacity.fresh(0)
     assert capacity.answering
-    monkeypatch.setattr(aws.registry, "whole_fleet", unanswered)
-    await capacity.fresh(0, patience_seconds=30)
+    monkeypatch.setattr(deployment.registry, "whole_fleet", unanswered)
+    await capacity.fresh(0, wait_seconds=30)
     assert not capacity.answering
     assert "cannot read the registry" in caplog.text
     assert str(error) in caplog.text
@@ -491,51 +491,53 @@ async def test_what_was_read_once_is_used_while_aws_does_not_answer(
 
 
 async def test_a_fleet_that_was_read_is_known_also_where_label_settings_cannot_be_read(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def unanswered() -> list[LabelSettings]:
         raise TransportError("no answer")
 
     monkeypatch.setattr("inference_engine.gateway.dispatch.capacity.LABELS_SECONDS", 0.0)
-    await aws.registry.set_label(LabelSettings(label="n", max_in_flight=2))
-    capacity = Capacity(aws, GatewaySettings())
+    await deployment.registry.set_label(LabelSettings(label="n", max_in_flight=2))
+    capacity = FleetCapacity(deployment, GatewaySettings())
     await capacity.fresh(0)
-    await aws.registry.publish(view("new", "m"))
+    await deployment.registry.publish(view("new", "m"))
     with monkeypatch.context() as patch:
-        patch.setattr(aws.registry, "labels", unanswered)
-        await capacity.fresh(0, patience_seconds=30)
+        patch.setattr(deployment.registry, "labels", unanswered)
+        await capacity.fresh(0, wait_seconds=30)
     assert [one.consumer_id for one in capacity.fleet.consumers] == ["new"]
     assert (capacity.answering, set(capacity.labels)) == (True, {"n"})
     assert "cannot read label settings" in caplog.text
-    await aws.registry.set_label(LabelSettings(label="o"))
-    await capacity.fresh(0, patience_seconds=30)
+    await deployment.registry.set_label(LabelSettings(label="o"))
+    await capacity.fresh(0, wait_seconds=30)
     assert capacity.labels.keys() == {"n", "o"}
 
 
-async def test_nobody_waits_for_a_reading_that_hangs(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_waits_for_a_reading_that_hangs(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(cells: int) -> Fleet:
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    capacity = Capacity(aws, GatewaySettings())
+    capacity = FleetCapacity(deployment, GatewaySettings())
     await capacity.fresh(0)
-    monkeypatch.setattr(aws.registry, "whole_fleet", hangs)
+    monkeypatch.setattr(deployment.registry, "whole_fleet", hangs)
     async with asyncio.timeout(5):
         await capacity.fresh(0)
-        await capacity.fresh(0, patience_seconds=0.01)
+        await capacity.fresh(0, wait_seconds=0.01)
     assert capacity.answering
     for name in ("IDLE_READ_SECONDS", "LATE_SECONDS"):
-        monkeypatch.setattr(f"inference_engine.gateway.dispatch.capacity.{name}", -aws.settings.host_cache_seconds)
+        monkeypatch.setattr(
+            f"inference_engine.gateway.dispatch.capacity.{name}", -deployment.settings.host_cache_seconds
+        )
     assert not capacity.answering, "the last success is long ago"
     await capacity.close()
 
 
 async def test_a_row_that_makes_no_sense_keeps_no_gateway_from_its_work(
-    aws: Aws, caplog: pytest.LogCaptureFixture
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await aws.registry.publish(view("sensible", "m"))
+    await deployment.registry.publish(view("sensible", "m"))
     item = {"pk": {"S": "cell#0"}, "sk": {"S": "odd"}, "row": {"S": '{"consumer_id": []}'}}
-    await aws.transport.call("dynamodb", "put_item", TableName=aws.settings.registry_table, Item=item)
-    async with service(aws.settings) as gateway:
+    await deployment.transport.call("dynamodb", "put_item", TableName=deployment.settings.registry_table, Item=item)
+    async with service(deployment.settings) as gateway:
         assert gateway.ready
         assert [one.consumer_id for one in (await gateway.fleet()).consumers] == ["sensible"]
         assert await gateway.labels() == ["m"]
@@ -543,9 +545,9 @@ async def test_a_row_that_makes_no_sense_keeps_no_gateway_from_its_work(
 
 
 async def test_models_that_were_loaded_once_are_read_once_for_all_who_list_them(
-    settings: Settings, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await aws.registry.describe(ModelSignature(label="m"))
+    await deployment.registry.describe(ModelSignature(label="m"))
     readings = 0
     read = Registry.signatures
 
@@ -565,18 +567,18 @@ async def test_models_that_were_loaded_once_are_read_once_for_all_who_list_them(
 
 
 async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_set(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = 0
 
-    async def read(aws: Aws, *, sweep_queues: int) -> Activity:
+    async def read(deployment: Deployment, *, sweep_queues: int) -> Activity:
         nonlocal readings
         readings += 1
         # As when the clock was set back by an hour after the reading.
-        return replace(await read_activity(aws, sweep_queues=sweep_queues), at=time.time() + 3600)
+        return replace(await read_activity(deployment, sweep_queues=sweep_queues), at=time.time() + 3600)
 
     monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", read)
-    glance = Glance(aws)
+    glance = SharedOverview(deployment)
     await glance.overview(0)
     await glance.overview(60)
     assert readings == 1
@@ -585,19 +587,19 @@ async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_
 
 
 async def test_who_looks_and_leaves_finds_the_overview_that_was_begun(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings, begun, go_on = 0, asyncio.Event(), asyncio.Event()
 
-    async def slowly(aws: Aws, *, sweep_queues: int) -> Activity:
+    async def slowly(deployment: Deployment, *, sweep_queues: int) -> Activity:
         nonlocal readings
         readings += 1
         begun.set()
         await go_on.wait()
-        return await read_activity(aws, sweep_queues=sweep_queues)
+        return await read_activity(deployment, sweep_queues=sweep_queues)
 
     monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", slowly)
-    glance = Glance(aws)
+    glance = SharedOverview(deployment)
     for _ in range(5):
         look = asyncio.create_task(glance.overview(60))
         await asyncio.sleep(0)

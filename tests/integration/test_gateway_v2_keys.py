@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.settings import Settings
 from tests.support.deployments import provisioned
 from tests.support.gateway import running_gateway
@@ -24,12 +24,12 @@ def echo(body: dict[str, Any], message_id: str) -> dict[str, Any]:
 
 
 async def key_for(settings: Settings, *labels: str) -> str:
-    aws = Aws.for_consumer(settings)
+    deployment = Deployment.for_consumer(settings)
     try:
-        text, _ = await aws.api_keys.create("test", labels=labels)
+        text, _ = await deployment.api_keys.create("test", labels=labels)
         return text
     finally:
-        await aws.close()
+        await deployment.close()
 
 
 @pytest.fixture(scope="module")

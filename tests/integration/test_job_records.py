@@ -9,8 +9,8 @@ import uuid
 import pytest
 
 from inference_engine.aws.transport import AioTransport
-from inference_engine.deployment import Aws
-from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.deployment import Deployment
+from inference_engine.jobs.attempt import Attempt, Start
 from inference_engine.jobs.job import Job, JobFailure, ResultStatus
 from inference_engine.jobs.store import EXPIRY_STEP_SECONDS, JobRecords
 from inference_engine.settings import Settings
@@ -24,248 +24,250 @@ def new_job(**fields: object) -> tuple[str, Job]:
     return uuid.uuid4().hex, Job.model_validate(values)
 
 
-async def started(jobs: JobRecords, message_id: str, job: Job, attempt: int = 1, consumer: str = "a") -> Ticket:
-    ticket = Ticket(message_id, job, attempt, consumer)
+async def started(jobs: JobRecords, message_id: str, job: Job, attempt: int = 1, consumer: str = "a") -> Attempt:
+    ticket = Attempt(message_id, job, attempt, consumer)
     assert await jobs.start(ticket, MAX_STARTS) is Start.STARTED
     return ticket
 
 
 async def start_of(jobs: JobRecords, message_id: str, job: Job, attempt: int, consumer: str) -> Start:
-    return await jobs.start(Ticket(message_id, job, attempt, consumer), MAX_STARTS)
+    return await jobs.start(Attempt(message_id, job, attempt, consumer), MAX_STARTS)
 
 
-async def test_life_of_a_job(aws: Aws) -> None:
+async def test_life_of_a_job(deployment: Deployment) -> None:
     message_id, job = new_job()
-    assert await aws.jobs.get(message_id) is None
-    await aws.jobs.submitted(message_id, job)
-    record = await aws.jobs.get(message_id)
+    assert await deployment.jobs.get(message_id) is None
+    await deployment.jobs.submitted(message_id, job)
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.label, record.request_id) == (ResultStatus.SUBMITTED, "resnet50", "r")
     assert (record.attempt, record.starts, record.consumer) == (0, 0, "")
-    ticket = await started(aws.jobs, message_id, job)
-    record = await aws.jobs.get(message_id)
+    ticket = await started(deployment.jobs, message_id, job)
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.attempt, record.starts, record.consumer) == (ResultStatus.IN_PROGRESS, 1, 1, "a")
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
-    record = await aws.jobs.get(message_id)
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result, record.error) == (ResultStatus.SUCCESS, "42", None)
     assert record.submitted_at <= record.started_at <= record.finished_at <= record.expires_at
 
 
-async def test_failure_is_kept(aws: Aws) -> None:
+async def test_failure_is_kept(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(aws.jobs, message_id, job)
+    ticket = await started(deployment.jobs, message_id, job)
     failure = JobFailure(type="ValueError", message='it said "no" — \u2603')
-    assert await aws.jobs.finish(ticket, ResultStatus.ERROR, error=failure)
-    record = await aws.jobs.get(message_id)
+    assert await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=failure)
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.error, record.result) == (ResultStatus.ERROR, failure, None)
 
 
-async def test_start_makes_the_record_that_is_missing(aws: Aws) -> None:
+async def test_start_makes_the_record_that_is_missing(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(aws.jobs, message_id, job)
-    await aws.jobs.submitted(message_id, job)
-    record = await aws.jobs.get(message_id)
+    ticket = await started(deployment.jobs, message_id, job)
+    await deployment.jobs.submitted(message_id, job)
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert record.status is ResultStatus.IN_PROGRESS
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
-    await aws.jobs.submitted(message_id, job)
-    record = await aws.jobs.get(message_id)
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    await deployment.jobs.submitted(message_id, job)
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert record.status is ResultStatus.SUCCESS
 
 
-async def test_submitted_and_start_at_once(aws: Aws) -> None:
+async def test_submitted_and_start_at_once(deployment: Deployment) -> None:
     pairs = [new_job() for _ in range(30)]
     await asyncio.gather(
-        *(aws.jobs.submitted(message_id, job) for message_id, job in pairs),
-        *(started(aws.jobs, message_id, job) for message_id, job in pairs),
+        *(deployment.jobs.submitted(message_id, job) for message_id, job in pairs),
+        *(started(deployment.jobs, message_id, job) for message_id, job in pairs),
     )
-    records = await asyncio.gather(*(aws.jobs.get(message_id) for message_id, _ in pairs))
+    records = await asyncio.gather(*(deployment.jobs.get(message_id) for message_id, _ in pairs))
     assert {record.status for record in records if record} == {ResultStatus.IN_PROGRESS}
     assert {record.starts for record in records if record} == {1}
 
 
-async def test_later_attempt_fences_off_the_earlier(aws: Aws) -> None:
+async def test_later_attempt_fences_off_the_earlier(deployment: Deployment) -> None:
     message_id, job = new_job()
-    first = await started(aws.jobs, message_id, job, 1, "a")
-    second = await started(aws.jobs, message_id, job, 2, "b")
+    first = await started(deployment.jobs, message_id, job, 1, "a")
+    second = await started(deployment.jobs, message_id, job, 2, "b")
     assert second.starts == 2
-    assert not await aws.jobs.finish(first, ResultStatus.SUCCESS, result="late")
-    assert not await aws.jobs.release(first)
-    assert await start_of(aws.jobs, message_id, job, 1, "a") is Start.STALE
-    assert await aws.jobs.finish(second, ResultStatus.SUCCESS, result="right")
-    record = await aws.jobs.get(message_id)
+    assert not await deployment.jobs.finish(first, ResultStatus.SUCCESS, result="late")
+    assert not await deployment.jobs.release(first)
+    assert await start_of(deployment.jobs, message_id, job, 1, "a") is Start.STALE
+    assert await deployment.jobs.finish(second, ResultStatus.SUCCESS, result="right")
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.result, record.consumer) == ("right", "b")
 
 
-async def test_same_attempt_of_another_consumer_is_stale(aws: Aws) -> None:
+async def test_same_attempt_of_another_consumer_is_stale(deployment: Deployment) -> None:
     message_id, job = new_job()
-    await started(aws.jobs, message_id, job, 1, "a")
-    assert await start_of(aws.jobs, message_id, job, 1, "b") is Start.STALE
+    await started(deployment.jobs, message_id, job, 1, "a")
+    assert await start_of(deployment.jobs, message_id, job, 1, "b") is Start.STALE
 
 
-async def test_repeated_start_is_the_same_start(aws: Aws) -> None:
+async def test_repeated_start_is_the_same_start(deployment: Deployment) -> None:
     message_id, job = new_job()
-    await aws.jobs.submitted(message_id, job)
-    first, again = await started(aws.jobs, message_id, job), await started(aws.jobs, message_id, job)
+    await deployment.jobs.submitted(message_id, job)
+    first, again = await started(deployment.jobs, message_id, job), await started(deployment.jobs, message_id, job)
     assert (first.known, first.starts) == (again.known, 1)
 
 
-async def test_concurrent_starts_have_one_winner(aws: Aws) -> None:
+async def test_concurrent_starts_have_one_winner(deployment: Deployment) -> None:
     message_id, job = new_job()
-    await aws.jobs.submitted(message_id, job)
-    outcomes = await asyncio.gather(*(start_of(aws.jobs, message_id, job, 1, f"c{i}") for i in range(10)))
+    await deployment.jobs.submitted(message_id, job)
+    outcomes = await asyncio.gather(*(start_of(deployment.jobs, message_id, job, 1, f"c{i}") for i in range(10)))
     assert outcomes.count(Start.STARTED) == 1
     assert set(outcomes) == {Start.STARTED, Start.STALE}
 
 
-async def test_finished_job_never_changes(aws: Aws) -> None:
+async def test_finished_job_never_changes(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(aws.jobs, message_id, job)
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
-    assert await start_of(aws.jobs, message_id, job, 2, "b") is Start.FINISHED
-    assert not await aws.jobs.cancel(message_id)
-    assert not await aws.jobs.release(ticket)
-    assert not await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1"), "a repeated finish agrees with itself"
-    record = await aws.jobs.get(message_id)
+    ticket = await started(deployment.jobs, message_id, job)
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    assert await start_of(deployment.jobs, message_id, job, 2, "b") is Start.FINISHED
+    assert not await deployment.jobs.cancel(message_id)
+    assert not await deployment.jobs.release(ticket)
+    assert not await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1"), (
+        "a repeated finish agrees with itself"
+    )
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result) == (ResultStatus.SUCCESS, "1")
 
 
-async def test_release_takes_the_start_back(aws: Aws) -> None:
+async def test_release_takes_the_start_back(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(aws.jobs, message_id, job, 1)
-    assert await aws.jobs.release(ticket)
-    assert await aws.jobs.release(ticket), "a repeated release agrees with itself"
-    record = await aws.jobs.get(message_id)
+    ticket = await started(deployment.jobs, message_id, job, 1)
+    assert await deployment.jobs.release(ticket)
+    assert await deployment.jobs.release(ticket), "a repeated release agrees with itself"
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.starts) == (ResultStatus.SUBMITTED, 0)
-    assert (await started(aws.jobs, message_id, job, 2, "b")).starts == 1
+    assert (await started(deployment.jobs, message_id, job, 2, "b")).starts == 1
 
 
-async def test_too_many_starts(aws: Aws) -> None:
+async def test_too_many_starts(deployment: Deployment) -> None:
     message_id, job = new_job()
     for attempt in range(1, MAX_STARTS + 1):
-        await started(aws.jobs, message_id, job, attempt)
-    ticket = Ticket(message_id, job, MAX_STARTS + 1, "a")
-    assert await aws.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
+        await started(deployment.jobs, message_id, job, attempt)
+    ticket = Attempt(message_id, job, MAX_STARTS + 1, "a")
+    assert await deployment.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
     assert ticket.starts == MAX_STARTS + 1
-    assert await aws.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
-    assert await aws.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+    assert await deployment.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
+    assert await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
 
 
-async def test_quick_job_goes_from_submitted_to_its_end(aws: Aws) -> None:
+async def test_quick_job_goes_from_submitted_to_its_end(deployment: Deployment) -> None:
     message_id, job = new_job()
-    await aws.jobs.submitted(message_id, job)
-    ticket = Ticket(message_id, job, 1, "a")
-    assert await aws.jobs.look(ticket) is Start.STARTED
-    assert not ticket.noted
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, started_at=time.time(), result="42")
-    record = await aws.jobs.get(message_id)
+    await deployment.jobs.submitted(message_id, job)
+    ticket = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(ticket) is Start.STARTED
+    assert not ticket.start_recorded
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, started_at=time.time(), result="42")
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result, record.attempt, record.consumer) == (ResultStatus.SUCCESS, "42", 1, "a")
     assert record.submitted_at <= record.started_at <= record.finished_at
-    assert await aws.jobs.look(Ticket(message_id, job, 2, "b")) is Start.FINISHED
+    assert await deployment.jobs.look(Attempt(message_id, job, 2, "b")) is Start.FINISHED
 
 
-async def test_job_without_a_record_gets_one_at_its_end(aws: Aws) -> None:
+async def test_job_without_a_record_gets_one_at_its_end(deployment: Deployment) -> None:
     message_id, job = new_job(recorded=False)
-    ticket = Ticket(message_id, job, 1, "a")
-    assert await aws.jobs.look(ticket) is Start.STARTED
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
-    record = await aws.jobs.get(message_id)
+    ticket = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(ticket) is Start.STARTED
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.label, record.result) == (ResultStatus.SUCCESS, job.label, "42")
 
 
 @pytest.mark.parametrize("recorded", [None, False])
-async def test_quick_end_meets_a_record_that_came_meanwhile(aws: Aws, recorded: bool | None) -> None:
+async def test_quick_end_meets_a_record_that_came_meanwhile(deployment: Deployment, recorded: bool | None) -> None:
     message_id, job = new_job(recorded=recorded)
-    ticket = Ticket(message_id, job, 1, "a")
-    assert await aws.jobs.look(ticket) is Start.STARTED
-    await aws.jobs.submitted(message_id, job)
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
-    record = await aws.jobs.get(message_id)
+    ticket = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(ticket) is Start.STARTED
+    await deployment.jobs.submitted(message_id, job)
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result) == (ResultStatus.SUCCESS, "42")
 
 
-async def test_quick_end_is_fenced_off_by_a_later_attempt_and_by_a_cancellation(aws: Aws) -> None:
+async def test_quick_end_is_fenced_off_by_a_later_attempt_and_by_a_cancellation(deployment: Deployment) -> None:
     for recorded in (None, False):
         message_id, job = new_job(recorded=recorded)
-        quick = Ticket(message_id, job, 1, "a")
-        assert await aws.jobs.look(quick) is Start.STARTED
-        later = await started(aws.jobs, message_id, job, 2, "b")
-        assert not await aws.jobs.finish(quick, ResultStatus.SUCCESS, result="late")
-        assert await aws.jobs.look(Ticket(message_id, new_job()[1], 1, "a")) is Start.STALE
-        assert await aws.jobs.cancel(message_id)
-        assert not await aws.jobs.finish(later, ResultStatus.SUCCESS, result="later still")
+        quick = Attempt(message_id, job, 1, "a")
+        assert await deployment.jobs.look(quick) is Start.STARTED
+        later = await started(deployment.jobs, message_id, job, 2, "b")
+        assert not await deployment.jobs.finish(quick, ResultStatus.SUCCESS, result="late")
+        assert await deployment.jobs.look(Attempt(message_id, new_job()[1], 1, "a")) is Start.STALE
+        assert await deployment.jobs.cancel(message_id)
+        assert not await deployment.jobs.finish(later, ResultStatus.SUCCESS, result="later still")
 
 
-async def test_start_noted_while_the_end_is_written(aws: Aws) -> None:
+async def test_start_noted_while_the_end_is_written(deployment: Deployment) -> None:
     pairs = [new_job() for _ in range(20)]
-    tickets = [Ticket(message_id, job, 1, "a") for message_id, job in pairs]
-    await asyncio.gather(*(aws.jobs.submitted(message_id, job) for message_id, job in pairs))
-    await asyncio.gather(*(aws.jobs.look(ticket) for ticket in tickets))
-    notes = [aws.jobs.start(ticket, MAX_STARTS) for ticket in tickets]
-    ends = [aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
+    tickets = [Attempt(message_id, job, 1, "a") for message_id, job in pairs]
+    await asyncio.gather(*(deployment.jobs.submitted(message_id, job) for message_id, job in pairs))
+    await asyncio.gather(*(deployment.jobs.look(ticket) for ticket in tickets))
+    notes = [deployment.jobs.start(ticket, MAX_STARTS) for ticket in tickets]
+    ends = [deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
     outcomes = await asyncio.gather(*notes, *ends)
     assert all(outcomes[20:])
-    records = await asyncio.gather(*(aws.jobs.get(ticket.message_id) for ticket in tickets))
+    records = await asyncio.gather(*(deployment.jobs.get(ticket.message_id) for ticket in tickets))
     assert {record.status for record in records if record} == {ResultStatus.SUCCESS}
 
 
-async def test_cancel(aws: Aws) -> None:
+async def test_cancel(deployment: Deployment) -> None:
     message_id, job = new_job()
-    assert not await aws.jobs.cancel(message_id)
-    await aws.jobs.submitted(message_id, job)
-    assert await aws.jobs.cancel(message_id)
-    assert await aws.jobs.cancel(message_id)
-    assert await start_of(aws.jobs, message_id, job, 1, "a") is Start.FINISHED
+    assert not await deployment.jobs.cancel(message_id)
+    await deployment.jobs.submitted(message_id, job)
+    assert await deployment.jobs.cancel(message_id)
+    assert await deployment.jobs.cancel(message_id)
+    assert await start_of(deployment.jobs, message_id, job, 1, "a") is Start.FINISHED
 
 
-async def test_cancel_against_finish_has_one_winner(aws: Aws) -> None:
+async def test_cancel_against_finish_has_one_winner(deployment: Deployment) -> None:
     pairs = [new_job() for _ in range(20)]
-    tickets = [await started(aws.jobs, message_id, job) for message_id, job in pairs]
-    other = JobRecords(aws.transport, aws.settings.jobs_table, aws.settings.result_ttl_seconds)
-    finished = [aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
+    tickets = [await started(deployment.jobs, message_id, job) for message_id, job in pairs]
+    other = JobRecords(deployment.transport, deployment.settings.jobs_table, deployment.settings.result_ttl_seconds)
+    finished = [deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
     cancelled = [other.cancel(ticket.message_id) for ticket in tickets]
     outcomes = await asyncio.gather(*finished, *cancelled)
     for ticket, finish, cancel in zip(tickets, outcomes[:20], outcomes[20:], strict=True):
-        record = await aws.jobs.get(ticket.message_id)
+        record = await deployment.jobs.get(ticket.message_id)
         assert record is not None
         assert finish != cancel
         assert record.status is (ResultStatus.SUCCESS if finish else ResultStatus.CANCELLED)
 
 
-async def test_hundreds_of_records_at_once(aws: Aws) -> None:
+async def test_hundreds_of_records_at_once(deployment: Deployment) -> None:
     pairs = [new_job(request_id=str(index)) for index in range(230)]
-    await asyncio.gather(*(aws.jobs.submitted(message_id, job) for message_id, job in pairs))
-    records = await asyncio.gather(*(aws.jobs.get(message_id) for message_id, _ in pairs))
+    await asyncio.gather(*(deployment.jobs.submitted(message_id, job) for message_id, job in pairs))
+    records = await asyncio.gather(*(deployment.jobs.get(message_id) for message_id, _ in pairs))
     assert [record.request_id for record in records if record] == [str(index) for index in range(230)]
 
 
 @pytest.mark.parametrize("message_id", ["", "x" * 3000, "\ud800", "☃"])
-async def test_impossible_message_id_is_unknown_and_harms_nobody(aws: Aws, message_id: str) -> None:
+async def test_impossible_message_id_is_unknown_and_harms_nobody(deployment: Deployment, message_id: str) -> None:
     good, job = new_job()
-    await aws.jobs.submitted(good, job)
-    record, nothing = await asyncio.gather(aws.jobs.get(good), aws.jobs.get(message_id))
+    await deployment.jobs.submitted(good, job)
+    record, nothing = await asyncio.gather(deployment.jobs.get(good), deployment.jobs.get(message_id))
     assert record is not None
     assert nothing is None
 
 
-async def test_expired_record_is_gone_and_a_start_renews_it(aws: Aws) -> None:
+async def test_expired_record_is_gone_and_a_start_renews_it(deployment: Deployment) -> None:
     message_id, job = new_job()
-    brief = JobRecords(aws.transport, aws.settings.jobs_table, -2 * EXPIRY_STEP_SECONDS)
+    brief = JobRecords(deployment.transport, deployment.settings.jobs_table, -2 * EXPIRY_STEP_SECONDS)
     await brief.submitted(message_id, job)
     assert await brief.get(message_id) is None
-    await started(aws.jobs, message_id, job)
-    assert await aws.jobs.get(message_id) is not None
+    await started(deployment.jobs, message_id, job)
+    assert await deployment.jobs.get(message_id) is not None
 
 
 @pytest.mark.parametrize("fault", list(Fault))
@@ -280,7 +282,7 @@ async def test_each_write_survives_a_fault(
         proxy.plan("BatchExecuteStatement", fault)
         await jobs.submitted(message_id, job)
         proxy.plan("BatchExecuteStatement", fault)
-        first, ticket = Ticket(message_id, job, 1, "a"), Ticket(message_id, job, 2, "a")
+        first, ticket = Attempt(message_id, job, 1, "a"), Attempt(message_id, job, 2, "a")
         assert (await jobs.start(first, 1), first.starts) == (Start.STARTED, 1)
         proxy.plan("BatchExecuteStatement", fault)
         assert (await jobs.start(ticket, 1), ticket.starts) == (Start.EXHAUSTED, 2)

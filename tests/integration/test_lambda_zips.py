@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inference_engine import AsyncProducer, ResultStatus, Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import dead_letter_queue_name
 from tests.support.dead import receive_until_dead
@@ -23,12 +23,12 @@ def settings(settings: Settings) -> Settings:
 
 
 async def test_dead_letter_becomes_an_error_by_the_lambda(
-    aws: Aws, settings: Settings, lambda_zips: dict[str, Path]
+    deployment: Deployment, settings: Settings, lambda_zips: dict[str, Path]
 ) -> None:
     async with AsyncProducer(settings, timeout_seconds=60) as producer:
         with dead_letters_function(lambda_zips["dead_letters"], settings):
             ids = [await producer.post_non_blocking({"n": n}, "m") for n in range(3)]
-            await receive_until_dead(aws, "m")
+            await receive_until_dead(deployment, "m")
             responses = [response async for response in producer.as_completed(ids)]
     assert {response.message_id for response in responses} == set(ids)
     assert {response.status for response in responses} == {ResultStatus.ERROR}
@@ -59,10 +59,10 @@ def test_answer_names_only_what_failed_and_what_came_behind_it(
 
 
 async def test_function_without_its_tables_fails_every_message(
-    aws: Aws, settings: Settings, lambda_zips: dict[str, Path]
+    deployment: Deployment, settings: Settings, lambda_zips: dict[str, Path]
 ) -> None:
-    url = await aws.queues.named(dead_letter_queue_name(settings.prefix))
-    assert (await aws.queues.backlog(url)).total == 0
+    url = await deployment.queues.named(dead_letter_queue_name(settings.prefix))
+    assert (await deployment.queues.backlog(url)).total == 0
     lost = settings.model_copy(update={"registry_table": "not-there"})
     record = {"messageId": "m", "body": "no job", "receiptHandle": "h", "attributes": {"MessageGroupId": "g"}}
     with function("lost", lambda_zips["dead_letters"], lost) as client:

@@ -9,22 +9,24 @@ import pytest
 
 from inference_engine import Settings
 from inference_engine.aws.objects import PART_BYTES, BucketObjects
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import ModelLoadError
 from inference_engine.models.store import S3Store
 
 
-async def test_models_come_from_a_bucket(settings: Settings, aws: Aws, tmp_path: Path) -> None:
+async def test_models_come_from_a_bucket(settings: Settings, deployment: Deployment, tmp_path: Path) -> None:
     weights = os.urandom(PART_BYTES + 12_345)
     files = {"config.pbtxt": b'name: "m"', "1/model.onnx": weights, "1/empty": b""}
 
     async def put(name: str, data: bytes) -> None:
-        await aws.transport.call("s3", "put_object", Bucket=settings.bucket, Key=f"models/m/{name}", Body=data)
+        await deployment.transport.call("s3", "put_object", Bucket=settings.bucket, Key=f"models/m/{name}", Body=data)
 
     for name, data in files.items():
         await put(name, data)
     assert settings.bucket is not None
-    store = S3Store(f"s3://{settings.bucket}/models", tmp_path, blobs=BucketObjects(aws.transport, settings.bucket))
+    store = S3Store(
+        f"s3://{settings.bucket}/models", tmp_path, blobs=BucketObjects(deployment.transport, settings.bucket)
+    )
 
     stored = await store.fetch("m")
     assert stored.path == tmp_path / "m"

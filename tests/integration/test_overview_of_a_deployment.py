@@ -19,7 +19,7 @@ import pytest
 from inference_engine import AsyncConsumer, AsyncProducer
 from inference_engine.cli import main
 from inference_engine.consumer import membership
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ConsumerView
 from inference_engine.gateway.apis.status import RESULT_MAX_CHARACTERS
 from inference_engine.gateway.dispatch import glance
@@ -30,7 +30,7 @@ from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
 from tests.support.workers import environment_of
 
-PATIENCE_SECONDS = 40
+READ_WAIT_SECONDS = 40
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -44,16 +44,16 @@ async def served(settings: Settings) -> AsyncIterator[tuple[AsyncProducer, Async
         yield producer, consumer
 
 
-async def one(aws: Aws) -> ConsumerView:
-    view = (await aws.registry.fleet()).get("one")
+async def one(deployment: Deployment) -> ConsumerView:
+    view = (await deployment.registry.fleet()).get("one")
     assert view is not None
     return view
 
 
-async def until_told(aws: Aws, jobs: int) -> ConsumerView:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+async def until_told(deployment: Deployment, jobs: int) -> ConsumerView:
+    async with asyncio.timeout(READ_WAIT_SECONDS):
         while True:
-            if (view := await one(aws)).jobs == jobs:
+            if (view := await one(deployment)).jobs == jobs:
                 return view
             await asyncio.sleep(0.1)
 
@@ -66,19 +66,19 @@ def quick_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_counts")
-async def test_a_consumer_tells_its_counts_while_many_jobs_end(settings: Settings, aws: Aws) -> None:
+async def test_a_consumer_tells_its_counts_while_many_jobs_end(settings: Settings, deployment: Deployment) -> None:
     async with served(settings) as (producer, _):
         for label in ("red", "blue", "red"):
             await producer.post({}, label)
-        first = await until_told(aws, 3)
+        first = await until_told(deployment, 3)
         assert first.misses == 2
         assert {label: told.jobs for label, told in first.loaded.items()} == {"red": 2, "blue": 1}
-        before = (await read_activity(aws, sweep_queues=0)).overview()
+        before = (await read_activity(deployment, sweep_queues=0)).overview()
         await producer.post_many([{}] * 3, "red")
-        told = await until_told(aws, 6)
+        told = await until_told(deployment, 6)
         # Sooner than the lease alone would have it written, though nothing changed that others go by.
         assert told.lease_until - first.lease_until < settings.lease_seconds / 2
-        shown = (await read_activity(aws, sweep_queues=0)).overview(before)
+        shown = (await read_activity(deployment, sweep_queues=0)).overview(before)
     rate = round(3 / (told.lease_until - first.lease_until), 3)
     assert shown.totals.jobs_per_second == shown.consumers[0].jobs_per_second == rate
     assert {row.label: row.jobs_per_second for row in shown.labels} == {"red": rate, "blue": 0.0}
@@ -86,13 +86,15 @@ async def test_a_consumer_tells_its_counts_while_many_jobs_end(settings: Setting
 
 
 @pytest.mark.usefixtures("quick_counts")
-async def test_a_few_jobs_are_not_worth_a_write_beyond_those_that_the_lease_needs(settings: Settings, aws: Aws) -> None:
+async def test_a_few_jobs_are_not_worth_a_write_beyond_those_that_the_lease_needs(
+    settings: Settings, deployment: Deployment
+) -> None:
     async with served(settings) as (producer, _):
         await producer.post_many([{}] * 3, "red")
-        first = await until_told(aws, 3)
+        first = await until_told(deployment, 3)
         await producer.post({}, "red")
         await asyncio.sleep(RATE_MIN_SECONDS + 1)  # that nothing is written cannot be waited for
-        assert await one(aws) == first
+        assert await one(deployment) == first
 
 
 # --- what the gateway serves ---------------------------------------------------------------------------------------------
@@ -101,10 +103,10 @@ async def test_a_few_jobs_are_not_worth_a_write_beyond_those_that_the_lease_need
 async def test_one_reading_serves_all_who_look(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     readings = 0
 
-    async def counted(aws: Aws, *, sweep_queues: int) -> Activity:
+    async def counted(deployment: Deployment, *, sweep_queues: int) -> Activity:
         nonlocal readings
         readings += 1
-        return await read_activity(aws, sweep_queues=sweep_queues)
+        return await read_activity(deployment, sweep_queues=sweep_queues)
 
     monkeypatch.setattr(glance, "read_activity", counted)
     with running_gateway(settings) as url:
@@ -215,7 +217,7 @@ def _on_terminal(settings: Settings) -> tuple[str, int]:
         process.send_signal(2)
         while part := _read(ours):
             seen += part
-        return seen.decode(errors="replace"), process.wait(PATIENCE_SECONDS)
+        return seen.decode(errors="replace"), process.wait(READ_WAIT_SECONDS)
     finally:
         process.kill()
         process.wait()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from inference_engine.aws.queues import OutgoingMessage
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import (
     EncodeError,
     InferenceEngineError,
@@ -25,7 +25,7 @@ from inference_engine.errors import (
     UnknownLabelError,
     UnknownMessageError,
 )
-from inference_engine.jobs.attempt import Start, Ticket
+from inference_engine.jobs.attempt import Attempt, Start
 from inference_engine.jobs.job import Job, ResultStatus
 from inference_engine.jobs.payloads import unpack
 from inference_engine.producer import AsyncProducer, Producer
@@ -37,54 +37,54 @@ from tests.support.workers import eventually
 LABEL = "resnet50"
 
 
-async def posted(aws: Aws, label: str = LABEL) -> list[tuple[str, Any]]:
+async def posted(deployment: Deployment, label: str = LABEL) -> list[tuple[str, Any]]:
     """Message ids and bodies on the queue of a label, which is empty afterwards."""
     found = []
-    for message in await drain(aws.polls, await aws.queues.of_label(label)):
+    for message in await drain(deployment.polls, await deployment.queues.of_label(label)):
         job = Job.decode(message.body)
-        found.append((message.message_id, await unpack(aws.blobs, job.body, job.body_ref)))
+        found.append((message.message_id, await unpack(deployment.blobs, job.body, job.body_ref)))
     return found
 
 
-async def finish(aws: Aws, message_id: str, result: Any) -> None:
+async def finish(deployment: Deployment, message_id: str, result: Any) -> None:
     job = Job(label=LABEL, request_id="r", body="1", submitted_at=time.time())
-    ticket = Ticket(message_id, job, 1, "a")
-    assert await aws.jobs.start(ticket, 3) is Start.STARTED
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result=json.dumps(result))
+    ticket = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.start(ticket, 3) is Start.STARTED
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result=json.dumps(result))
 
 
-async def test_many_posts_keep_their_order(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_many_posts_keep_their_order(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         ids = await producer.post_many(range(45), LABEL)
-        assert await posted(aws) == list(zip(ids, range(45), strict=True))
+        assert await posted(deployment) == list(zip(ids, range(45), strict=True))
         assert len(set(ids)) == 45
         assert {await producer.retrieve_result_status(one) for one in ids} == {ResultStatus.SUBMITTED}
 
 
-async def test_large_bodies_do_not_fall_behind_small_ones(aws: Aws) -> None:
+async def test_large_bodies_do_not_fall_behind_small_ones(deployment: Deployment) -> None:
     bodies = ["a" * 300_000, "b", "c" * 1_500_000, "d"]
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
         ids = await producer.post_many(bodies, LABEL)
-    assert await posted(aws) == list(zip(ids, bodies, strict=True))
+    assert await posted(deployment) == list(zip(ids, bodies, strict=True))
 
 
-async def test_one_bad_body_of_many_is_raised_after_the_others_were_sent(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_one_bad_body_of_many_is_raised_after_the_others_were_sent(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         with pytest.raises(EncodeError):
             await producer.post_many([1, {2}, 3], LABEL)
-        assert [body for _, body in await posted(aws)] == [1, 3]
+        assert [body for _, body in await posted(deployment)] == [1, 3]
 
 
-async def test_dedup_key_makes_one_job(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_dedup_key_makes_one_job(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         ids = [await producer.post_non_blocking(n, LABEL, dedup_key="k\ud800") for n in range(3)]
         other = await producer.post_non_blocking(9, LABEL, dedup_key="other")
     assert len(set(ids)) == 1
-    assert await posted(aws) == [(ids[0], 0), (other, 9)]
+    assert await posted(deployment) == [(ids[0], 0), (other, 9)]
 
 
-async def test_unknown_and_impossible_labels(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings.model_copy(update={"auto_create_queues": False})) as producer:
+async def test_unknown_and_impossible_labels(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings.model_copy(update={"auto_create_queues": False})) as producer:
         with pytest.raises(UnknownLabelError, match="nobody"):
             await producer.post_non_blocking(1, "nobody")
         with pytest.raises(InvalidLabelError):
@@ -104,40 +104,42 @@ async def test_unknown_and_impossible_labels(aws: Aws) -> None:
         (1, {"request_id": "\ud800"}),
     ],
 )
-async def test_job_that_cannot_travel_leaves_nothing_behind(aws: Aws, body: Any, options: dict[str, Any]) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_job_that_cannot_travel_leaves_nothing_behind(
+    deployment: Deployment, body: Any, options: dict[str, Any]
+) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         with pytest.raises(PayloadError):
             await producer.post_non_blocking(body, LABEL, **options)
-    assert await posted(aws) == []
+    assert await posted(deployment) == []
 
 
-async def test_body_over_the_limit(aws: Aws) -> None:
+async def test_body_over_the_limit(deployment: Deployment) -> None:
     limits = {"payload_max_bytes": 1000, "body_inline_max_bytes": 100}
-    async with AsyncProducer(aws.settings.model_copy(update=limits)) as producer:
+    async with AsyncProducer(deployment.settings.model_copy(update=limits)) as producer:
         with pytest.raises(PayloadTooLargeError, match="payload_max_bytes"):
             await producer.post_non_blocking("x" * 1001, LABEL)
-    async with AsyncProducer(aws.settings.model_copy(update={"bucket": None})) as producer:
+    async with AsyncProducer(deployment.settings.model_copy(update={"bucket": None})) as producer:
         with pytest.raises(PayloadTooLargeError, match="INFERENCE_ENGINE_BUCKET"):
             await producer.post_non_blocking("x" * 300_000, LABEL)
-    assert await posted(aws) == []
+    assert await posted(deployment) == []
 
 
-async def test_large_body_goes_to_s3_and_arrives(aws: Aws) -> None:
+async def test_large_body_goes_to_s3_and_arrives(deployment: Deployment) -> None:
     body = {"text": "\u2603" * 60_000, "bytes": bytes(range(256))}
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
         message_id = await producer.post_non_blocking(body, LABEL)
-    [message] = await drain(aws.polls, await aws.queues.of_label(LABEL))
+    [message] = await drain(deployment.polls, await deployment.queues.of_label(LABEL))
     job = Job.decode(message.body)
     assert job.body is None
-    assert await unpack(aws.blobs, job.body, job.body_ref) == body
+    assert await unpack(deployment.blobs, job.body, job.body_ref) == body
     assert message.message_id == message_id
 
 
-async def test_body_that_doubles_in_its_message_fits(aws: Aws) -> None:
+async def test_body_that_doubles_in_its_message_fits(deployment: Deployment) -> None:
     body = ['"'] * 100_000
-    async with AsyncProducer(aws.settings.model_copy(update={"body_inline_max_bytes": 500_000})) as producer:
+    async with AsyncProducer(deployment.settings.model_copy(update={"body_inline_max_bytes": 500_000})) as producer:
         message_id = await producer.post_non_blocking(body, LABEL)
-    assert await posted(aws) == [(message_id, body)]
+    assert await posted(deployment) == [(message_id, body)]
 
 
 @pytest.mark.parametrize("message_id", ["no-such-job", "", "\ud800"])
@@ -149,94 +151,94 @@ async def test_unknown_message_id(settings: Settings, message_id: str) -> None:
 
 
 async def test_a_job_posted_this_moment_is_known_where_a_read_does_not_show_it_yet(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stale(message_id: str) -> None:
         return None
 
-    async with AsyncProducer(aws.settings, _connect=lambda _: aws) as producer:
+    async with AsyncProducer(deployment.settings, _connect=lambda _: deployment) as producer:
         message_id = await producer.post_non_blocking(1, LABEL)
-        monkeypatch.setattr(aws.jobs, "get", stale)
+        monkeypatch.setattr(deployment.jobs, "get", stale)
         assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
         assert await producer.cancel(message_id)
 
 
-async def test_timeout_is_a_response_and_the_job_lives_on(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_timeout_is_a_response_and_the_job_lives_on(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         response = await producer.post(1, LABEL, timeout_seconds=0.01, request_id="mine")
         assert (response.status_code, response.status, response.ok) == (500, ResultStatus.SUBMITTED, False)
         assert response.error is not None
         assert response.error.type == "ResultTimeoutError"
         assert response.request_id == "mine"
         assert (await producer.retrieve_result(response.message_id)).status_code == 202
-        await finish(aws, response.message_id, {"x": 1})
+        await finish(deployment, response.message_id, {"x": 1})
         late = await producer.wait(response.message_id)
         assert (late.status_code, late.result, late.request_id) == (200, {"x": 1}, "mine")
 
 
-async def test_two_wait_for_one_job_and_one_gives_up(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_two_wait_for_one_job_and_one_gives_up(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         message_id = await producer.post_non_blocking(1, LABEL)
         patient = asyncio.create_task(producer.wait(message_id, timeout_seconds=30))
         assert (await producer.wait(message_id, timeout_seconds=0.05)).status_code == 500
-        await finish(aws, message_id, 7)
+        await finish(deployment, message_id, 7)
         assert (await patient).result == 7
 
 
-async def test_deadline_travels(aws: Aws) -> None:
+async def test_deadline_travels(deployment: Deployment) -> None:
     deadline = time.time() + 1000
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
         await producer.post_non_blocking(1, LABEL, deadline=deadline)
-    [message] = await drain(aws.polls, await aws.queues.of_label(LABEL))
+    [message] = await drain(deployment.polls, await deployment.queues.of_label(LABEL))
     job = Job.decode(message.body)
     assert job.deadline == deadline
     assert not job.expired()
 
 
-async def test_cancel(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_cancel(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         first, second = await producer.post_many([1, 2], LABEL)
         assert await producer.cancel(first)
         response = await producer.wait(first)
         assert (response.status, response.status_code) == (ResultStatus.CANCELLED, 500)
-        await finish(aws, second, 2)
+        await finish(deployment, second, 2)
         assert not await producer.cancel(second)
 
 
-async def test_as_completed_yields_each_as_it_ends(aws: Aws) -> None:
-    async with AsyncProducer(aws.settings) as producer:
+async def test_as_completed_yields_each_as_it_ends(deployment: Deployment) -> None:
+    async with AsyncProducer(deployment.settings) as producer:
         ids = await producer.post_many(range(3), LABEL)
         responses = producer.as_completed(ids, timeout_seconds=20)
         for one in (2, 0, 1):
-            await finish(aws, ids[one], one)
+            await finish(deployment, ids[one], one)
             assert (await anext(responses)).message_id == ids[one]
         assert [response async for response in responses] == []
         with pytest.raises(UnknownMessageError):
             _ = [response async for response in producer.as_completed(["a", "b", "c"])]
 
 
-async def test_post_returns_its_id_when_nobody_can_be_asked_to_load(aws: Aws) -> None:
-    url = await aws.queues.named(f"{aws.settings.prefix}-placement.fifo")
-    await aws.transport.call("sqs", "delete_queue", QueueUrl=url)
-    async with AsyncProducer(aws.settings) as producer:
+async def test_post_returns_its_id_when_nobody_can_be_asked_to_load(deployment: Deployment) -> None:
+    url = await deployment.queues.named(f"{deployment.settings.prefix}-placement.fifo")
+    await deployment.transport.call("sqs", "delete_queue", QueueUrl=url)
+    async with AsyncProducer(deployment.settings) as producer:
         message_id = await producer.post_non_blocking(1, LABEL)
-    assert await posted(aws) == [(message_id, 1)]
+    assert await posted(deployment) == [(message_id, 1)]
 
 
-async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(aws: Aws) -> None:
+async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(deployment: Deployment) -> None:
     def kept() -> list[Any]:
         gc.collect()
         texts = [one for one in gc.get_objects() if isinstance(one, OutgoingMessage | Job)]
         return [one for one in texts if "a body to be found" in (one.body or "")]
 
     sent = asyncio.Event()
-    async with AsyncProducer(aws.settings) as producer:
+    async with AsyncProducer(deployment.settings) as producer:
         waiting = asyncio.create_task(producer.post("a body to be found", LABEL, timeout_seconds=60, _sent=sent.set))
         await asyncio.wait_for(sent.wait(), 60)
         await asyncio.to_thread(eventually, lambda: not kept(), "nothing of it is kept")
-        [(message_id, body)] = await posted(aws)
+        [(message_id, body)] = await posted(deployment)
         assert body == "a body to be found"
-        await finish(aws, message_id, "done")
+        await finish(deployment, message_id, "done")
         assert (await waiting).result == "done"
 
 

@@ -12,7 +12,8 @@ from inference_engine import AsyncConsumer, AsyncProducer, Settings
 from inference_engine.backends.base import LoadedModel
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.backends.onnx import OnnxBackend
-from inference_engine.deployment import Aws
+from inference_engine.consumer.assignment import PlacedLabels
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.registry import Registry
 from inference_engine.fleet.view import ModelSignature, TensorSignature
@@ -26,15 +27,15 @@ CATS = ModelSignature(
 )
 
 
-async def test_the_registry_keeps_the_last_signature_of_each_label(aws: Aws) -> None:
-    assert await aws.registry.signature("cats") is None
+async def test_the_registry_keeps_the_last_signature_of_each_label(deployment: Deployment) -> None:
+    assert await deployment.registry.signature("cats") is None
     other = ModelSignature(label="a/b ü", platform="python_function")
     for signature in (CATS.model_copy(update={"platform": "old"}), CATS, other):
-        await aws.registry.describe(signature)
-    assert await aws.registry.signature("cats") == CATS
-    assert await aws.registry.signature("a/b ü") == other
-    assert await aws.registry.signatures() == [other, CATS]
-    assert await aws.registry.labels() == []
+        await deployment.registry.describe(signature)
+    assert await deployment.registry.signature("cats") == CATS
+    assert await deployment.registry.signature("a/b ü") == other
+    assert await deployment.registry.signatures() == [other, CATS]
+    assert await deployment.registry.labels() == []
 
 
 async def test_an_onnx_model_tells_its_tensors(tmp_path: Path) -> None:
@@ -91,7 +92,8 @@ def backend_of(signature: ModelSignature | None) -> Described:
 
 async def load_again(consumer: AsyncConsumer, producer: AsyncProducer) -> None:
     """One job of `cats` by a load of its own."""
-    await consumer._loader.give_up("cats")
+    assert isinstance(consumer._assignment, PlacedLabels)
+    await consumer._assignment._loader.give_up("cats")
     assert (await producer.post(1, "cats")).ok
 
 
@@ -107,7 +109,7 @@ async def test_a_consumer_publishes_once_and_again_when_the_model_has_changed(
         await load_again(consumer, producer)
         await writes.reach(2)
         assert writes.asked == [CATS, backend.signature]
-        assert await consumer._aws.registry.signature("cats") == backend.signature
+        assert await consumer._deployment.registry.signature("cats") == backend.signature
 
 
 async def test_a_load_does_not_depend_on_publishing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +117,7 @@ async def test_a_load_does_not_depend_on_publishing(settings: Settings, monkeypa
     async with AsyncConsumer(settings, backend=backend_of(None)) as consumer, AsyncProducer(settings) as producer:
         await load_again(consumer, producer)
         await writes.reach(1)
-        assert await consumer._aws.registry.signature("cats") is None
+        assert await consumer._deployment.registry.signature("cats") is None
         await load_again(consumer, producer)
         await writes.reach(2)
-        assert await consumer._aws.registry.signature("cats") == ModelSignature(label="cats")
+        assert await consumer._deployment.registry.signature("cats") == ModelSignature(label="cats")

@@ -16,7 +16,7 @@ import pytest
 from inference_engine import AsyncConsumer
 from inference_engine.cli import main
 from inference_engine.cli.gateway_status import KEY_VARIABLE
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
@@ -52,9 +52,12 @@ async def test_a_gateway_tells_of_the_deployment_and_of_its_callers(
 
 
 async def test_a_gateway_with_keys_tells_operators_only(
-    settings: Settings, aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = {name: (await aws.api_keys.create(name, operator=name == "operator"))[0] for name in ("operator", "caller")}
+    keys = {
+        name: (await deployment.api_keys.create(name, operator=name == "operator"))[0]
+        for name in ("operator", "caller")
+    }
     with running_gateway(settings, require_keys=True) as url:
         assert await asyncio.to_thread(top, url) == 1
         told = capsys.readouterr().err

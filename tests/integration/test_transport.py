@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inference_engine.aws.transport import AioTransport, Patience, ThreadTransport, Transport
+from inference_engine.aws.transport import AioTransport, RetryPolicy, ThreadTransport, Transport
 from inference_engine.errors import TransportError
 
 pytestmark = pytest.mark.usefixtures("aws_environment")
@@ -85,7 +85,7 @@ async def test_a_call_that_is_being_repeated_opens_nothing_after_the_close(monke
 
 def on_threads() -> ThreadTransport:
     """One call at a time, and each tried once."""
-    return ThreadTransport(threads=1, patience=Patience(tries=1))
+    return ThreadTransport(threads=1, retries=RetryPolicy(tries=1))
 
 
 both = pytest.mark.parametrize("make", [AioTransport, on_threads])

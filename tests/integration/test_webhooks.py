@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from inference_engine import AsyncConsumer, AsyncProducer, Producer, Settings
 from inference_engine.aws.schema import WEBHOOK_TRIES
 from inference_engine.aws.streams import TableStream
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import (
     CallbackError,
     NotProvisionedError,
@@ -27,7 +27,7 @@ from inference_engine.errors import (
     SettingsError,
     TransportError,
 )
-from inference_engine.jobs.attempt import Ticket
+from inference_engine.jobs.attempt import Attempt
 from inference_engine.jobs.job import Job, JobFailure, ResultStatus
 from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.labels import webhook_dead_queue_name, webhook_queue_name
@@ -35,7 +35,7 @@ from inference_engine.local.stack import LocalStack
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
 from inference_engine.webhooks.breaker import SILENT_TRIES
-from inference_engine.webhooks.delivery import Courier, Outcome
+from inference_engine.webhooks.delivery import Courier, DeliveryOutcome
 from inference_engine.webhooks.outbox import Outbox
 from inference_engine.webhooks.queue import WebhookMessage, WebhookQueue
 from inference_engine.webhooks.rules import Delivery, JobData, new_secret
@@ -57,14 +57,14 @@ def webhooks(monkeypatch: pytest.MonkeyPatch) -> WebhookSettings:
 
 
 @pytest.fixture
-def queue(aws: Aws) -> WebhookQueue:
-    return WebhookQueue(aws.transport, aws.queues, aws.settings.prefix)
+def queue(deployment: Deployment) -> WebhookQueue:
+    return WebhookQueue(deployment.transport, deployment.queues, deployment.settings.prefix)
 
 
 @pytest.fixture
-async def courier(aws: Aws, queue: WebhookQueue, webhooks: WebhookSettings) -> AsyncIterator[Courier]:
+async def courier(deployment: Deployment, queue: WebhookQueue, webhooks: WebhookSettings) -> AsyncIterator[Courier]:
     """Tries again at once."""
-    courier = Courier(queue, Secret(aws.transport, webhooks), webhooks, backoff=lambda _: 0)
+    courier = Courier(queue, Secret(deployment.transport, webhooks), webhooks, backoff=lambda _: 0)
     yield courier
     courier.close()
 
@@ -74,7 +74,7 @@ def body(url: str, number: int = 1) -> str:
     return Delivery.of(url, data, attempt=1, at=0).encode()
 
 
-async def a_round(queue: WebhookQueue, courier: Courier) -> tuple[list[WebhookMessage], Outcome]:
+async def a_round(queue: WebhookQueue, courier: Courier) -> tuple[list[WebhookMessage], DeliveryOutcome]:
     """What one invocation of the function does."""
     messages = await queue.receive(5)
     outcome = await courier.deliver(messages)
@@ -89,24 +89,26 @@ def delivering_process(settings: Settings) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment_of(settings) | patient)
 
 
-async def left(aws: Aws, name: str) -> int:
-    return (await aws.queues.backlog(await aws.queues.named(name))).total
+async def left(deployment: Deployment, name: str) -> int:
+    return (await deployment.queues.backlog(await deployment.queues.named(name))).total
 
 
 # --- from the stream to the queue ----------------------------------------------------------------------------------------
 
 
-async def test_a_jobs_life_is_in_the_stream_and_each_change_is_enqueued(aws: Aws, queue: WebhookQueue) -> None:
-    stream = TableStream(aws.transport, aws.settings.jobs_table)
+async def test_a_jobs_life_is_in_the_stream_and_each_change_is_enqueued(
+    deployment: Deployment, queue: WebhookQueue
+) -> None:
+    stream = TableStream(deployment.transport, deployment.settings.jobs_table)
     await stream.open()
     job = Job(label="m", request_id="r", body="1", submitted_at=1.0, callback_url="https://example.com/")
-    await aws.jobs.submitted("id", job)
-    await aws.jobs.submitted("other", job.model_copy(update={"callback_url": None}))
-    ticket = Ticket("id", job, 1, "c")
-    await aws.jobs.start(ticket, 3)
-    await aws.jobs.release(ticket)
-    assert await aws.jobs.cancel("id")
-    assert await aws.jobs.cancel("other")
+    await deployment.jobs.submitted("id", job)
+    await deployment.jobs.submitted("other", job.model_copy(update={"callback_url": None}))
+    ticket = Attempt("id", job, 1, "c")
+    await deployment.jobs.start(ticket, 3)
+    await deployment.jobs.release(ticket)
+    assert await deployment.jobs.cancel("id")
+    assert await deployment.jobs.cancel("other")
     records = await stream.read()
     assert len(records) == 6
     assert await stream.read() == []
@@ -115,24 +117,24 @@ async def test_a_jobs_life_is_in_the_stream_and_each_change_is_enqueued(aws: Aws
     assert {delivery.id for delivery in deliveries} == {"id-IN_PROGRESS-1", "id-SUBMITTED-1", "id-CANCELLED-1"}
 
 
-async def test_what_a_lost_request_left_out_comes_again(aws: Aws, queue: WebhookQueue) -> None:
-    stream = TableStream(aws.transport, aws.settings.jobs_table)
+async def test_what_a_lost_request_left_out_comes_again(deployment: Deployment, queue: WebhookQueue) -> None:
+    stream = TableStream(deployment.transport, deployment.settings.jobs_table)
     await stream.open()
     for number in range(12):
         job = Job(label="m", request_id="r", submitted_at=1.0, callback_url="https://example.com/")
-        await aws.jobs.finish(Ticket(f"id{number}", job, 1, "c"), ResultStatus.SUCCESS, result="1")
+        await deployment.jobs.finish(Attempt(f"id{number}", job, 1, "c"), ResultStatus.SUCCESS, result="1")
     records = await stream.read()
-    nowhere = WebhookQueue(aws.transport, aws.queues, "nobody")
+    nowhere = WebhookQueue(deployment.transport, deployment.queues, "nobody")
     assert await Outbox(nowhere).put(records) == records[0]
     assert await Outbox(queue).put(records) is None
-    assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 12
+    assert await left(deployment, webhook_queue_name(deployment.settings.prefix)) == 12
 
 
 # --- from the queue to the receiver --------------------------------------------------------------------------------------
 
 
 async def test_a_delivery_is_signed_and_repeated_as_itself_until_it_is_taken(
-    aws: Aws, queue: WebhookQueue, courier: Courier
+    deployment: Deployment, queue: WebhookQueue, courier: Courier
 ) -> None:
     with receiver(after_failures(500, 302)) as there:
         await queue.send([body(there.url)])
@@ -145,11 +147,11 @@ async def test_a_delivery_is_signed_and_repeated_as_itself_until_it_is_taken(
     assert {request.path for request in requests} == {"/hook?job=1"}
     assert {request.headers["content-type"] for request in requests} == {"application/json"}
     assert [request.verified(SECRET)["type"] for request in requests] == ["job.succeeded"] * 3
-    assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 0
+    assert await left(deployment, webhook_queue_name(deployment.settings.prefix)) == 0
 
 
 async def test_a_slow_receiver_holds_up_no_other_and_its_delivery_comes_again(
-    aws: Aws, queue: WebhookQueue, courier: Courier
+    deployment: Deployment, queue: WebhookQueue, courier: Courier
 ) -> None:
     go = threading.Event()
 
@@ -170,7 +172,7 @@ async def test_a_slow_receiver_holds_up_no_other_and_its_delivery_comes_again(
 
 
 async def test_a_receiver_that_hangs_is_put_off_and_its_tries_are_counted(
-    aws: Aws, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
+    deployment: Deployment, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
 ) -> None:
     go = threading.Event()
 
@@ -191,7 +193,7 @@ async def test_a_receiver_that_hangs_is_put_off_and_its_tries_are_counted(
             f"id{number}-SUCCESS-1" for number in range(SILENT_TRIES)
         }
         await queue.send([body(hung.url, 8), body(quick.url, 9)])
-        outcomes: list[Outcome] = []
+        outcomes: list[DeliveryOutcome] = []
         while sum(len(outcome.delivered + outcome.failed) for outcome in outcomes) < 3:
             outcomes.append((await a_round(queue, courier))[1])
         tries = [message.tries for outcome in outcomes for message in outcome.failed]
@@ -200,19 +202,23 @@ async def test_a_receiver_that_hangs_is_put_off_and_its_tries_are_counted(
     assert "id8-SUCCESS-1 not delivered in try 2: PutOffError: 127.0.0.1" in caplog.text
 
 
-async def test_gone_ends_a_delivery_and_nobody_home_does_not(aws: Aws, queue: WebhookQueue, courier: Courier) -> None:
+async def test_gone_ends_a_delivery_and_nobody_home_does_not(
+    deployment: Deployment, queue: WebhookQueue, courier: Courier
+) -> None:
     with receiver(lambda _: 410) as gone:
         nobody = Receiver()
         nobody.stop()
         await queue.send([body(gone.url, 1), body(nobody.url, 2), "no delivery"])
         _, outcome = await a_round(queue, courier)
     assert (len(outcome.gone), len(outcome.failed)) == (1, 2)
-    assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 2
+    assert await left(deployment, webhook_queue_name(deployment.settings.prefix)) == 2
 
 
-async def test_addresses_inside_are_refused_where_settings_do_not_allow_them(aws: Aws, queue: WebhookQueue) -> None:
+async def test_addresses_inside_are_refused_where_settings_do_not_allow_them(
+    deployment: Deployment, queue: WebhookQueue
+) -> None:
     settings = WebhookSettings(secret=SecretStr(SECRET))
-    courier = Courier(queue, Secret(aws.transport, settings), settings, backoff=lambda _: 0)
+    courier = Courier(queue, Secret(deployment.transport, settings), settings, backoff=lambda _: 0)
     with receiver() as there:
         secure = there.url.replace("http:", "https:")
         await queue.send([body(there.url, 1), body(secure, 2), body(secure.replace("127.0.0.1", "localhost"), 3)])
@@ -220,18 +226,20 @@ async def test_addresses_inside_are_refused_where_settings_do_not_allow_them(aws
         assert (len(outcome.failed), there.silent) == (3, True)
 
 
-async def test_what_nobody_takes_lies_with_the_dead_at_last(aws: Aws, queue: WebhookQueue, courier: Courier) -> None:
+async def test_what_nobody_takes_lies_with_the_dead_at_last(
+    deployment: Deployment, queue: WebhookQueue, courier: Courier
+) -> None:
     with receiver(lambda _: 503) as there:
         await queue.send([body(there.url)])
         tries = 0
         while (await a_round(queue, courier))[0]:
             tries += 1
         assert tries == WEBHOOK_TRIES
-    assert await left(aws, webhook_dead_queue_name(aws.settings.prefix)) == 1
+    assert await left(deployment, webhook_dead_queue_name(deployment.settings.prefix)) == 1
 
 
 async def test_a_backoff_hides_each_message_for_its_own_time(
-    aws: Aws, queue: WebhookQueue, webhooks: WebhookSettings
+    deployment: Deployment, queue: WebhookQueue, webhooks: WebhookSettings
 ) -> None:
     told: list[int] = []
 
@@ -239,17 +247,17 @@ async def test_a_backoff_hides_each_message_for_its_own_time(
         told.append(tries)
         return 0 if len(told) == 1 else 3600
 
-    courier = Courier(queue, Secret(aws.transport, webhooks), webhooks, backoff=backoff)
+    courier = Courier(queue, Secret(deployment.transport, webhooks), webhooks, backoff=backoff)
     await queue.send(["no delivery"])
     await a_round(queue, courier)
     await a_round(queue, courier)
     assert told == [1, 2]
     assert await queue.receive(0) == []
-    assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 1
+    assert await left(deployment, webhook_queue_name(deployment.settings.prefix)) == 1
 
 
 async def test_a_backoff_that_sqs_refuses_is_told_and_the_others_are_set(
-    aws: Aws, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
+    deployment: Deployment, queue: WebhookQueue, courier: Courier, caplog: pytest.LogCaptureFixture
 ) -> None:
     await queue.send(["good", "lapsed"])
     good, lapsed = sorted(await queue.receive(5), key=lambda message: message.body)
@@ -262,7 +270,7 @@ async def test_a_backoff_that_sqs_refuses_is_told_and_the_others_are_set(
 
 
 async def test_a_process_that_is_killed_over_a_batch_loses_nothing(
-    aws: Aws, queue: WebhookQueue, courier: Courier
+    deployment: Deployment, queue: WebhookQueue, courier: Courier
 ) -> None:
     go = threading.Event()
 
@@ -272,7 +280,7 @@ async def test_a_process_that_is_killed_over_a_batch_loses_nothing(
 
     with receiver(hold) as there:
         await queue.send([body(there.url, number) for number in range(3)])
-        process = delivering_process(aws.settings)
+        process = delivering_process(deployment.settings)
         try:
             first = [await asyncio.to_thread(there.next) for _ in range(3)]
         finally:
@@ -283,7 +291,7 @@ async def test_a_process_that_is_killed_over_a_batch_loses_nothing(
         while len(again) < 3:
             again += (await a_round(queue, courier))[0]
         assert {request.id for request in first} == {there.next().id for _ in range(3)}
-    assert await left(aws, webhook_queue_name(aws.settings.prefix)) == 0
+    assert await left(deployment, webhook_queue_name(deployment.settings.prefix)) == 0
 
 
 # --- the secret ----------------------------------------------------------------------------------------------------------
@@ -299,9 +307,9 @@ def parameter(aws_environment: str, settings: Settings) -> Iterator[str]:
 
 
 async def test_the_secret_is_read_once_and_again_in_a_while(
-    aws: Aws, parameter: str, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, parameter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = Secret(aws.transport, WebhookSettings(secret_parameter=parameter))
+    secret = Secret(deployment.transport, WebhookSettings(secret_parameter=parameter))
     (key,) = await secret.keys()
     ssm = boto3.client("ssm")
     ssm.put_parameter(Name=parameter, Value=f"{new_secret()} {SECRET}", Type="SecureString", Overwrite=True)
@@ -315,12 +323,12 @@ async def test_the_secret_is_read_once_and_again_in_a_while(
     ssm.close()
 
 
-async def test_without_a_secret_nothing_is_sent_and_nothing_lost(aws: Aws, queue: WebhookQueue) -> None:
+async def test_without_a_secret_nothing_is_sent_and_nothing_lost(deployment: Deployment, queue: WebhookQueue) -> None:
     for settings, error in (
         (WebhookSettings(allow_private=True), SettingsError),
         (WebhookSettings(allow_private=True, secret_parameter="/not/there"), NotProvisionedError),
     ):
-        secret = Secret(aws.transport, settings)
+        secret = Secret(deployment.transport, settings)
         with pytest.raises(error):
             await secret.keys()
         with receiver() as there:
@@ -333,7 +341,7 @@ async def test_without_a_secret_nothing_is_sent_and_nothing_lost(aws: Aws, queue
 
 
 async def test_the_local_stack_delivers_what_becomes_of_jobs(
-    aws: Aws, settings: Settings, webhooks: WebhookSettings
+    deployment: Deployment, settings: Settings, webhooks: WebhookSettings
 ) -> None:
     local = LocalWebhooks(settings, webhooks)
     with receiver() as there:
@@ -344,7 +352,7 @@ async def test_the_local_stack_delivers_what_becomes_of_jobs(
                 await producer.post_non_blocking(3, "m")
                 assert await producer.cancel(ids[0])
                 failure = JobFailure(type=DEAD_LETTERED, message="too often")
-                assert await aws.jobs.bury(ids[1], _job(there.url), failure)
+                assert await deployment.jobs.bury(ids[1], _job(there.url), failure)
                 events = [(await asyncio.to_thread(there.next)).verified(SECRET) for _ in range(2)]
         finally:
             local.stop()
@@ -395,11 +403,11 @@ async def test_a_url_that_cannot_be_called_is_told_before_anything_is_sent(setti
     queues.close()
 
 
-async def test_bodies_are_kept_in_the_record_or_in_the_bucket(aws: Aws, settings: Settings) -> None:
+async def test_bodies_are_kept_in_the_record_or_in_the_bucket(deployment: Deployment, settings: Settings) -> None:
     async with AsyncProducer(settings) as producer:
         small, large = await producer.post_many(["x" * 100, "x" * 40_000], "m", keep_body=True)
         other = await producer.post_non_blocking("x" * 100, "m")
-    records = {message_id: await aws.jobs.current(message_id) for message_id in (small, large, other)}
+    records = {message_id: await deployment.jobs.current(message_id) for message_id in (small, large, other)}
     assert {one: (record.body, bool(record.body_ref)) for one, record in records.items() if record} == {
         small: ('"' + "x" * 100 + '"', False),
         large: (None, True),
@@ -407,7 +415,7 @@ async def test_bodies_are_kept_in_the_record_or_in_the_bucket(aws: Aws, settings
     }
     kept = records[large]
     assert kept is not None
-    assert await aws.blobs.get(kept.body_ref or "") == '"' + "x" * 40_000 + '"'
+    assert await deployment.blobs.get(kept.body_ref or "") == '"' + "x" * 40_000 + '"'
 
 
 async def test_a_body_that_cannot_be_kept_is_told(settings: Settings) -> None:
@@ -430,17 +438,19 @@ async def test_a_kept_body_and_a_large_result_fit_one_record(settings: Settings)
     assert response.result == "x" * 384_000
 
 
-async def test_what_a_job_carries_outlives_its_end_and_a_redrive(aws: Aws, settings: Settings) -> None:
+async def test_what_a_job_carries_outlives_its_end_and_a_redrive(deployment: Deployment, settings: Settings) -> None:
     async with AsyncProducer(settings) as producer:
         message_id = await producer.post_non_blocking([1], "m", callback_url="https://example.com/", keep_body=True)
-    message = (await aws.queues.receive(await aws.queues.of_label("m"), wait_seconds=5, visibility_seconds=30))[0]
+    message = (
+        await deployment.queues.receive(await deployment.queues.of_label("m"), wait_seconds=5, visibility_seconds=30)
+    )[0]
     job = Job.decode(message.body)
-    assert await aws.jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message="too often"))
-    again = await aws.jobs.redrive(message_id, job)
+    assert await deployment.jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message="too often"))
+    again = await deployment.jobs.redrive(message_id, job)
     assert again is not None
-    ticket = Ticket.of("new", again, 1, "c")
-    assert await aws.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
-    record = await aws.jobs.current(message_id)
+    ticket = Attempt.of("new", again, 1, "c")
+    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    record = await deployment.jobs.current(message_id)
     assert record is not None
     assert (record.status, record.callback_url, record.body) == (ResultStatus.SUCCESS, "https://example.com/", "[1]")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from inference_engine.webhooks.rules import verify
 
-PATIENCE_SECONDS = 30.0
+READ_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Receiver:
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/hook?job=1"
 
-    def next(self, seconds: float = PATIENCE_SECONDS) -> Received:
+    def next(self, seconds: float = READ_WAIT_SECONDS) -> Received:
         """The next request that comes."""
         return self.requests.get(timeout=seconds)
 
@@ -116,17 +116,17 @@ def after_failures(*statuses: int) -> Callable[[Received], int]:
 
 async def deliver_one_batch(visibility_seconds: int) -> None:
     """Receive a batch and deliver it, as the function does: for a process that is killed over it."""
-    from inference_engine.deployment import Aws
+    from inference_engine.deployment import Deployment
     from inference_engine.settings import Settings, WebhookSettings
     from inference_engine.webhooks.delivery import Courier
     from inference_engine.webhooks.queue import WebhookQueue
     from inference_engine.webhooks.secret import Secret
 
-    aws = Aws.for_producer(Settings(), threads=True)
-    work = WebhookQueue(aws.transport, aws.queues, aws.settings.prefix)
+    deployment = Deployment.for_producer(Settings(), threads=True)
+    work = WebhookQueue(deployment.transport, deployment.queues, deployment.settings.prefix)
     settings = WebhookSettings()
     messages = await work.receive(20, visibility_seconds)
-    outcome = await Courier(work, Secret(aws.transport, settings), settings).deliver(messages)
+    outcome = await Courier(work, Secret(deployment.transport, settings), settings).deliver(messages)
     await work.delete(outcome.done)
 
 

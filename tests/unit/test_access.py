@@ -357,8 +357,8 @@ async def test_an_unseen_key_is_answered_503(clock: Clock) -> None:
 
 
 async def test_a_silent_aws_is_not_waited_for_long(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "PATIENCE_WITH_KNOWN_SECONDS", 0.05)
+    monkeypatch.setattr(module, "READ_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "READ_WAIT_WITH_KNOWN_SECONDS", 0.05)
     keys = Keys(a_key())
     keys.answers.clear()
     access = access_to(keys, clock)

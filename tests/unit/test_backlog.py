@@ -33,7 +33,7 @@ works = st.builds(
     visible=st.integers(0, 10_000),
     in_flight=st.integers(0, 100),
     lanes=st.integers(1, 8),
-    hosts=st.integers(0, 8),
+    holders=st.integers(0, 8),
     loaded=st.booleans(),
     task_seconds=st.none() | seconds,
     load_seconds=st.none() | seconds,
@@ -68,7 +68,7 @@ def test_a_label_that_nobody_has_loaded_costs_its_load() -> None:
 
 
 def test_an_unknown_label_costs_what_its_neighbours_do() -> None:
-    unknown = LabelWork("new", visible=100, hosts=1)
+    unknown = LabelWork("new", visible=100, holders=1)
     found = measured([work(visible=100, task_seconds=0.2, load_seconds=4.0), unknown])
     assert found.backlog_seconds == pytest.approx(20 + 20 + 4)
 
@@ -167,7 +167,7 @@ def test_more_jobs_never_mean_less_backlog(labels: list[LabelWork], more: int, f
 
 @given(st.lists(works, max_size=10), fleets)
 def test_idle_labels_change_nothing(labels: list[LabelWork], fleet: Tasks) -> None:
-    idle = LabelWork("idle", lanes=7, hosts=1, loaded=True, oldest_at=1.0)
+    idle = LabelWork("idle", lanes=7, holders=1, loaded=True, oldest_at=1.0)
     assert measure([*labels, idle], fleet, target_seconds=TARGET, now=NOW) == measure(
         labels, fleet, target_seconds=TARGET, now=NOW
     )
@@ -189,9 +189,9 @@ def test_a_label_is_known_by_the_consumers_that_hold_it() -> None:
         )
     )
     found = label_work("a", 3, 2, lanes=2, fleet=fleet, waits_since=None, now=NOW)
-    assert found == LabelWork("a", 3, 2, 2, hosts=2, loaded=True, task_seconds=0.2, load_seconds=3, oldest_at=NOW - 7)
+    assert found == LabelWork("a", 3, 2, 2, holders=2, loaded=True, task_seconds=0.2, load_seconds=3, oldest_at=NOW - 7)
     loading = label_work("b", 1, 0, lanes=1, fleet=fleet, waits_since=NOW - 3, now=NOW)
-    assert (loading.hosts, loading.loaded, loading.task_seconds, loading.oldest_at) == (1, False, None, NOW - 3)
+    assert (loading.holders, loading.loaded, loading.task_seconds, loading.oldest_at) == (1, False, None, NOW - 3)
     # Whoever was rung for the label has loaded it since: what he has in hand tells more than the ring.
     assert label_work("a", 3, 2, lanes=2, fleet=fleet, waits_since=NOW - 999, now=NOW).oldest_at == NOW - 7
     idle = Fleet((view("slow", loaded={"a": slow}),))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inference_engine.aws.schema import WEBHOOK_TRIES
 from inference_engine.errors import CallbackError, DecodeError, SettingsError
-from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Ticket
+from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Attempt
 from inference_engine.jobs.job import CALLBACK_URL_MAX_CHARACTERS, Job, JobFailure, ResultStatus
 from inference_engine.jobs.record import JobRecord
 from inference_engine.webhooks.outbox import delivery_of
@@ -316,7 +316,7 @@ def item(record: JobRecord) -> dict[str, Any]:
 
 def record(status: ResultStatus, **fields: Any) -> JobRecord:
     job = JOB.model_copy(update={"callback_url": fields.pop("callback_url", URL)})
-    submitted = Ticket("id", job, 0, "").submitted()
+    submitted = Attempt("id", job, 0, "").submitted()
     return JobRecord(
         **{name: getattr(submitted, name) for name in JobRecord.__dataclass_fields__} | {"status": status} | fields
     )
@@ -426,7 +426,7 @@ def test_no_number_that_a_table_can_hold_stops_the_stream(name: str, number: flo
 def test_records_keep_what_the_job_says() -> None:
     kept = JOB.model_copy(update={"keep_body": True, "body": '{"a":1}'})
     for job, body in ((kept, '{"a":1}'), (JOB, None)):
-        found = JobRecord.from_item(item(Ticket("id", job, 0, "").submitted()))
+        found = JobRecord.from_item(item(Attempt("id", job, 0, "").submitted()))
         assert (found.callback_url, found.body, found.body_ref) == (URL, body, None)
     elsewhere = kept.model_copy(update={"body": None, "body_ref": "s3://b/k"})
-    assert JobRecord.from_item(item(Ticket("id", elsewhere, 0, "").submitted())).body_ref == "s3://b/k"
+    assert JobRecord.from_item(item(Attempt("id", elsewhere, 0, "").submitted())).body_ref == "s3://b/k"

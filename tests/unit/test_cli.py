@@ -18,7 +18,7 @@ from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, Labe
 from inference_engine.local import running
 from inference_engine.local.demo import percentile, rows_of
 from inference_engine.local.errors import LocalStackError
-from inference_engine.local.outcome import Outcome, Row
+from inference_engine.local.outcome import DemoRun, Row
 
 
 def parsers(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -218,10 +218,10 @@ def test_the_demos_rows_and_verdict() -> None:
     counts = {"jobs": 2, "misses": 1, "load_seconds": 0.5, "service_seconds": [0.2, 0.1]}
     rows = rows_of([{"consumer_id": "c", "labels": {"red": counts}}])
     assert rows == [Row("red", "c", 2, 1, 0.5, 0.1, 0.2)]
-    assert Outcome("triton", "q", posted=2, results=2, succeeded=2, computed=2).ok
-    assert not Outcome("triton", "q", posted=2, results=2, succeeded=2, computed=3).ok
-    assert not Outcome("triton", "q", posted=2, results=2, succeeded=1, computed=2).ok
-    assert not Outcome("triton", "q").ok
+    assert DemoRun("triton", "q", posted=2, results=2, succeeded=2, computed=2).ok
+    assert not DemoRun("triton", "q", posted=2, results=2, succeeded=2, computed=3).ok
+    assert not DemoRun("triton", "q", posted=2, results=2, succeeded=1, computed=2).ok
+    assert not DemoRun("triton", "q").ok
 
 
 def test_only_one_local_stack_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from inference_engine import cli
 from inference_engine.aws.provision import provision
 from inference_engine.dead_letters.handler import Buried
 from inference_engine.dead_letters.redrive import Verdict
-from inference_engine.dead_letters.store import DeadMessage, Letter
-from inference_engine.deployment import Aws
+from inference_engine.dead_letters.store import DeadLetter, DeadMessage
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
-from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Start, Ticket, redrives_of
+from inference_engine.jobs.attempt import ATTEMPTS_PER_MESSAGE, Attempt, Start, redrives_of
 from inference_engine.jobs.job import Job, JobFailure, ResultStatus
 from inference_engine.jobs.record import JobRecord
 from inference_engine.jobs.store import DEAD_LETTERED
@@ -32,12 +32,12 @@ FAILURE = JobFailure(type=DEAD_LETTERED, message="received too often")
 JOB = Job(label="m", request_id="r", body="1", submitted_at=1.0)
 
 
-async def deployment(latency_seconds: float = 0.0) -> tuple[Aws, Account, Connection]:
+async def connected(latency_seconds: float = 0.0) -> tuple[Deployment, Account, Connection]:
     settings = Settings(prefix="p")
     account = Account(latency_seconds)
-    aws, connection = account.connect(settings)
+    deployment, connection = account.connect(settings)
     await provision(connection, settings)
-    return aws, account, connection
+    return deployment, account, connection
 
 
 def dead_message(body: str, group: str = "m", message_id: str = ID, deduplication_id: str = "") -> DeadMessage:
@@ -50,12 +50,12 @@ def dead_message(body: str, group: str = "m", message_id: str = ID, deduplicatio
 class History:
     """A job's record under a random history, and what may never happen to it."""
 
-    def __init__(self, aws: Aws, account: Account) -> None:
-        self.aws = aws
+    def __init__(self, deployment: Deployment, account: Account) -> None:
+        self.aws = deployment
         self.account = account
         self.messages = [JOB]
         self.received = [0]
-        self.tickets: list[Ticket] = []
+        self.tickets: list[Attempt] = []
 
     async def record(self) -> JobRecord | None:
         return await self.aws.jobs.current(ID)
@@ -64,20 +64,20 @@ class History:
         """A consumer gets some message of the job, be it one that should long be gone."""
         index = choice % len(self.messages)
         self.received[index] += 1
-        ticket = Ticket.of(ID, self.messages[index], self.received[index], f"consumer-{choice % 3}")
+        attempt = Attempt.of(ID, self.messages[index], self.received[index], f"consumer-{choice % 3}")
         before = await self.record()
-        started = await self.aws.jobs.start(ticket, 3)
-        if before is not None and not before.status.finished and redrives_of(before) > (ticket.job.redrive or 0):
+        started = await self.aws.jobs.start(attempt, 3)
+        if before is not None and not before.status.finished and redrives_of(before) > (attempt.job.redrive or 0):
             assert started is Start.SUPERSEDED
-        self.tickets.append(ticket)
+        self.tickets.append(attempt)
 
     async def finish(self, choice: int) -> None:
         if not self.tickets:
             return
-        ticket = self.tickets[choice % len(self.tickets)]
+        attempt = self.tickets[choice % len(self.tickets)]
         before = await self.record()
-        written = await self.aws.jobs.finish(ticket, ResultStatus.SUCCESS, result=str(ticket.attempt))
-        if before is not None and redrives_of(before) > (ticket.job.redrive or 0):
+        written = await self.aws.jobs.finish(attempt, ResultStatus.SUCCESS, result=str(attempt.number))
+        if before is not None and redrives_of(before) > (attempt.job.redrive or 0):
             assert not written, "an earlier message's consumer wrote the result"
 
     async def release(self, choice: int) -> None:
@@ -147,9 +147,9 @@ def check(name: str, before: JobRecord | None, after: JobRecord | None) -> None:
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 11)), max_size=25))
 def test_only_the_last_message_of_a_job_has_a_say(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:
-        aws, account, _ = await deployment()
-        await aws.jobs.submitted(ID, JOB)
-        history = History(aws, account)
+        deployment, account, _ = await connected()
+        await deployment.jobs.submitted(ID, JOB)
+        history = History(deployment, account)
         for name, choice in steps:
             before = await history.record()
             await STEPS[name](history, choice)
@@ -161,8 +161,8 @@ def test_only_the_last_message_of_a_job_has_a_say(steps: list[tuple[str, int]]) 
 @given(st.lists(st.integers(0, 5), max_size=6))
 def test_letter_outlives_its_record(choices: list[int]) -> None:
     async def run() -> None:
-        aws, account, _ = await deployment()
-        history = History(aws, account)
+        deployment, account, _ = await connected()
+        history = History(deployment, account)
         for choice in choices:
             await history.bury(len(history.messages) - 1)
             await history.expire(choice)
@@ -175,16 +175,16 @@ def test_letter_outlives_its_record(choices: list[int]) -> None:
 
 
 async def test_operators_at_once_leave_one_message_that_counts() -> None:
-    aws, account, _ = await deployment(latency_seconds=0.001)
-    assert await aws.jobs.bury(ID, JOB, FAILURE)
-    others = [account.connect(aws.settings)[0] for _ in range(5)]
+    deployment, account, _ = await connected(latency_seconds=0.001)
+    assert await deployment.jobs.bury(ID, JOB, FAILURE)
+    others = [account.connect(deployment.settings)[0] for _ in range(5)]
     jobs = [job for job in await asyncio.gather(*(other.jobs.redrive(ID, JOB) for other in others)) if job]
     numbers = sorted(job.redrive or 0 for job in jobs)
     assert numbers == sorted(set(numbers)), "no two messages are alike"
-    record = await aws.jobs.current(ID)
+    record = await deployment.jobs.current(ID)
     assert record is not None
     assert record.attempt == numbers[-1] * ATTEMPTS_PER_MESSAGE
-    starts = {job.redrive: await aws.jobs.look(Ticket.of("new", job, 1, "c")) for job in jobs}
+    starts = {job.redrive: await deployment.jobs.look(Attempt.of("new", job, 1, "c")) for job in jobs}
     assert [number for number, start in starts.items() if start is Start.STARTED] == [numbers[-1]]
     assert set(starts.values()) <= {Start.STARTED, Start.SUPERSEDED}
 
@@ -218,12 +218,12 @@ def test_message_in_an_event_and_in_an_answer_is_the_same() -> None:
 
 
 async def test_after_a_failure_its_group_waits_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    aws, _, _ = await deployment()
+    deployment, _, _ = await connected()
     messages = [dead_message("no job", group, f"{group}{n}") for n in range(3) for group in ("a", "b", "c")]
-    keep = aws.dead_letters.letters.keep
+    keep = deployment.dead_letters.store.keep
     seen: list[str] = []
 
-    async def failing(letter: Letter, text: str) -> Letter:
+    async def failing(letter: DeadLetter, text: str) -> DeadLetter:
         seen.append(letter.message_id)
         if letter.message_id == "b1":
             raise TransportError("as told")
@@ -231,59 +231,59 @@ async def test_after_a_failure_its_group_waits_and_the_others_go_on(monkeypatch:
             raise KeyError("what nobody thought of")
         return await keep(letter, text)
 
-    monkeypatch.setattr(aws.dead_letters.letters, "keep", failing)
-    buried = await aws.dead_letters.bury(messages)
+    monkeypatch.setattr(deployment.dead_letters.store, "keep", failing)
+    buried = await deployment.dead_letters.bury(messages)
     assert sorted(letter.message_id for letter in buried.letters) == ["a0", "a1", "a2", "b0"]
     assert sorted(message.message_id for message in buried.failed) == ["b1", "b2", "c0", "c1", "c2"]
     assert "b2" not in seen
 
 
 async def test_letter_that_comes_twice_is_one_letter_and_none_after_the_redrive() -> None:
-    aws, _, _ = await deployment()
+    deployment, _, _ = await connected()
     message = dead_message(JOB.encode())
     for _ in range(2):
-        assert [letter.message_id for letter in (await aws.dead_letters.bury([message])).letters] == [ID]
-    assert len(await aws.dead_letters.letters.all()) == 1
-    (outcome,) = await aws.redriver().redrive([ID])
+        assert [letter.message_id for letter in (await deployment.dead_letters.bury([message])).letters] == [ID]
+    assert len(await deployment.dead_letters.store.all()) == 1
+    (outcome,) = await deployment.redriver().redrive([ID])
     assert outcome.verdict is Verdict.REDRIVEN
-    assert await aws.dead_letters.bury([message]) == Buried(), "what SQS brings again now is void"
-    assert await aws.dead_letters.letters.all() == []
-    record = await aws.jobs.current(ID)
+    assert await deployment.dead_letters.bury([message]) == Buried(), "what SQS brings again now is void"
+    assert await deployment.dead_letters.store.all() == []
+    record = await deployment.jobs.current(ID)
     assert record is not None
     assert record.status is ResultStatus.SUBMITTED
 
 
 async def test_redriven_jobs_letter_has_the_first_id() -> None:
-    aws, _, _ = await deployment()
-    await aws.dead_letters.bury([dead_message(JOB.encode())])
-    again = await aws.jobs.redrive(ID, JOB)
+    deployment, _, _ = await connected()
+    await deployment.dead_letters.bury([dead_message(JOB.encode())])
+    again = await deployment.jobs.redrive(ID, JOB)
     assert again is not None
     second = dead_message(again.encode(), message_id="99999999-0000-4000-8000-000000000000")
-    assert [letter.message_id for letter in (await aws.dead_letters.bury([second])).letters] == [ID]
+    assert [letter.message_id for letter in (await deployment.dead_letters.bury([second])).letters] == [ID]
 
 
 async def test_letter_of_a_single_queue_goes_back_there() -> None:
-    aws, account, _ = await deployment()
+    deployment, account, _ = await connected()
     account.queues.create_queue(QueueName="fixed.fifo", Attributes={})
     job = JOB.model_copy(update={"label": "default"})
     message = DeadMessage(ID, job.encode(), "g", ID, "fixed.fifo", "h")
-    await aws.dead_letters.bury([message])
-    (outcome,) = await aws.redriver().redrive([ID])
+    await deployment.dead_letters.bury([message])
+    (outcome,) = await deployment.redriver().redrive([ID])
     assert outcome.verdict is Verdict.REDRIVEN
-    (received,) = await aws.queues.receive("fixed.fifo", wait_seconds=0, visibility_seconds=30)
+    (received,) = await deployment.queues.receive("fixed.fifo", wait_seconds=0, visibility_seconds=30)
     assert Job.decode(received.body).message_id == ID
     assert received.group == f"{ID}-redrive-1", "each job of such a queue has a group of its own"
 
 
 async def test_letter_of_a_job_that_went_on_is_dropped() -> None:
-    aws, _, _ = await deployment()
-    await aws.dead_letters.bury([dead_message(JOB.encode())])
-    again = await aws.jobs.redrive(ID, JOB)
+    deployment, _, _ = await connected()
+    await deployment.dead_letters.bury([dead_message(JOB.encode())])
+    again = await deployment.jobs.redrive(ID, JOB)
     assert again is not None
-    assert await aws.jobs.start(Ticket.of("new", again, 1, "c"), 3) is Start.STARTED
-    (outcome,) = await aws.redriver().redrive([ID])
+    assert await deployment.jobs.start(Attempt.of("new", again, 1, "c"), 3) is Start.STARTED
+    (outcome,) = await deployment.redriver().redrive([ID])
     assert (outcome.verdict, outcome.ok) == (Verdict.VOID, True)
-    assert await aws.dead_letters.letters.all() == []
+    assert await deployment.dead_letters.store.all() == []
 
 
 # The function
@@ -291,25 +291,25 @@ async def test_letter_of_a_job_that_went_on_is_dropped() -> None:
 
 def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     loop = asyncio.new_event_loop()
-    aws, _, _ = loop.run_until_complete(deployment())
+    deployment, _, _ = loop.run_until_complete(connected())
     monkeypatch.setattr(handler, "_loop", loop)
-    monkeypatch.setattr(handler, "_aws", aws)
+    monkeypatch.setattr(handler, "_deployment", deployment)
     monkeypatch.setenv(handler.NAMESPACE_VARIABLE, "Other")
-    keep = aws.dead_letters.letters.keep
+    keep = deployment.dead_letters.store.keep
 
-    async def failing(letter: Letter, text: str) -> Letter:
+    async def failing(letter: DeadLetter, text: str) -> DeadLetter:
         if letter.message_id == "bad":
             raise TransportError("as told")
         return await keep(letter, text)
 
-    monkeypatch.setattr(aws.dead_letters.letters, "keep", failing)
+    monkeypatch.setattr(deployment.dead_letters.store, "keep", failing)
     records: list[dict[str, Any]] = [
         {"messageId": name, "body": body, "receiptHandle": "h", "attributes": {"MessageGroupId": name}}
         for name, body in ((ID, JOB.encode()), ("bad", "no job"))
     ]
     assert handler.handle({"Records": records}, None) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
     record = json.loads(capsys.readouterr().out)
-    (metrics,) = record["_aws"]["CloudWatchMetrics"]
+    (metrics,) = record["_deployment"]["CloudWatchMetrics"]
     assert (metrics["Namespace"], metrics["Dimensions"]) == ("Other", [["Deployment"]])
     assert {metric["Name"]: record[metric["Name"]] for metric in metrics["Metrics"]} == {
         "DeadLetters": 1,

@@ -14,9 +14,9 @@ from prometheus_client import Metric
 from docs import _cost_tables, _terraform_tables
 from docs._terraform_tables import TERRAFORM, blocks
 from inference_engine.cli import build_parser
-from inference_engine.consumer.metrics import Metrics
-from inference_engine.deployment import Aws
-from inference_engine.gateway.apis.metrics import Metrics as GatewayMetrics
+from inference_engine.consumer.metrics import ConsumerMetrics
+from inference_engine.deployment import Deployment
+from inference_engine.gateway.apis.metrics import GatewayMetrics
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.operations.backlog import LabelWork, Measures
@@ -160,8 +160,8 @@ def test_every_field_of_the_backlog_record_is_described() -> None:
 
 
 def test_every_metric_of_a_consumer_and_of_the_gateway_is_described() -> None:
-    gateway = GatewayMetrics(Service(Aws.for_producer(Settings(), threads=True), GatewaySettings()))
-    exposed: list[Metric] = [*Metrics().registry.collect(), *gateway.registry.collect()]
+    gateway = GatewayMetrics(Service(Deployment.for_producer(Settings(), threads=True), GatewaySettings()))
+    exposed: list[Metric] = [*ConsumerMetrics().registry.collect(), *gateway.registry.collect()]
     names = [f"{one.name}_total" if one.type == "counter" else one.name for one in exposed]
     assert names
     assert [name for name in names if not re.search(rf"`{name}[`{{]", METRICS)] == []

@@ -12,11 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_engine.gateway.dispatch.flow_control import FlowController, Limits, Outcome, Permit, Refused, Room
-from inference_engine.gateway.dispatch.flow_control.admission import Crowd, FullError
+from inference_engine.gateway.dispatch.flow_control import (
+    FlowController,
+    Limits,
+    NotDispatched,
+    Permit,
+    Room,
+    WaitOutcome,
+)
+from inference_engine.gateway.dispatch.flow_control.admission import FullError, WaitingBands
 from inference_engine.gateway.dispatch.flow_control.controller import BATCH
 from inference_engine.gateway.dispatch.flow_control.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
-from inference_engine.gateway.dispatch.flow_control.shares import REQUESTS, Party
+from inference_engine.gateway.dispatch.flow_control.shares import REQUESTS, Group
 
 ALL = 10_000
 
@@ -64,7 +71,7 @@ class Watched:
     def put(self, name: str, label: str = "m", **how: object) -> Item:
         item = self.flow.enqueue(label, **how)  # type: ignore[arg-type]
         item.settled.add_done_callback(
-            lambda settled: self.order.append(name) if settled.result() is Outcome.DISPATCHED else None
+            lambda settled: self.order.append(name) if settled.result() is WaitOutcome.DISPATCHED else None
         )
         return item
 
@@ -194,16 +201,16 @@ async def test_a_label_that_is_often_saturated_keeps_its_turn() -> None:
 async def test_a_band_is_bounded_by_requests_and_by_bytes_and_bands_by_their_number() -> None:
     flow = controller(requests=2, bytes=100, bands=2)
     flow.enqueue("m", size_bytes=60)
-    with pytest.raises(Refused, match="take 60 bytes") as refused:
+    with pytest.raises(NotDispatched, match="take 60 bytes") as refused:
         flow.enqueue("m", size_bytes=41)
-    assert refused.value.outcome is Outcome.QUEUE_FULL
+    assert refused.value.outcome is WaitOutcome.QUEUE_FULL
     flow.enqueue("m", size_bytes=40)
-    with pytest.raises(Refused, match="2 requests of priority 0 are already waiting"):
+    with pytest.raises(NotDispatched, match="2 requests of priority 0 are already waiting"):
         flow.enqueue("m", size_bytes=0)
     flow.enqueue("m", priority=1)
-    with pytest.raises(Refused, match="2 priorities are already waiting, all of them above -1"):
+    with pytest.raises(NotDispatched, match="2 priorities are already waiting, all of them above -1"):
         flow.enqueue("m", priority=-1)
-    assert flow.outcomes[Outcome.QUEUE_FULL] == 3
+    assert flow.outcomes[WaitOutcome.QUEUE_FULL] == 3
     opened(flow)
     flow.dispatch(ALL)
     flow.enqueue("m", priority=2)
@@ -223,11 +230,11 @@ async def test_low_bands_never_lock_out_higher_ones() -> None:
 async def test_a_crowd_makes_room_for_who_has_less_in_a_full_band() -> None:
     flow = controller(requests=4)
     crowd = [flow.enqueue("m", path=("crowd", "")) for _ in range(4)]
-    with pytest.raises(Refused, match="4 requests of priority 0 are already waiting"):
+    with pytest.raises(NotDispatched, match="4 requests of priority 0 are already waiting"):
         flow.enqueue("m", path=("crowd", ""))
     single = [flow.enqueue("other", path=("single", "")) for _ in range(2)]
-    assert [item.outcome for item in crowd] == [None, None, Outcome.QUEUE_FULL, Outcome.QUEUE_FULL]
-    with pytest.raises(Refused, match="already waiting"):
+    assert [item.outcome for item in crowd] == [None, None, WaitOutcome.QUEUE_FULL, WaitOutcome.QUEUE_FULL]
+    with pytest.raises(NotDispatched, match="already waiting"):
         flow.enqueue("other", path=("single", ""))
     assert [item.outcome for item in single] == [None, None]
     assert flow.bands[0].requests == 4
@@ -237,9 +244,9 @@ async def test_an_owner_has_no_more_room_by_naming_more_flows() -> None:
     flow = controller(requests=100)
     modest = [flow.enqueue("m", path=("modest", "")) for _ in range(100)]
     for number in range(200):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(NotDispatched):
             flow.enqueue("m", path=("greedy", f"flow-{number}"))
-    assert [item.outcome for item in modest] == [None] * 50 + [Outcome.QUEUE_FULL] * 50
+    assert [item.outcome for item in modest] == [None] * 50 + [WaitOutcome.QUEUE_FULL] * 50
     for late in ("late", "later"):
         assert flow.enqueue("m", path=(late, "")).outcome is None
     assert flow.bands[0].requests == 100
@@ -249,9 +256,11 @@ async def test_an_owner_that_fills_a_band_with_flows_makes_room_for_others() -> 
     flow = controller(requests=4)
     greedy = [flow.enqueue("m", path=("greedy", name)) for name in "abbc"]
     assert flow.enqueue("m", path=("other", "")).outcome is None
-    assert [item.outcome for item in greedy] == [None, None, Outcome.QUEUE_FULL, None], "the newest of its largest flow"
+    assert [item.outcome for item in greedy] == [None, None, WaitOutcome.QUEUE_FULL, None], (
+        "the newest of its largest flow"
+    )
     assert flow.enqueue("m", path=("third", "")).outcome is None
-    assert [item.outcome for item in greedy].count(Outcome.QUEUE_FULL) == 2
+    assert [item.outcome for item in greedy].count(WaitOutcome.QUEUE_FULL) == 2
 
 
 async def test_inside_an_owner_that_may_have_no_more_a_flow_that_has_less_makes_room_for_itself() -> None:
@@ -260,8 +269,8 @@ async def test_inside_an_owner_that_may_have_no_more_a_flow_that_has_less_makes_
         batch = [flow.enqueue("m", path=(owner, "batch")) for _ in range(4)]
     single = flow.enqueue("m", path=("other", "single"))
     assert single.outcome is None
-    assert [item.outcome for item in batch] == [None, None, None, Outcome.QUEUE_FULL]
-    with pytest.raises(Refused, match="8 requests of priority 0 are already waiting"):
+    assert [item.outcome for item in batch] == [None, None, None, WaitOutcome.QUEUE_FULL]
+    with pytest.raises(NotDispatched, match="8 requests of priority 0 are already waiting"):
         flow.enqueue("m", path=("other", "batch"))
 
 
@@ -269,8 +278,8 @@ async def test_a_label_that_fills_a_band_makes_room_for_other_labels_of_the_same
     flow = controller(requests=4)
     stuck = [flow.enqueue("stuck", path=("key", "flow")) for _ in range(4)]
     others = [flow.enqueue(label, path=("key", "flow")) for label in ("one", "other")]
-    assert [item.outcome for item in stuck] == [None, None, Outcome.QUEUE_FULL, Outcome.QUEUE_FULL]
-    with pytest.raises(Refused, match="4 requests of priority 0 are already waiting"):
+    assert [item.outcome for item in stuck] == [None, None, WaitOutcome.QUEUE_FULL, WaitOutcome.QUEUE_FULL]
+    with pytest.raises(NotDispatched, match="4 requests of priority 0 are already waiting"):
         flow.enqueue("stuck", path=("key", "flow"))
     assert {item.outcome for item in others} == {None}
 
@@ -280,7 +289,7 @@ async def test_an_owner_and_a_flow_have_no_more_room_by_asking_for_more_labels()
     modest = [flow.enqueue("m", path=("modest", "")) for _ in range(30)]
     sibling = [flow.enqueue("m", path=("greedy", "modest")) for _ in range(15)]
     for number in range(100):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(NotDispatched):
             flow.enqueue(f"label-{number}", path=("greedy", "greedy"))
     assert {item.outcome for item in modest + sibling} == {None}
     assert flow.bands[0].requests == 60
@@ -291,7 +300,7 @@ async def test_who_gives_gives_the_newest_of_its_largest_flows_largest_label() -
     of = [("small", "m"), ("small", "m"), ("small", "m"), *(("large", label) for label in "abbabc")]
     greedy = [flow.enqueue(label, path=("greedy", name)) for name, label in of]
     assert flow.enqueue("m", path=("other", "")).outcome is None
-    [gone] = [item for item in greedy if item.outcome is Outcome.QUEUE_FULL]
+    [gone] = [item for item in greedy if item.outcome is WaitOutcome.QUEUE_FULL]
     assert gone is greedy[7], "the newest for label b, which has most of the larger flow"
 
 
@@ -299,15 +308,15 @@ async def test_large_bodies_for_one_label_do_not_close_a_band_for_another() -> N
     flow = controller(bytes=32_000)
     large = [flow.enqueue("large", size_bytes=16_000) for _ in range(2)]
     assert flow.enqueue("small", size_bytes=100).outcome is None
-    assert [item.outcome for item in large] == [None, Outcome.QUEUE_FULL]
+    assert [item.outcome for item in large] == [None, WaitOutcome.QUEUE_FULL]
 
 
 async def test_large_bodies_do_not_close_a_band_for_small_ones() -> None:
     flow = controller(bytes=32_000)
     large = [flow.enqueue("m", path=("large", ""), size_bytes=16_000) for _ in range(2)]
     small = [flow.enqueue("other", path=(name, ""), size_bytes=100) for name in ("small", "smaller")]
-    assert [item.outcome for item in large] == [None, Outcome.QUEUE_FULL]
-    with pytest.raises(Refused, match="take 16200 bytes and leave no room for 16000 more"):
+    assert [item.outcome for item in large] == [None, WaitOutcome.QUEUE_FULL]
+    with pytest.raises(NotDispatched, match="take 16200 bytes and leave no room for 16000 more"):
         flow.enqueue("m", path=("large", ""), size_bytes=16_000)
     assert [item.outcome for item in small] == [None, None]
     assert flow.bands[0].bytes == 16_200
@@ -317,11 +326,11 @@ async def test_as_many_lose_their_places_as_one_needs_and_none_where_it_is_refus
     flow = controller(bytes=100)
     crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=10) for _ in range(8)]
     other = flow.enqueue("m", path=("other", ""), size_bytes=20)
-    with pytest.raises(Refused, match="take 100 bytes and leave no room for 50 more"):
+    with pytest.raises(NotDispatched, match="take 100 bytes and leave no room for 50 more"):
         flow.enqueue("m", path=("late", ""), size_bytes=50)
     assert {item.outcome for item in [*crowd, other]} == {None}
     assert flow.enqueue("m", path=("late", ""), size_bytes=35).outcome is None
-    assert [item.outcome for item in crowd] == [None] * 4 + [Outcome.QUEUE_FULL] * 4
+    assert [item.outcome for item in crowd] == [None] * 4 + [WaitOutcome.QUEUE_FULL] * 4
     assert other.outcome is None
     assert flow.bands[0].bytes == 95
 
@@ -330,26 +339,26 @@ async def test_requests_without_a_body_do_not_lose_their_places_for_bytes() -> N
     flow = controller(bytes=10)
     body, empty = (flow.enqueue("m", path=("crowd", ""), size_bytes=size_bytes) for size_bytes in (10, 0))
     assert flow.enqueue("m", path=("late", ""), size_bytes=1).outcome is None
-    assert (body.outcome, empty.outcome) == (Outcome.QUEUE_FULL, None)
+    assert (body.outcome, empty.outcome) == (WaitOutcome.QUEUE_FULL, None)
 
 
 async def test_one_request_costs_few_others_their_places_unless_it_has_no_more_than_its_share() -> None:
     flow = controller(bytes=1000)
     crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=1) for _ in range(900)]
     other = flow.enqueue("m", path=("other", ""), size_bytes=100)
-    with pytest.raises(Refused, match="take 1000 bytes and leave no room for 334 more"):
+    with pytest.raises(NotDispatched, match="take 1000 bytes and leave no room for 334 more"):
         flow.enqueue("m", path=("late", ""), size_bytes=334)
     assert {item.outcome for item in crowd} == {None}
     assert flow.enqueue("m", path=("late", ""), size_bytes=333).outcome is None
-    assert [item.outcome for item in crowd] == [None] * 567 + [Outcome.QUEUE_FULL] * 333
+    assert [item.outcome for item in crowd] == [None] * 567 + [WaitOutcome.QUEUE_FULL] * 333
     assert flow.enqueue("m", path=("late", "more"), size_bytes=64).outcome is None
-    assert crowd[567 - 64 :][0].outcome is Outcome.QUEUE_FULL
+    assert crowd[567 - 64 :][0].outcome is WaitOutcome.QUEUE_FULL
     assert other.outcome is None
 
 
 async def test_who_can_go_at_once_needs_no_place_to_wait() -> None:
     flow = controller(room=1, requests=0)
-    with await flow.acquire("m"), pytest.raises(Refused, match="0 requests of priority 0"):
+    with await flow.acquire("m"), pytest.raises(NotDispatched, match="0 requests of priority 0"):
         await flow.acquire("m")
     with await flow.acquire("m"):
         pass
@@ -364,7 +373,7 @@ async def test_who_could_go_at_once_does_not_overtake_who_waits() -> None:
     late = asyncio.ensure_future(flow.acquire("c"))
     await asyncio.sleep(0)
     flow.dispatch(ALL)
-    assert waiting.outcome is Outcome.DISPATCHED
+    assert waiting.outcome is WaitOutcome.DISPATCHED
     assert not late.done()
     release(flow, "b")
     flow.dispatch(ALL)
@@ -381,7 +390,7 @@ async def test_nobody_is_refused_or_loses_its_place_for_who_could_have_gone_befo
     first.release()
     late = asyncio.ensure_future(flow.acquire("m", path=path))
     await asyncio.sleep(0)
-    assert [item.outcome for item in waiting] == [Outcome.DISPATCHED, None, None]
+    assert [item.outcome for item in waiting] == [WaitOutcome.DISPATCHED, None, None]
     assert not late.done()
     late.cancel()
 
@@ -393,8 +402,8 @@ async def test_nobody_is_refused_however_many_could_have_gone_before() -> None:
     flow.resume()
     late = asyncio.ensure_future(flow.acquire("m"))
     await asyncio.sleep(0)
-    assert [item.outcome for item in waiting[: 2 * BATCH]] == [Outcome.DISPATCHED] * 2 * BATCH
-    assert flow.outcomes[Outcome.QUEUE_FULL] == 0
+    assert [item.outcome for item in waiting[: 2 * BATCH]] == [WaitOutcome.DISPATCHED] * 2 * BATCH
+    assert flow.outcomes[WaitOutcome.QUEUE_FULL] == 0
     late.cancel()
 
 
@@ -409,9 +418,9 @@ async def test_who_needs_no_place_is_not_refused_for_who_could_have_gone_before(
     first.release()
     late = asyncio.ensure_future(flow.acquire("free"))
     await asyncio.sleep(0)
-    assert urgent.outcome is Outcome.DISPATCHED
+    assert urgent.outcome is WaitOutcome.DISPATCHED
     assert late.done()
-    assert (flow.in_flight, flow.waiting, flow.outcomes[Outcome.QUEUE_FULL]) == (2, 2, 0)
+    assert (flow.in_flight, flow.waiting, flow.outcomes[WaitOutcome.QUEUE_FULL]) == (2, 2, 0)
 
 
 async def test_who_has_waited_too_long_keeps_nobody_out_of_a_full_band() -> None:
@@ -421,7 +430,7 @@ async def test_who_has_waited_too_long_keeps_nobody_out_of_a_full_band() -> None
     gone = flow.enqueue("m", seconds=1)
     clock.now += 2
     with await flow.acquire("m"):
-        assert gone.outcome is Outcome.TTL
+        assert gone.outcome is WaitOutcome.TTL
         assert flow._labels["m"].in_flight == flow.in_flight == 1
     assert (flow.in_flight, flow._labels) == (0, {})
 
@@ -444,10 +453,10 @@ async def test_nothing_is_kept_of_what_is_over() -> None:
         with await flow.acquire(f"label-{number}", path=(f"owner-{number}", "flow")):
             item = flow.enqueue(f"label-{number}", priority=number % 8, path=("owner", f"flow-{number}"))
         flow.dispatch(ALL)
-        assert item.outcome is Outcome.DISPATCHED
+        assert item.outcome is WaitOutcome.DISPATCHED
         release(flow, f"label-{number}")
     assert (flow.waiting, flow.in_flight, flow.bands, flow._labels) == (0, 0, {}, {})
-    assert not flow._agenda
+    assert not flow._check_times
     assert not flow._turns
 
 
@@ -467,12 +476,12 @@ async def test_a_request_whose_time_is_over_is_evicted_by_the_sweep_and_never_di
     short, usual, long = (flow.enqueue("m", seconds=seconds) for seconds in (2.5, 10, 99))
     clock.now += 2.6
     flow.sweep()
-    assert (short.outcome, usual.outcome) == (Outcome.TTL, None)
+    assert (short.outcome, usual.outcome) == (WaitOutcome.TTL, None)
     clock.now += 7.5
     flow._labels["m"].room = Room(ALL)
     flow._turns.settle(flow._labels["m"])
     assert flow.dispatch(ALL) == 0
-    assert usual.outcome is long.outcome is Outcome.TTL
+    assert usual.outcome is long.outcome is WaitOutcome.TTL
 
 
 @pytest.mark.parametrize("order", ["fcfs", "edf"])
@@ -486,16 +495,16 @@ async def test_a_request_that_is_met_too_late_costs_neither_its_flow_nor_its_lab
     opened(flow)
     clock.now += 0.6
     assert await watched.went() == ["a x", "b x", "a y", "a x too"]
-    assert {item.outcome for item in late} == {Outcome.TTL}
-    assert (flow.waiting, flow.outcomes[Outcome.TTL], flow.outcomes[Outcome.DISPATCHED]) == (0, 3, 4)
+    assert {item.outcome for item in late} == {WaitOutcome.TTL}
+    assert (flow.waiting, flow.outcomes[WaitOutcome.TTL], flow.outcomes[WaitOutcome.DISPATCHED]) == (0, 3, 4)
 
 
-@pytest.mark.parametrize(("ttl_seconds", "patience_seconds"), [(100, 10), (3, 10)])
+@pytest.mark.parametrize(("ttl_seconds", "no_consumer_seconds"), [(100, 10), (3, 10)])
 async def test_patience_without_a_consumer_is_another_and_begins_when_consumers_go(
-    ttl_seconds: float, patience_seconds: float
+    ttl_seconds: float, no_consumer_seconds: float
 ) -> None:
     clock = Clock()
-    flow = controller(clock, ttl_seconds=ttl_seconds, patience_seconds=patience_seconds)
+    flow = controller(clock, ttl_seconds=ttl_seconds, no_consumer_seconds=no_consumer_seconds)
     waiting = asyncio.ensure_future(flow.acquire("m", seconds=500))
     await asyncio.sleep(0)
     clock.now += 2
@@ -505,14 +514,16 @@ async def test_patience_without_a_consumer_is_another_and_begins_when_consumers_
     assert not waiting.done()
     clock.now += 2
     flow.sweep()
-    with pytest.raises(Refused, match=r"there was no live consumer for 13\.0 s") as refused:
+    with pytest.raises(NotDispatched, match=r"there was no live consumer for 13\.0 s") as refused:
         await waiting
-    assert refused.value.outcome is Outcome.NO_CONSUMER
+    assert refused.value.outcome is WaitOutcome.NO_CONSUMER
 
 
 async def test_who_has_waited_for_a_consumer_has_the_usual_time_when_one_comes() -> None:
     clock = Clock()
-    flow = FlowController(Limits(ttl_seconds=5, patience_seconds=100), lambda label: Room(0, served=False), clock=clock)
+    flow = FlowController(
+        Limits(ttl_seconds=5, no_consumer_seconds=100), lambda label: Room(0, served=False), clock=clock
+    )
     item = flow.enqueue("m", seconds=500)
     for _ in range(9):
         clock.now += 10
@@ -523,7 +534,7 @@ async def test_who_has_waited_for_a_consumer_has_the_usual_time_when_one_comes()
     assert item.outcome is None
     clock.now += 2
     flow.sweep()
-    assert item.outcome is Outcome.TTL
+    assert item.outcome is WaitOutcome.TTL
 
 
 async def test_a_caller_that_leaves_is_taken_out_at_once() -> None:
@@ -533,7 +544,7 @@ async def test_a_caller_that_leaves_is_taken_out_at_once() -> None:
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await waiting
-    assert (flow.waiting, flow.bands, flow.outcomes) == (0, {}, Counter({Outcome.CALLER_LEFT: 1}))
+    assert (flow.waiting, flow.bands, flow.outcomes) == (0, {}, Counter({WaitOutcome.CALLER_LEFT: 1}))
 
 
 async def test_a_caller_that_leaves_at_the_moment_of_its_turn_gives_it_back() -> None:
@@ -553,13 +564,13 @@ async def test_a_closed_controller_admits_nothing_and_ends_what_waits() -> None:
     flow = controller()
     item = flow.enqueue("m")
     flow.close()
-    with pytest.raises(Refused, match="shutting down"):
+    with pytest.raises(NotDispatched, match="shutting down"):
         flow.enqueue("m")
-    with pytest.raises(Refused, match="shutting down"):
+    with pytest.raises(NotDispatched, match="shutting down"):
         await flow.acquire("m")
     assert item.outcome is None
     flow.evict_all()
-    assert item.outcome is Outcome.SHUTTING_DOWN
+    assert item.outcome is WaitOutcome.SHUTTING_DOWN
 
 
 async def test_a_refused_caller_is_told_when_to_come_again() -> None:
@@ -573,7 +584,7 @@ async def test_a_refused_caller_is_told_when_to_come_again() -> None:
     flow.sweep()
     for _ in range(20):
         flow.enqueue("m")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(NotDispatched) as refused:
         flow.enqueue("m")
     assert refused.value.retry_seconds == pytest.approx(10)
 
@@ -587,12 +598,12 @@ async def test_who_is_refused_after_a_quiet_time_is_told_the_usual_time() -> Non
     for _ in range(5):
         await asyncio.sleep(0)
     assert (flow.in_flight, flow.waiting) == (10, 100)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(NotDispatched) as refused:
         await flow.acquire("m")
     assert refused.value.retry_seconds == 5
     clock.now += 2
     flow.sweep()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(NotDispatched) as refused:
         await flow.acquire("m")
     assert refused.value.retry_seconds == pytest.approx(100 / 5)
     for caller in callers:
@@ -703,33 +714,33 @@ async def test_a_share_of_a_band_is_sure(requests: int, comes: list[tuple[str, s
     flow = controller(requests=requests, bytes=100)
     waiting: list[Item] = []
 
-    def has(party: tuple[str, ...]) -> tuple[int, int]:
-        own = [item.bytes for item in waiting if item.whose[: len(party)] == party and item.outcome is None]
+    def has(group: tuple[str, ...]) -> tuple[int, int]:
+        own = [item.bytes for item in waiting if item.whose[: len(group)] == group and item.outcome is None]
         return len(own), sum(own)
 
     for owner, name, label, size_bytes in comes:
         whose = (owner, name, label)
-        parties = {one[:level] for one in (*(item.whose for item in waiting), whose) for level in (1, 2, 3)}
+        groups = {one[:level] for one in (*(item.whose for item in waiting), whose) for level in (1, 2, 3)}
         own = {whose[:level] for level in (1, 2, 3)}
-        shares = {party: parts_of_band(party, parties) for party in parties}
-        had = {party: has(party) for party in parties}
+        shares = {group: parts_of_band(group, groups) for group in groups}
+        had = {group: has(group) for group in groups}
         try:
             item = flow.enqueue(label, path=(owner, name), size_bytes=size_bytes)
-        except Refused:
-            assert {party: has(party) for party in parties} == had, "who is refused has cost nobody its place"
-            assert all((had[party][0] + 1) * shares[party] > requests for party in own) or all(
-                (had[party][1] + size_bytes) * shares[party] > 100 for party in own
+        except NotDispatched:
+            assert {group: has(group) for group in groups} == had, "who is refused has cost nobody its place"
+            assert all((had[group][0] + 1) * shares[group] > requests for group in own) or all(
+                (had[group][1] + size_bytes) * shares[group] > 100 for group in own
             )
         else:
-            for party in parties - own:
-                if has(party) != had[party]:
-                    assert had[party][0] * shares[party] > requests or had[party][1] * shares[party] > 100
+            for group in groups - own:
+                if has(group) != had[group]:
+                    assert had[group][0] * shares[group] > requests or had[group][1] * shares[group] > 100
             waiting = [one for one in [*waiting, item] if one.outcome is None]
 
 
-def parts_of_band(party: tuple[str, ...], parties: set[tuple[str, ...]]) -> int:
+def parts_of_band(group: tuple[str, ...], groups: set[tuple[str, ...]]) -> int:
     """How many shares of this size a band has: its owners, by the owner's flows, by the flow's labels."""
-    siblings = [sum(one[:-1] == party[:level] for one in parties) for level in range(len(party))]
+    siblings = [sum(one[:-1] == group[:level] for one in groups) for level in range(len(group))]
     return math.prod(siblings)
 
 
@@ -748,7 +759,7 @@ async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, come
         counts = Counter(item.whose for item in before)
         try:
             waiting = [*before, flow.enqueue(label, path=path)]
-        except Refused:
+        except NotDispatched:
             assert (counts[*path, label] + 1) * parts_of_band((*path, label), all_parties) > requests
         for item in before:
             if item.outcome is not None:
@@ -758,7 +769,7 @@ async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, come
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-4, 6), st.booleans()), max_size=120))
 def test_who_has_most_is_known_however_it_changes(steps: list[tuple[str, int, bool]]) -> None:
-    everybody: Party[object] = Party()
+    everybody: Group[object] = Group()
     have: Counter[str] = Counter()
     for name, more, asked in steps:
         if more > 0:
@@ -777,12 +788,12 @@ def test_who_has_most_is_found_by_looking_at_few() -> None:
     """Also where one that has most by far gets more and less all the time."""
     looked = 0
 
-    def measure(party: Party[object]) -> int:
+    def measure(group: Group[object]) -> int:
         nonlocal looked
         looked += 1
-        return party.requests
+        return group.requests
 
-    everybody: Party[object] = Party()
+    everybody: Group[object] = Group()
     for name in range(1000):
         everybody.at([str(name)]).gain(1, 0)
     everybody.at(["0"]).gain(9_999, 0)
@@ -808,11 +819,11 @@ async def test_requests_that_only_come_never_take_each_others_places_in_a_circle
     """All that can happen in a small band where nobody leaves: no way leads back to where it has been."""
     limits = Limits(requests=requests, bytes=size_bytes)
     queues = {label: LabelQueue(label, Room(0), FirstComeFirstServed) for _, _, label in comers}
-    settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    settled: asyncio.Future[WaitOutcome] = asyncio.get_running_loop().create_future()
 
     def after(state: tuple[Came, ...], came: Came) -> tuple[Came, ...]:
-        """Who waits then, party by party; the same where it is refused."""
-        crowd = Crowd(limits)
+        """Who waits then, group by group; the same where it is refused."""
+        crowd = WaitingBands(limits)
         items = {Item(queues[whose[2]], 0, whose[:2], size, 0, 0, settled): (whose, size) for whose, size in state}
         for item in items:
             crowd.add(item)

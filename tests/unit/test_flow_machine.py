@@ -12,10 +12,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inference_engine.gateway.dispatch.flow_control import FlowController, Limits, Outcome, Permit, Refused, Room
+from inference_engine.gateway.dispatch.flow_control import (
+    FlowController,
+    Limits,
+    NotDispatched,
+    Permit,
+    Room,
+    WaitOutcome,
+)
 from inference_engine.gateway.dispatch.flow_control.queues import Item, LabelQueue, Path, Whose
 
-LIMITS = Limits(requests=6, bytes=40, bands=3, concurrency=3, ttl_seconds=20, patience_seconds=5)
+LIMITS = Limits(requests=6, bytes=40, bands=3, concurrency=3, ttl_seconds=20, no_consumer_seconds=5)
 #: Few of each, and some more often than others, so that requests meet: in a flow, in a band, and at the bounds.
 LABELS = st.sampled_from("aab")
 PRIORITIES = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 1, -1, 2])
@@ -81,7 +88,7 @@ def giver(peers: list[Asked], whose: Whose, amount: int, measure: Callable[[Aske
 
     def largest_of(whole: tuple[str, ...]) -> tuple[str, ...]:
         return min(
-            (party for party in have if party[:-1] == whole), key=lambda party: (-have[party], party), default=()
+            (group for group in have if group[:-1] == whole), key=lambda group: (-have[group], group), default=()
         )
 
     for level in (1, 2, 3):
@@ -121,8 +128,8 @@ class Judged(FlowController):
     def ends_at(self, one: Asked) -> float:
         """A request may wait for room since it came or consumers did, and for consumers since it came or they went."""
         room, since = self.told[one.label]
-        patience = LIMITS.ttl_seconds if room.served else LIMITS.patience_seconds
-        return min(one.deadline, max(one.entered_at, since) + patience)
+        longest = LIMITS.ttl_seconds if room.served else LIMITS.no_consumer_seconds
+        return min(one.deadline, max(one.entered_at, since) + longest)
 
     def could_go(self) -> list[Asked]:
         waiting = (one for one in self.asked.values() if not one.left and self.has_room(one.label))
@@ -145,7 +152,7 @@ class Judged(FlowController):
         waits = len(self.items)
         try:
             permit = await super().acquire(label, **how)
-        except Refused:
+        except NotDispatched:
             assert len(self.items) > waits or self.closed or not self.could_go()
             raise
         if len(self.items) == waits:
@@ -176,7 +183,7 @@ class Judged(FlowController):
         self.victims = list(victims or ())
         try:
             item = super().enqueue(label, priority=priority, path=path, size_bytes=size_bytes, seconds=seconds)
-        except Refused as refused:
+        except NotDispatched as refused:
             self.judge_refusal(refused.outcome, peers, victims)
             raise
         assert not self.closed
@@ -189,8 +196,8 @@ class Judged(FlowController):
         self.items.append(item)
         return item
 
-    def judge_refusal(self, outcome: Outcome, peers: list[Asked], victims: list[Asked] | None) -> None:
-        assert outcome is (Outcome.SHUTTING_DOWN if self.closed else Outcome.QUEUE_FULL)
+    def judge_refusal(self, outcome: WaitOutcome, peers: list[Asked], victims: list[Asked] | None) -> None:
+        assert outcome is (WaitOutcome.SHUTTING_DOWN if self.closed else WaitOutcome.QUEUE_FULL)
         assert self.closed or victims is None
         assert all(one.item in self.asked for one in peers), "who is refused has cost nobody its place"
 
@@ -211,21 +218,21 @@ class Judged(FlowController):
         self.out[queue.label] -= 1
         super()._released(queue)
 
-    def _settle(self, item: Item, outcome: Outcome) -> None:
+    def _settle(self, item: Item, outcome: WaitOutcome) -> None:
         one = self.asked[item]
-        if outcome is Outcome.DISPATCHED:
+        if outcome is WaitOutcome.DISPATCHED:
             could_go = self.could_go()
             assert one in could_go
             assert one.band == max(other.band for other in could_go)
             line = [other for other in could_go if (other.whose, other.band) == (one.whose, one.band)]
             assert one is line[0], "inside a flow first come, first served"
             self.out[one.label] += 1
-        elif outcome in (Outcome.TTL, Outcome.NO_CONSUMER):
+        elif outcome in (WaitOutcome.TTL, WaitOutcome.NO_CONSUMER):
             assert self.ends_at(one) <= self.now()
-            assert self.told[one.label][0].served is (outcome is Outcome.TTL)
-        elif outcome is Outcome.QUEUE_FULL:
+            assert self.told[one.label][0].served is (outcome is WaitOutcome.TTL)
+        elif outcome is WaitOutcome.QUEUE_FULL:
             self.victims.remove(one)
-        elif outcome is Outcome.CALLER_LEFT:
+        elif outcome is WaitOutcome.CALLER_LEFT:
             assert one.left
         else:
             assert self.ended
@@ -265,7 +272,7 @@ class Machine(RuleBasedStateMachine):
             self.tasks.remove(task)
             if not task.cancelled():
                 error = task.exception()
-                assert error is None or isinstance(error, Refused), error
+                assert error is None or isinstance(error, NotDispatched), error
                 if error is None:
                     self.permits.append(task.result())
 
@@ -288,11 +295,11 @@ class Machine(RuleBasedStateMachine):
             return
         try:
             item = self.flow.enqueue(request.label, **request.how)
-        except Refused:
+        except NotDispatched:
             return
         self.flow.asked[item].task = None
         item.settled.add_done_callback(
-            lambda settled: self.taken.append(item) if settled.result() is Outcome.DISPATCHED else None
+            lambda settled: self.taken.append(item) if settled.result() is WaitOutcome.DISPATCHED else None
         )
 
     @precondition(lambda self: self.flow.asked)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_engine.gateway import settings
-from inference_engine.gateway.dispatch.flow_control import Outcome
+from inference_engine.gateway.dispatch.flow_control import WaitOutcome
 from inference_engine.gateway.http.problems import _ERRORS
 from inference_engine.gateway.settings import GatewaySettings
 
@@ -28,8 +28,8 @@ def raised() -> Iterator[tuple[int, str]]:
                 if isinstance(status, ast.Constant) and isinstance(kind, ast.Constant):
                     yield int(str(status.value)), str(kind.value)
     yield from ((status, kind) for _, status, kind in _ERRORS)
-    yield from ((429, outcome.value) for outcome in (Outcome.QUEUE_FULL, Outcome.TTL))
-    yield from ((503, outcome.value) for outcome in (Outcome.NO_CONSUMER, Outcome.SHUTTING_DOWN))
+    yield from ((429, outcome.value) for outcome in (WaitOutcome.QUEUE_FULL, WaitOutcome.TTL))
+    yield from ((503, outcome.value) for outcome in (WaitOutcome.NO_CONSUMER, WaitOutcome.SHUTTING_DOWN))
 
 
 def test_every_problem_is_in_the_table_and_no_other() -> None:
@@ -39,7 +39,7 @@ def test_every_problem_is_in_the_table_and_no_other() -> None:
 
 
 def test_every_outcome_of_flow_control_is_explained() -> None:
-    assert set(re.findall(r"^\| `([a-z-]+)` \|", FLOW, re.MULTILINE)) == {outcome.value for outcome in Outcome}
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", FLOW, re.MULTILINE)) == {outcome.value for outcome in WaitOutcome}
 
 
 def test_the_numbers_of_the_pages_are_the_defaults() -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from inference_engine import Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.gateway.app import create_app
 from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.dispatch.service import Service
@@ -22,7 +22,7 @@ from inference_engine.jobs.job import JobFailure, Response, ResultStatus
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     settings = GatewaySettings()
-    app = create_app(Service(Aws.for_producer(Settings(), threads=True), settings))
+    app = create_app(Service(Deployment.for_producer(Settings(), threads=True), settings))
     transport = httpx.ASGITransport(guarded(app, settings, Access.open()))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client

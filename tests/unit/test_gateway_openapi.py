@@ -10,13 +10,13 @@ import jsonschema_rs
 import pytest
 
 from inference_engine import Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.gateway.apis.open_inference import request, schema
 from inference_engine.gateway.app import create_app
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 
-DESCRIBED = create_app(Service(Aws.for_producer(Settings()), GatewaySettings())).openapi()
+DESCRIBED = create_app(Service(Deployment.for_producer(Settings()), GatewaySettings())).openapi()
 
 
 def contents() -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -78,7 +78,7 @@ def test_every_body_has_an_example_that_is_as_its_schema_says(name: str) -> None
 
 
 def test_the_description_is_made_once() -> None:
-    app = create_app(Service(Aws.for_producer(Settings()), GatewaySettings()))
+    app = create_app(Service(Deployment.for_producer(Settings()), GatewaySettings()))
     first = app.openapi()
     before = copy.deepcopy(first)
     (parts := first["paths"]["/infer"]["post"]["responses"]).pop("504")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from inference_engine import Settings
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.gateway.apis import router
 from inference_engine.gateway.apis.router import masked
 from inference_engine.gateway.app import create_app
@@ -55,7 +55,7 @@ def started(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *
     monkeypatch.setattr(Service, "__aenter__", nothing)
     monkeypatch.setattr(Service, "__aexit__", nothing)
     caplog.set_level(logging.INFO)
-    with TestClient(create_app(Service(Aws.for_producer(Settings()), GatewaySettings(**options)))):
+    with TestClient(create_app(Service(Deployment.for_producer(Settings()), GatewaySettings(**options)))):
         pass
     return [record.getMessage() for record in caplog.records if record.name == router.__name__]
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.consumer.metrics import Metrics
-from inference_engine.consumer.occupancy import RECENT_SECONDS, Occupancy, Recent, Spell
+from inference_engine.consumer.metrics import RECENT_SECONDS, Computation, ComputeTime, ConsumerMetrics, Recent
 
 
 class Clock:
@@ -25,17 +24,17 @@ class Clock:
 
 def test_a_lone_job_is_charged_all_its_time() -> None:
     clock = Clock()
-    with Occupancy(clock).spell() as spell:
+    with ComputeTime(clock).measure() as computation:
         clock.now += 2
-    assert (spell.seconds, spell.share) == (2, 2)
+    assert (computation.seconds, computation.share) == (2, 2)
 
 
 def test_jobs_computed_together_share_their_time() -> None:
     clock = Clock()
-    occupancy = Occupancy(clock)
-    with occupancy.spell() as long:
+    compute_time = ComputeTime(clock)
+    with compute_time.measure() as long:
         clock.now += 1
-        with occupancy.spell() as short:
+        with compute_time.measure() as short:
             clock.now += 4
         clock.now += 1
     assert (short.seconds, short.share) == (4, 2)
@@ -44,29 +43,29 @@ def test_jobs_computed_together_share_their_time() -> None:
 
 def test_idle_time_is_charged_to_nobody() -> None:
     clock = Clock()
-    occupancy = Occupancy(clock)
-    with occupancy.spell():
+    compute_time = ComputeTime(clock)
+    with compute_time.measure():
         clock.now += 1
     clock.now += 1000
-    with occupancy.spell() as later:
+    with compute_time.measure() as later:
         clock.now += 1
     assert later.share == 1
 
 
 def test_a_job_that_fails_is_charged_as_well() -> None:
     clock = Clock()
-    occupancy = Occupancy(clock)
-    failed: list[Spell] = []
+    compute_time = ComputeTime(clock)
+    failed: list[Computation] = []
 
     def fail() -> None:
-        with occupancy.spell() as spell:
-            failed.append(spell)
+        with compute_time.measure() as computation:
+            failed.append(computation)
             clock.now += 3
             raise ValueError("bad")
 
     with pytest.raises(ValueError, match="bad"):
         fail()
-    with occupancy.spell() as after:
+    with compute_time.measure() as after:
         clock.now += 1
     assert (failed[0].share, after.share) == (3, 1)
 
@@ -75,22 +74,22 @@ def test_a_job_that_fails_is_charged_as_well() -> None:
 def test_all_shares_together_are_the_time_in_which_anything_was_computed(steps: list[tuple[int, float]]) -> None:
     """Each step lets job number n begin, or end if it runs, and time pass."""
     clock = Clock()
-    occupancy = Occupancy(clock)
-    running: dict[int, AbstractContextManager[Spell]] = {}
-    spells: list[Spell] = []
+    compute_time = ComputeTime(clock)
+    running: dict[int, AbstractContextManager[Computation]] = {}
+    computations: list[Computation] = []
     busy = 0.0
     for number, seconds in steps:
         if number in running:
             running.pop(number).__exit__(None, None, None)
         else:
-            running[number] = occupancy.spell()
-            spells.append(running[number].__enter__())
+            running[number] = compute_time.measure()
+            computations.append(running[number].__enter__())
         busy += seconds if running else 0
         clock.now += seconds
-    for spell in running.values():
-        spell.__exit__(None, None, None)
-    assert math.isclose(sum(spell.share for spell in spells), busy, rel_tol=1e-6, abs_tol=1e-6)
-    assert all(spell.share <= spell.seconds + 1e-9 for spell in spells)
+    for computation in running.values():
+        computation.__exit__(None, None, None)
+    assert math.isclose(sum(computation.share for computation in computations), busy, rel_tol=1e-6, abs_tol=1e-6)
+    assert all(computation.share <= computation.seconds + 1e-9 for computation in computations)
 
 
 def test_what_was_done_of_late_is_forgotten_in_the_end() -> None:
@@ -109,8 +108,8 @@ def test_what_was_done_of_late_is_forgotten_in_the_end() -> None:
 
 
 def test_a_job_that_was_not_computed_leaves_the_means_alone() -> None:
-    metrics = Metrics()
-    metrics.job_ended("resnet50", "SUCCESS", Spell(seconds=2, share=1))
+    metrics = ConsumerMetrics()
+    metrics.job_ended("resnet50", "SUCCESS", Computation(seconds=2, share=1))
     metrics.job_ended("resnet50", "ERROR")
     statistics = metrics.statistics("resnet50", 0, None)
     assert (statistics.jobs, statistics.service_seconds, statistics.task_seconds) == (2, 2, 1)

@@ -127,7 +127,7 @@ def test_hosts_are_those_who_live_and_hold_the_label_at_any_time(
     for now in times:
         for asked in (label, "another", label):
             plain = [row for row in rows if row.lease_until > now and not row.draining and row.holds(asked)]
-            found = fleet.hosts(asked, now)
+            found = fleet.holders(asked, now)
             assert found == plain
             found.clear()  # the list is the caller's own
     assert fleet == Fleet(tuple(rows), NOW), "what was asked is no part of a fleet's value"
@@ -137,7 +137,7 @@ def test_a_fleet_is_looked_through_once_for_all_labels(monkeypatch: pytest.Monke
     looks = Mock(wraps=fleet_module._holders)
     monkeypatch.setattr(fleet_module, "_holders", looks)
     fleet = Fleet((view("a", loaded={"red": 1, "blue": 2}), view("b", loading=("red",))), NOW)
-    assert len(fleet.hosts("red", NOW)) == 2
+    assert len(fleet.holders("red", NOW)) == 2
     assert looks.call_count == 0, "one answer is not worth it"
     shown = Overview.of(fleet, works(fleet, ("red", 1, 0), ("blue", 1, 0), ("green", 1, 0)), (), now=NOW)
     assert [(row.label, row.hosts) for row in shown.labels] == [("blue", 1), ("green", 0), ("red", 2)]
@@ -204,11 +204,11 @@ def test_no_job_is_older_than_when_its_label_had_none() -> None:
         shown = Overview.of(Fleet(), [work], (), now=now, before=before)
         return shown, shown.labels[0].oldest_age_seconds
 
-    rung_at = NOW - 500
-    waits = LabelWork("red", visible=1, oldest_at=rung_at)
+    requested_at = NOW - 500
+    waits = LabelWork("red", visible=1, oldest_at=requested_at)
     first, seconds = age(waits, NOW, None)
     assert seconds == 500
-    quiet, seconds = age(LabelWork("red", oldest_at=rung_at), NOW + 10, first)
+    quiet, seconds = age(LabelWork("red", oldest_at=requested_at), NOW + 10, first)
     assert seconds is None
     again, seconds = age(waits, NOW + 12, quiet)
     assert seconds == 2
@@ -227,7 +227,7 @@ def test_sums_are_of_those_who_are_there() -> None:
     )
     fleet = Fleet(views, NOW)
     work = [
-        LabelWork("red", visible=3, in_flight=1, hosts=1, loaded=True, task_seconds=0.5, oldest_at=NOW - 7),
+        LabelWork("red", visible=3, in_flight=1, holders=1, loaded=True, task_seconds=0.5, oldest_at=NOW - 7),
         LabelWork("white", visible=2, oldest_at=NOW - 90),
         LabelWork("idle"),
     ]

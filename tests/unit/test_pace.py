@@ -12,7 +12,7 @@ from inference_engine.producer.poll_schedule import (
     HEAD_PART,
     LABELS_MAX,
     LATER,
-    PATIENCE,
+    STALLED_PART,
     Latencies,
     Pace,
 )
@@ -21,9 +21,9 @@ from inference_engine.producer.poll_schedule import (
 def test_a_line_that_does_not_move_is_looked_at_less_and_less() -> None:
     pace = Pace(100.0)
     pace.saw(0, 110.0)
-    assert pace.next_look(20, 110.0) == PATIENCE * 10
+    assert pace.next_look(20, 110.0) == STALLED_PART * 10
     pace.saw(0, 200.0)
-    assert pace.next_look(20, 200.0) == PATIENCE * 100
+    assert pace.next_look(20, 200.0) == STALLED_PART * 100
 
 
 def test_a_line_that_moves_is_looked_at_when_a_part_of_its_head_should_have_ended() -> None:
@@ -38,7 +38,7 @@ def test_a_line_that_moved_and_stands_still_is_not_looked_at_at_its_old_pace() -
     pace = Pace(0.0)
     pace.saw(100, 1.0)
     pace.saw(0, 61.0)
-    assert pace.next_look(20, 61.0) == PATIENCE * 60
+    assert pace.next_look(20, 61.0) == STALLED_PART * 60
 
 
 def test_nothing_is_known_of_a_new_label() -> None:

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from inference_engine.fleet.placement import (
     EVICTING_POLLERS,
-    Capacity,
-    Held,
+    ConsumerCapacity,
+    HeldLabel,
     coldest_at,
+    min_request_age_seconds,
+    offload,
     order,
     others_rest,
-    patience_seconds,
     rank,
-    relief,
     turn_over,
     victims,
     waits_for_requests,
-    wanted_hosts,
+    wanted_holders,
 )
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
 
@@ -35,8 +35,8 @@ def consumer(
 
 def held(
     label: str, *, idle: bool = True, used: float = 0.0, loaded: float = 0.0, load: float = 0.0, size: int = 0
-) -> Held:
-    return Held(label, idle, used, loaded, load, size)
+) -> HeldLabel:
+    return HeldLabel(label, idle, used, loaded, load, size)
 
 
 views = st.builds(
@@ -88,7 +88,7 @@ def test_the_order_does_not_depend_on_the_order_of_the_rows(fleet: Fleet, random
 @given(fleets)
 def test_somebody_is_always_ready_to_take_a_request_at_once_if_anyone_can(fleet: Fleet) -> None:
     def patience(view: ConsumerView) -> float:
-        return patience_seconds(fleet, view.consumer_id, NOW, interval_seconds=1, idle_seconds=10)
+        return min_request_age_seconds(fleet, view.consumer_id, NOW, interval_seconds=1, idle_seconds=10)
 
     able = order(fleet, NOW)
     assert not able or min(patience(view) for view in able) == 0
@@ -101,9 +101,9 @@ def test_somebody_is_always_ready_to_take_a_request_at_once_if_anyone_can(fleet:
 
 @given(holdings, st.integers(1, 6), st.none() | st.integers(1, 300), st.integers(0, 100))
 def test_victims_are_the_coldest_idle_labels_and_no_more_than_needed(
-    labels: list[Held], slots: int, memory: int | None, size: int
+    labels: list[HeldLabel], slots: int, memory: int | None, size: int
 ) -> None:
-    capacity = Capacity(slots, memory)
+    capacity = ConsumerCapacity(slots, memory)
     chosen = victims(labels, capacity, size)
     idle = sorted((label for label in labels if label.idle), key=lambda label: (label.last_used, label.label))
     if chosen is None:
@@ -116,7 +116,7 @@ def test_victims_are_the_coldest_idle_labels_and_no_more_than_needed(
 
 
 def test_a_memory_budget_counts_measured_bytes() -> None:
-    capacity = Capacity(memory_bytes=100)
+    capacity = ConsumerCapacity(memory_bytes=100)
     two = [held("a", size=40, used=1), held("b", size=40, used=2)]
     assert capacity.free_slots([]) == 1
     assert capacity.free_slots(two) == 0
@@ -144,12 +144,12 @@ def test_coldest_at_is_of_idle_labels_only() -> None:
 
 def test_hosts_are_wanted_by_backlog_seconds_within_lanes() -> None:
     case = {"service_seconds": 0.1, "load_seconds": 2.0, "target_seconds": 10.0}
-    assert wanted_hosts(backlog=200, hosts=1, lanes=2, **case) == 2
-    assert wanted_hosts(backlog=1000, hosts=1, lanes=8, **case) == 8, "all that are wanted are asked for at once"
-    assert wanted_hosts(backlog=200, hosts=2, lanes=2, **case) == 2
-    assert wanted_hosts(backlog=90, hosts=1, lanes=4, **case) == 1
-    assert wanted_hosts(backlog=200, hosts=1, lanes=4, **{**case, "load_seconds": 30.0}) == 1
-    assert wanted_hosts(backlog=0, hosts=3, lanes=4, **case) == 3
+    assert wanted_holders(backlog=200, holders=1, lanes=2, **case) == 2
+    assert wanted_holders(backlog=1000, holders=1, lanes=8, **case) == 8, "all that are wanted are asked for at once"
+    assert wanted_holders(backlog=200, holders=2, lanes=2, **case) == 2
+    assert wanted_holders(backlog=90, holders=1, lanes=4, **case) == 1
+    assert wanted_holders(backlog=200, holders=1, lanes=4, **{**case, "load_seconds": 30.0}) == 1
+    assert wanted_holders(backlog=0, holders=3, lanes=4, **case) == 3
 
 
 def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
@@ -162,7 +162,7 @@ def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
             consumer("leaves", loaded=statistics, draining=True),
         )
     )
-    assert [view.consumer_id for view in fleet.hosts("m", NOW)] == ["holds", "loads"]
+    assert [view.consumer_id for view in fleet.holders("m", NOW)] == ["holds", "loads"]
 
 
 @given(fleets)
@@ -185,16 +185,16 @@ def test_more_consumers_take_requests_while_others_load() -> None:
 
     assert waiting(idle) == ["c0", "c1", "c2"]
     assert waiting(busy) == ["c0", "c1", "c2", "c3", "c4", "c5"]
-    assert patience_seconds(idle, "c4", NOW, interval_seconds=1, idle_seconds=10) == 4
-    assert patience_seconds(busy, "c4", NOW, interval_seconds=1, idle_seconds=10) == 1
+    assert min_request_age_seconds(idle, "c4", NOW, interval_seconds=1, idle_seconds=10) == 4
+    assert min_request_age_seconds(busy, "c4", NOW, interval_seconds=1, idle_seconds=10) == 1
 
 
-def busy(label: str, *, loaded: float = 1.0, load: float = 0.0) -> Held:
+def busy(label: str, *, loaded: float = 1.0, load: float = 0.0) -> HeldLabel:
     return held(label, idle=False, loaded=loaded, load=load)
 
 
-def given_away(labels: list[Held], waiting: dict[str, float]) -> str | None:
-    return relief(labels, waiting, NOW, turn_min_seconds=30, overloaded_seconds=60)
+def given_away(labels: list[HeldLabel], waiting: dict[str, float]) -> str | None:
+    return offload(labels, waiting, NOW, turn_min_seconds=30, overloaded_seconds=60)
 
 
 def test_the_label_with_most_work_goes_to_who_rests() -> None:
@@ -214,7 +214,7 @@ def test_a_label_that_has_not_had_its_turn_stays() -> None:
 
 
 @given(holdings, st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0, 1e4)))
-def test_only_a_busy_label_with_work_is_ever_given_away(labels: list[Held], waiting: dict[str, float]) -> None:
+def test_only_a_busy_label_with_work_is_ever_given_away(labels: list[HeldLabel], waiting: dict[str, float]) -> None:
     known = {label.label: waiting.get(label.label, 0.0) for label in labels}
     chosen = given_away(labels, known)
     if chosen is not None:

@@ -6,16 +6,16 @@ import socket
 
 import pytest
 
-from inference_engine.aws.transport import SHORT, Patience, ThreadTransport, client_config, region_of_environment
+from inference_engine.aws.transport import SHORT, RetryPolicy, ThreadTransport, client_config, region_of_environment
 from inference_engine.errors import TransportError
 
 
 def test_buckets_are_named_by_the_path_only_where_an_emulator_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
-    assert client_config(1, Patience()).s3["addressing_style"] == "auto"
+    assert client_config(1, RetryPolicy()).s3["addressing_style"] == "auto"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    assert client_config(1, Patience()).s3["addressing_style"] == "path"
+    assert client_config(1, RetryPolicy()).s3["addressing_style"] == "path"
 
 
 def test_a_function_gives_up_before_it_is_killed() -> None:
@@ -37,7 +37,7 @@ async def test_an_endpoint_where_nobody_listens_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    transport = ThreadTransport(region="us-east-1", threads=1, patience=Patience(tries=1))
+    transport = ThreadTransport(region="us-east-1", threads=1, retries=RetryPolicy(tries=1))
     with pytest.raises(TransportError, match=f"AWS_ENDPOINT_URL={url}.*local up"):
         await transport.call("sqs", "list_queues")
     await transport.close()

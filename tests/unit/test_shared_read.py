@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.aio.single_flight import SharedRead
+from inference_engine.aio.single_flight import SingleFlight
 from inference_engine.errors import TransportError
 
 
@@ -38,7 +38,7 @@ class Source:
         return number
 
 
-async def impatient(shared: SharedRead[int]) -> None:
+async def impatient(shared: SingleFlight[int]) -> None:
     """One who asks, and leaves while the look-up is under way."""
     caller = asyncio.create_task(shared.get(60))
     await asyncio.sleep(0)
@@ -49,7 +49,7 @@ async def impatient(shared: SharedRead[int]) -> None:
 
 async def test_a_caller_who_leaves_does_not_end_what_another_waits_for() -> None:
     source = Source()
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     patient = asyncio.create_task(shared.get(60))
     await impatient(shared)
     source.answers.set()
@@ -59,7 +59,7 @@ async def test_a_caller_who_leaves_does_not_end_what_another_waits_for() -> None
 
 async def test_callers_who_all_leave_begin_one_look_up_and_find_its_value_when_they_come_again() -> None:
     source = Source()
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     for _ in range(5):
         await impatient(shared)
     assert (source.asked, source.cancelled) == (1, 0)
@@ -72,7 +72,7 @@ async def test_callers_who_all_leave_begin_one_look_up_and_find_its_value_when_t
 async def test_a_value_is_as_old_as_who_asks_allows() -> None:
     source = Source()
     source.answers.set()
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     assert shared.age_seconds == float("inf")
     assert [await shared.get(60), await shared.get(60), await shared.get(0), shared.value] == [1, 1, 2, 2]
     assert shared.age_seconds < 60
@@ -80,7 +80,7 @@ async def test_a_value_is_as_old_as_who_asks_allows() -> None:
 
 async def test_a_failure_is_told_to_all_who_wait_and_is_not_kept() -> None:
     source = Source()
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     source.answers.set()
     assert await shared.get(0) == 1
     source.failure = OSError("no answer")
@@ -94,7 +94,7 @@ async def test_a_failure_is_told_to_all_who_wait_and_is_not_kept() -> None:
 async def test_a_failure_that_nobody_waits_for_any_more_is_no_news() -> None:
     source = Source()
     source.failure = OSError("no answer")
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
     await impatient(shared)
@@ -109,7 +109,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_news() -> None:
 
 async def test_closing_ends_the_look_up_and_whoever_waits_for_it() -> None:
     source = Source()
-    shared = SharedRead(source.read)
+    shared = SingleFlight(source.read)
     await shared.close()
     waiting = asyncio.create_task(shared.get(60))
     await source.begun.wait()
@@ -134,7 +134,7 @@ def test_whatever_callers_do_one_look_up_is_under_way_and_none_is_ended_by_them(
             finally:
                 running -= 1
 
-        shared = SharedRead(read)
+        shared = SingleFlight(read)
         callers: list[asyncio.Task[int]] = []
         left = 0
         for step in steps:

@@ -21,20 +21,20 @@ from benchmarks.simulate.queues import Message, Queue
 from benchmarks.simulate.scenario import Outcome, Scenario, simulate
 from benchmarks.simulate.transport import Account
 from inference_engine.aws.provision import provision
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.settings import Settings
 from tests.integration import test_job_records, test_load_requests, test_queues, test_registry
 
 
 @pytest.fixture
-async def aws() -> AsyncIterator[Aws]:
+async def deployment() -> AsyncIterator[Deployment]:
     settings = Settings(prefix="simulated", visibility_timeout_seconds=30, host_cache_seconds=1)
-    aws, connection = Account().connect(settings)
-    await provision(aws.transport, settings)
-    yield aws
+    deployment, connection = Account().connect(settings)
+    await provision(deployment.transport, settings)
+    yield deployment
     assert connection.calls
-    await aws.close()
+    await deployment.close()
 
 
 def _expectations() -> dict[str, Callable[..., Any]]:
@@ -43,12 +43,12 @@ def _expectations() -> dict[str, Callable[..., Any]]:
     for module in (test_job_records, test_load_requests, test_queues, test_registry):
         for name, test in inspect.getmembers(module, inspect.iscoroutinefunction):
             needs = inspect.signature(test).parameters
-            if name.startswith("test_") and "aws" in needs and "aws_environment" not in needs:
+            if name.startswith("test_") and "deployment" in needs and "aws_environment" not in needs:
                 found[f"test_as_{module.__name__.rpartition('_')[2]}{name.removeprefix('test')}"] = test
     return found
 
 
-# They are collected here again, with this module's `aws`.
+# They are collected here again, with this module's `deployment`.
 globals().update(_expectations())
 
 
@@ -158,10 +158,10 @@ def test_nothing_reaches_or_leaves_a_dead_process() -> None:
     async def story() -> None:
         account = Account()
         settings = Settings(prefix="simulated")
-        aws, connection = account.connect(settings)
-        await provision(aws.transport, settings)
-        url = await aws.queues.of_label("a")
-        poll = asyncio.create_task(aws.queues.receive(url, wait_seconds=20, visibility_seconds=30))
+        deployment, connection = account.connect(settings)
+        await provision(deployment.transport, settings)
+        url = await deployment.queues.of_label("a")
+        poll = asyncio.create_task(deployment.queues.receive(url, wait_seconds=20, visibility_seconds=30))
         await asyncio.sleep(1)
         connection.cut()
         with pytest.raises(asyncio.CancelledError):
@@ -172,14 +172,14 @@ def test_nothing_reaches_or_leaves_a_dead_process() -> None:
     clock.run(story())
 
 
-async def test_batches_that_name_an_item_twice_are_refused(aws: Aws) -> None:
+async def test_batches_that_name_an_item_twice_are_refused(deployment: Deployment) -> None:
     key = {"message_id": {"S": "x"}}
-    table = aws.settings.jobs_table
+    table = deployment.settings.jobs_table
     with pytest.raises(TransportError, match="ValidationException"):
-        await aws.transport.call("dynamodb", "batch_get_item", RequestItems={table: {"Keys": [key, key]}})
+        await deployment.transport.call("dynamodb", "batch_get_item", RequestItems={table: {"Keys": [key, key]}})
     statement = {"Statement": f"INSERT INTO \"{table}\" VALUE {{'message_id': ?}}", "Parameters": [{"S": "x"}]}
     with pytest.raises(TransportError, match="ValidationException"):
-        await aws.transport.call("dynamodb", "batch_execute_statement", Statements=[statement, statement])
+        await deployment.transport.call("dynamodb", "batch_execute_statement", Statements=[statement, statement])
 
 
 def test_lru_bound() -> None:

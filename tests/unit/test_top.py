@@ -13,7 +13,7 @@ from rich.console import Console
 
 from inference_engine.cli import top
 from inference_engine.cli.top_tables import duration, number, screen
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
 from inference_engine.gateway.dispatch.stats import GatewayStats, LatencyStats
@@ -41,7 +41,7 @@ def overview(labels: int = 0) -> Overview:
         ConsumerView(consumer_id="second", lease_until=NOW + 30, loading=("red",), draining=True),
     )
     work = [
-        LabelWork("red", visible=3, in_flight=1, lanes=2, hosts=1, loaded=True, task_seconds=0.004, busy=0.25),
+        LabelWork("red", visible=3, in_flight=1, lanes=2, holders=1, loaded=True, task_seconds=0.004, busy=0.25),
         LabelWork("[bold]blue", visible=2, oldest_at=NOW - 90),
         *(LabelWork(f"label-{number:03d}") for number in range(labels)),
     ]
@@ -105,7 +105,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(width: int) -> 
 
 def test_long_names_give_way_to_numbers() -> None:
     view = ConsumerView(consumer_id="c" * 100, lease_until=NOW + 30, jobs=123_456)
-    work = [LabelWork("x" * 200, visible=123_456, hosts=1)]
+    work = [LabelWork("x" * 200, visible=123_456, holders=1)]
     lines = drawn(Overview.of(Fleet((view,), NOW), work, (), now=NOW), 80)
     assert max(len(line) for line in lines) <= 80
     (label,) = [line for line in lines if line.startswith("xxx")]
@@ -116,7 +116,7 @@ def test_long_names_give_way_to_numbers() -> None:
 def test_a_label_on_many_consumers_is_counted() -> None:
     told = LabelStatistics()
     views = [ConsumerView(consumer_id=f"c{number}", lease_until=NOW + 30, loaded={"red": told}) for number in range(12)]
-    shown = Overview.of(Fleet(tuple(views), NOW), [LabelWork("red", hosts=12, loaded=True)], (), now=NOW)
+    shown = Overview.of(Fleet(tuple(views), NOW), [LabelWork("red", holders=12, loaded=True)], (), now=NOW)
     assert any("12 of them" in line for line in drawn(shown, 140))
 
 
@@ -154,7 +154,7 @@ async def test_a_later_reading_that_fails_is_shown_with_the_one_before(monkeypat
 
     shown: list[tuple[float, str]] = []
     monkeypatch.setattr("inference_engine.operations.activity.read_activity", reads)
-    read = top._from_aws(cast(Aws, None))  # nothing else of it is asked
+    read = top._from_aws(cast(Deployment, None))  # nothing else of it is asked
     with pytest.raises(Enough):
         await top._watch(read, show, 0.001)
     assert shown == [(NOW, ""), (NOW, "sqs refused")]

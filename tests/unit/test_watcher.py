@@ -9,7 +9,7 @@ import pytest
 
 from inference_engine.jobs.job import ResultStatus
 from inference_engine.jobs.record import JobRecord
-from inference_engine.producer.result_poller import HEAD_MAX, HEAD_MIN, ResultWatcher
+from inference_engine.producer.result_poller import HEAD_MAX, HEAD_MIN, ResultPoller
 
 
 class Records:
@@ -35,8 +35,8 @@ class Records:
         return self.records.get(message_id)
 
 
-def watcher(records: Records) -> ResultWatcher:
-    return ResultWatcher(records.get, min_seconds=0.001, max_seconds=0.005)
+def watcher(records: Records) -> ResultPoller:
+    return ResultPoller(records.get, min_seconds=0.001, max_seconds=0.005)
 
 
 async def test_every_end_is_told() -> None:

@@ -31,7 +31,7 @@ NO_ROUTE = "none"
 router = APIRouter(tags=["Gateway"])
 
 
-class Metrics:
+class GatewayMetrics:
     """What is counted here, labelled only with route names and codes, so that the number of series is bounded."""
 
     def __init__(self, service: Service) -> None:
@@ -83,7 +83,7 @@ class _FlowControl(Collector):
 class Metered:
     """Counts and times each request that a route or a guard answers, except where the caller leaves before the answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -108,8 +108,8 @@ class Metered:
                 self._metrics.seconds.labels(route_of(scope) or NO_ROUTE).observe(time.perf_counter() - began)
 
 
-def _metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
+def _metrics(request: Request) -> GatewayMetrics:
+    metrics: GatewayMetrics = request.app.state.metrics
     return metrics
 
 
@@ -124,7 +124,7 @@ def _metrics(request: Request) -> Metrics:
         },
     },
 )
-async def metrics(caller: CallerOf, metrics: Annotated[Metrics, Depends(_metrics)]) -> Response:
+async def metrics(caller: CallerOf, metrics: Annotated[GatewayMetrics, Depends(_metrics)]) -> Response:
     """Requests by route and status, waiting requests by priority, outcomes. Needs an operator's key where keys are required."""
     caller.check_operator()
     return Response(generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE})

@@ -33,7 +33,7 @@ class Alive(BaseModel):
     status: str = Field(description="always `ok`", examples=["ok"])
 
 
-class Ready(BaseModel):
+class RouterReady(BaseModel):
     """Requests are accepted."""
 
     ready: bool = Field(description="always true; a gateway that is not ready answers 503", examples=[True])
@@ -91,10 +91,10 @@ async def healthz(service: ServiceOf) -> Alive:
 
 
 @router.get("/readyz", operation_id="router_readyz", summary="Whether the gateway accepts requests")
-async def readyz(service: ServiceOf) -> Ready:
+async def readyz(service: ServiceOf) -> RouterReady:
     """For readiness probes: 503 while the gateway is shutting down or AWS does not respond to it."""
     check_ready(service)
-    return Ready(ready=True)
+    return RouterReady(ready=True)
 
 
 @router.post(

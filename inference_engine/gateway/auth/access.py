@@ -38,8 +38,8 @@ MISSING_SECONDS = 5.0
 #: While AWS does not answer, a key is looked up again this often.
 AGAIN_SECONDS = 5.0
 #: How long a request waits for AWS when an old answer is at hand, and when none is.
-PATIENCE_WITH_KNOWN_SECONDS = 2.0
-PATIENCE_SECONDS = 10.0
+READ_WAIT_WITH_KNOWN_SECONDS = 2.0
+READ_WAIT_SECONDS = 10.0
 #: How many ids are remembered, of keys and, separately, of unknown keys: guessed ids fill only the second set.
 REMEMBERED = 10_000
 #: How many reads of new ids may be under way at once: guessed ids must not take all connections to AWS.
@@ -157,9 +157,9 @@ class Access:
     async def _refresh(self, keys: ApiKeys, key_id: str, known: _Known | None, now: float) -> None:
         """Read a key again; a known one may remain in use unchanged for a while. Raises Problem 503."""
         usable_until = known.read_at + FRESH_SECONDS + STALE_SECONDS if known else now
-        patience = PATIENCE_WITH_KNOWN_SECONDS if now < usable_until else PATIENCE_SECONDS
+        wait_seconds = READ_WAIT_WITH_KNOWN_SECONDS if now < usable_until else READ_WAIT_SECONDS
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(wait_seconds):
                 await self._read(keys, key_id, known is None)
         except (TransportError, TimeoutError) as error:
             if known is None or now >= usable_until:

@@ -16,8 +16,8 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from ...aio.single_flight import SharedRead
-from ...deployment import Aws
+from ...aio.single_flight import SingleFlight
+from ...deployment import Deployment
 from ...errors import TransportError, UnknownLabelError
 from ..http.problems import later
 
@@ -44,7 +44,7 @@ class _Queue:
     told: int = 0
     read_at: float | None = None
     put: Counter[int] = field(default_factory=Counter)
-    reading: SharedRead[None] = field(init=False)
+    reading: SingleFlight[None] = field(init=False)
 
     @property
     def jobs(self) -> int:
@@ -69,11 +69,11 @@ class _Job:
     looked_at: float
 
 
-class Accepted:
+class AsyncJobs:
     """Asynchronous jobs of this gateway."""
 
-    def __init__(self, aws: Aws, max_queue_size: int) -> None:
-        self._aws = aws
+    def __init__(self, deployment: Deployment, max_queue_size: int) -> None:
+        self._deployment = deployment
         self._max = max_queue_size
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
@@ -108,12 +108,12 @@ class Accepted:
         0 where the label's first job has yet to create the queue. Raises UnknownLabelError where queues are not created that way.
         """
         try:
-            url = await self._aws.queues.of_label(label, create=False)
+            url = await self._deployment.queues.of_label(label, create=False)
         except UnknownLabelError:
-            if not self._aws.settings.auto_create_queues:
+            if not self._deployment.settings.auto_create_queues:
                 raise
             return 0
-        return (await self._aws.queues.backlog(url)).total
+        return (await self._deployment.queues.backlog(url)).total
 
     def add(self, message_id: str, label: str) -> None:
         """Remember a job that was posted."""
@@ -153,7 +153,7 @@ class Accepted:
 
     def _new_queue(self, label: str) -> _Queue:
         queue = _Queue()
-        queue.reading = SharedRead(lambda: self._read(label, queue))
+        queue.reading = SingleFlight(lambda: self._read(label, queue))
         return queue
 
     async def _read(self, label: str, queue: _Queue) -> None:
@@ -166,7 +166,7 @@ class Accepted:
 
     async def _look(self, message_ids: list[str]) -> None:
         looked_at = time.monotonic()
-        records = await asyncio.gather(*(self._aws.jobs.find(message_id) for message_id in message_ids))
+        records = await asyncio.gather(*(self._deployment.jobs.find(message_id) for message_id in message_ids))
         for message_id, record in zip(message_ids, records, strict=True):
             job = self._jobs.pop(message_id, None)
             if job is not None and record is not None and not record.status.finished:

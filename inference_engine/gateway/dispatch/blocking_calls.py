@@ -13,22 +13,22 @@ from ...producer import AsyncProducer
 from ..auth.caller import Context
 from ..http.problems import Problem, later, problem_of_job
 from ..settings import GatewaySettings
-from .capacity import Capacity
-from .flow_control import FlowController, Limits, Outcome, Permit, Refused
+from .capacity import FleetCapacity
+from .flow_control import FlowController, Limits, NotDispatched, Permit, WaitOutcome
 from .latency import Latency
 
 #: Rejections that more room would have avoided; all others are caused by the fleet or by the gateway's shutdown.
-TOO_MANY = (Outcome.QUEUE_FULL, Outcome.TTL)
+TOO_MANY = (WaitOutcome.QUEUE_FULL, WaitOutcome.TTL)
 #: A caller that is sent away waits this long for its job's id; part of the time that a stopping gateway has for last answers.
 HANDOVER_SECONDS = 1.5
 #: Added to the caller's own time, for a last look at the job's record, which tells the caller which id to poll.
 GRACE_SECONDS = 2.0
 
 
-class Waiters:
+class BlockingCalls:
     """Runs jobs for callers that wait."""
 
-    def __init__(self, producer: AsyncProducer, capacity: Capacity, settings: GatewaySettings) -> None:
+    def __init__(self, producer: AsyncProducer, capacity: FleetCapacity, settings: GatewaySettings) -> None:
         self.flow = FlowController(_limits(settings), capacity.room)
         self.latency = Latency()
         self._producer = producer
@@ -106,16 +106,18 @@ class Waiters:
     ) -> Response:
         entered = time.monotonic()
         permit = await self._permit(label, context)
-        patience = self._settings.no_consumer_seconds - (time.monotonic() - entered)
+        no_consumer_seconds = self._settings.no_consumer_seconds - (time.monotonic() - entered)
         context.share.posting()
-        going = asyncio.get_running_loop().create_task(self._go(permit, label, body, context, until, patience, enough))
+        going = asyncio.get_running_loop().create_task(
+            self._go(permit, label, body, context, until, no_consumer_seconds, enough)
+        )
         self._going.add(going)
         going.add_done_callback(self._gone)
         await asyncio.wait((going, enough), return_when=asyncio.FIRST_COMPLETED)
         if not going.done():
             await asyncio.wait([going], timeout=HANDOVER_SECONDS)
         if not going.done() or going.cancelled():
-            raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before there was a result", 1)
+            raise later(503, WaitOutcome.SHUTTING_DOWN, "the gateway shut down before there was a result", 1)
         return going.result()
 
     def _gone(self, going: asyncio.Task[Response]) -> None:
@@ -133,7 +135,7 @@ class Waiters:
                 size_bytes=context.size_bytes,
                 seconds=context.timeout_seconds,
             )
-        except Refused as refused:
+        except NotDispatched as refused:
             raise problem_of_refusal(refused) from refused
 
     async def _go(
@@ -143,7 +145,7 @@ class Waiters:
         body: Any,
         context: Context,
         until: float,
-        patience: float,
+        no_consumer_seconds: float,
         enough: asyncio.Future[None],
     ) -> Response:
         """Run a job that has its turn, until it ends or no caller would want it any more.
@@ -164,19 +166,27 @@ class Waiters:
                     _enough=enough,
                 )
             else:
-                waiting = self._knock(label, body, context, until, max(0.001, min(seconds, patience)), enough)
+                waiting = self._run_without_consumer(
+                    label, body, context, until, max(0.001, min(seconds, no_consumer_seconds)), enough
+                )
             del body
             try:
                 return await waiting
             finally:
                 context.share.posted()
 
-    async def _knock(
-        self, label: str, body: Any, context: Context, until: float, patience: float, enough: asyncio.Future[None]
+    async def _run_without_consumer(
+        self,
+        label: str,
+        body: Any,
+        context: Context,
+        until: float,
+        no_consumer_seconds: float,
+        enough: asyncio.Future[None],
     ) -> Response:
-        """As `_go`, where no consumer lives: the message wakes the fleet, and the caller learns in time that the fleet sleeps.
+        """As `_go`, where no consumer lives: the message starts the fleet, and the caller learns in time that none is there.
 
-        When the caller is rejected for that, its job is cancelled but the message stays, to wake a fleet that is scaled to zero.
+        When the caller is rejected for that, its job is cancelled but the message stays, to start a fleet that is scaled to zero.
         """
         began = time.monotonic()
         message_id = await self._producer.post_non_blocking(
@@ -184,14 +194,14 @@ class Waiters:
         )
         del body
         context.share.posted()
-        response = await self._producer.wait(message_id, timeout_seconds=patience, _enough=enough)
+        response = await self._producer.wait(message_id, timeout_seconds=no_consumer_seconds, _enough=enough)
         if response.status.finished or enough.done():
             return response
-        await self._capacity.fresh(1.0, patience_seconds=2.0)
+        await self._capacity.fresh(1.0, wait_seconds=2.0)
         if not self._capacity.room(label).served and await self._producer.cancel(message_id):
             waited = time.monotonic() - began
             detail = f"there was no live consumer for {waited:.1f} s"
-            raise later(503, Outcome.NO_CONSUMER, detail, self._settings.no_consumer_seconds)
+            raise later(503, WaitOutcome.NO_CONSUMER, detail, self._settings.no_consumer_seconds)
         left = max(0.001, until - time.monotonic())
         return await self._producer.wait(message_id, timeout_seconds=left, _enough=enough)
 
@@ -203,10 +213,10 @@ def _handed_over(response: Response) -> Problem:
         f"the gateway shut down before there was a result; the job is {status}: "
         f"poll GET /task/{response.message_id} on another gateway for its result; a retry would compute it again"
     )
-    return Problem(503, Outcome.SHUTTING_DOWN.value, detail, message_id=response.message_id, job_status=status)
+    return Problem(503, WaitOutcome.SHUTTING_DOWN.value, detail, message_id=response.message_id, job_status=status)
 
 
-def problem_of_refusal(refused: Refused) -> Problem:
+def problem_of_refusal(refused: NotDispatched) -> Problem:
     """The answer to a caller that flow control did not dispatch."""
     status = 429 if refused.outcome in TOO_MANY else 503
     return later(status, refused.outcome.value, str(refused), refused.retry_seconds)
@@ -219,6 +229,6 @@ def _limits(settings: GatewaySettings) -> Limits:
         bands=settings.max_bands,
         concurrency=settings.max_concurrency,
         ttl_seconds=settings.queue_seconds,
-        patience_seconds=settings.no_consumer_seconds,
+        no_consumer_seconds=settings.no_consumer_seconds,
         order=settings.order,
     )

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 
-from ...aio.single_flight import SharedRead
-from ...deployment import Aws
+from ...aio.single_flight import SingleFlight
+from ...deployment import Deployment
 from ...errors import InferenceEngineError, TransportError
 from ...fleet.view import Fleet, LabelSettings
 from ..settings import GatewaySettings
@@ -25,21 +25,21 @@ LATE_SECONDS = 15.0
 HANDS = 2
 
 
-class Capacity:
+class FleetCapacity:
     """The fleet as it was a few seconds ago.
 
     `fleet` is empty before the first reading.
     """
 
-    def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
+    def __init__(self, deployment: Deployment, settings: GatewaySettings) -> None:
         self.fleet = Fleet()
-        self._aws = aws
+        self._deployment = deployment
         self._settings = settings
         self._labels: dict[str, LabelSettings] = {}
         self._labels_at = -LABELS_SECONDS
         self._read_at: float | None = None
         self._failed = False
-        self._reading = SharedRead(self._read)
+        self._reading = SingleFlight(self._read)
 
     @property
     def labels(self) -> dict[str, LabelSettings]:
@@ -49,23 +49,23 @@ class Capacity:
     @property
     def answering(self) -> bool:
         """Whether the last reading succeeded and is recent: a later one may be under way and never end."""
-        late = IDLE_READ_SECONDS + self._aws.settings.host_cache_seconds + LATE_SECONDS
+        late = IDLE_READ_SECONDS + self._deployment.settings.host_cache_seconds + LATE_SECONDS
         return self._read_at is not None and not self._failed and time.monotonic() - self._read_at < late
 
     def room(self, label: str) -> Room:
         """How many requests flow control may have on their way.
 
-        While no consumer lives one request goes all the same: its message wakes a fleet that is scaled to zero.
+        While no consumer lives one request goes all the same: its message starts a fleet that is scaled to zero.
         """
         now = time.time()
         if not any(True for _ in self.fleet.live(now)):
             return Room(1, served=False)
         # If no consumer holds the label, one is about to load it.
-        hosts = max(1, len(self.fleet.hosts(label, now)))
-        return Room(hosts * self._per_host(label))
+        holders = max(1, len(self.fleet.holders(label, now)))
+        return Room(holders * self._per_holder(label))
 
-    async def fresh(self, seconds: float, *, patience_seconds: float = 0.0) -> None:
-        """Read again if the last reading is older than `seconds`, and wait up to `patience_seconds` for it.
+    async def fresh(self, seconds: float, *, wait_seconds: float = 0.0) -> None:
+        """Read again if the last reading is older than `seconds`, and wait up to `wait_seconds` for it.
 
         Waits for the first reading as long as it takes. Raises TransportError where there is no reading at all.
         """
@@ -73,7 +73,7 @@ class Capacity:
             return
         reading = self._reading.begin()
         if self._read_at is not None:
-            await asyncio.wait([reading], timeout=patience_seconds)
+            await asyncio.wait([reading], timeout=wait_seconds)
             return
         await asyncio.wait([reading])
         if error := reading.exception():
@@ -84,14 +84,14 @@ class Capacity:
         """End the reading that is under way."""
         await self._reading.close()
 
-    def _per_host(self, label: str) -> int:
+    def _per_holder(self, label: str) -> int:
         own = self._labels[label].max_in_flight if label in self._labels else None
         usual = self._settings.in_flight_per_host
         return usual if own is None else min(usual, HANDS * own)
 
     async def _read(self) -> None:
         try:
-            fleet = await self._aws.registry.whole_fleet(self._aws.settings.cells)
+            fleet = await self._deployment.registry.whole_fleet(self._deployment.settings.cells)
         except Exception as error:
             self._failed = True
             _not_read("the registry", error)
@@ -105,7 +105,7 @@ class Capacity:
     async def _read_labels(self) -> None:
         """Read label settings; a failure is logged, since the fleet is known without them, and the next reading tries again."""
         try:
-            self._labels = {one.label: one for one in await self._aws.registry.labels()}
+            self._labels = {one.label: one for one in await self._deployment.registry.labels()}
         except Exception as error:
             _not_read("label settings", error)
             return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...aio.single_flight import SharedRead
-from ...deployment import Aws
+from ...aio.single_flight import SingleFlight
+from ...deployment import Deployment
 from ...operations.activity import read_activity
 from ...operations.overview import Overview
 
@@ -13,15 +13,15 @@ BELIEVED_SECONDS = 2.0
 COUNTED_SECONDS = 15.0
 
 
-class Glance:
+class SharedOverview:
     """Overviews, each with its rates since the one before.
 
     A caller may leave before a large deployment is read: the overview is then there for the next caller.
     """
 
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-        self._overviews = SharedRead(self._read)
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._overviews = SingleFlight(self._read)
 
     async def overview(self, seconds: float = BELIEVED_SECONDS) -> Overview:
         """The deployment as it was at most this many seconds ago. Raises TransportError."""
@@ -32,4 +32,4 @@ class Glance:
         await self._overviews.close()
 
     async def _read(self) -> Overview:
-        return (await read_activity(self._aws, sweep_queues=0)).overview(self._overviews.value)
+        return (await read_activity(self._deployment, sweep_queues=0)).overview(self._overviews.value)

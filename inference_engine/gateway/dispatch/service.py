@@ -10,8 +10,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
-from ...aio.single_flight import SharedRead
-from ...deployment import Aws
+from ...aio.single_flight import SingleFlight
+from ...deployment import Deployment
 from ...errors import TransportError
 from ...fleet.view import Fleet, ModelSignature
 from ...jobs import payloads
@@ -24,11 +24,11 @@ from ...producer.results import response_of
 from ..auth.caller import Context
 from ..http.problems import later, unknown_job
 from ..settings import GatewaySettings
-from .async_jobs import Accepted
-from .blocking_calls import Waiters
-from .capacity import IDLE_READ_SECONDS, Capacity
-from .flow_control import Outcome
-from .glance import COUNTED_SECONDS, Glance
+from .async_jobs import AsyncJobs
+from .blocking_calls import BlockingCalls
+from .capacity import IDLE_READ_SECONDS, FleetCapacity
+from .flow_control import WaitOutcome
+from .glance import COUNTED_SECONDS, SharedOverview
 from .stats import BandStats, FlowStats, GatewayStats
 
 #: Delay before the next reading after a failed one.
@@ -36,7 +36,7 @@ FAILED_READ_SECONDS = 2.0
 #: A gateway starts to listen after this time even if AWS does not answer; it then reports that it is not ready.
 FIRST_READ_SECONDS = 5.0
 #: A request for the fleet itself waits this long for a new reading, then gets the last one.
-FLEET_PATIENCE_SECONDS = 2.0
+FLEET_WAIT_SECONDS = 2.0
 #: Once no consumer holds a newly loaded model any more, the model is listed at most this much later.
 SIGNATURES_SECONDS = 30.0
 PAUSED_RETRY_SECONDS = 10.0
@@ -46,15 +46,15 @@ CLOSE_SECONDS = 5.0
 class Service:
     """Posts jobs for callers. Methods raise only Problem and InferenceEngineError; use it with `async with`."""
 
-    def __init__(self, aws: Aws, settings: GatewaySettings) -> None:
+    def __init__(self, deployment: Deployment, settings: GatewaySettings) -> None:
         self.settings = settings
-        self._aws = aws
-        self._producer = AsyncProducer(aws.settings, _connect=lambda _: aws)
-        self._capacity = Capacity(aws, settings)
-        self._waiters = Waiters(self._producer, self._capacity, settings)
-        self._accepted = Accepted(aws, settings.max_queue_size)
-        self._glance = Glance(aws)
-        self._signatures = SharedRead(aws.registry.signatures)
+        self._deployment = deployment
+        self._producer = AsyncProducer(deployment.settings, _connect=lambda _: deployment)
+        self._capacity = FleetCapacity(deployment, settings)
+        self._blocking_calls = BlockingCalls(self._producer, self._capacity, settings)
+        self._async_jobs = AsyncJobs(deployment, settings.max_queue_size)
+        self._overviews = SharedOverview(deployment)
+        self._signatures = SingleFlight(deployment.registry.signatures)
         self._tasks: list[asyncio.Task[None]] = []
         self._posting: set[asyncio.Task[str]] = set()
         self._stopping = False
@@ -64,17 +64,17 @@ class Service:
             async with asyncio.timeout(FIRST_READ_SECONDS):
                 await self._capacity.fresh(0)
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._waiters.flow.run()), loop.create_task(self._keep_reading())]
+        self._tasks = [loop.create_task(self._blocking_calls.flow.run()), loop.create_task(self._keep_reading())]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         self.stop()
-        await self._waiters.close()
+        await self._blocking_calls.close()
         under_way = [*self._tasks, *self._posting]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        readers = (self._capacity, self._accepted, self._glance, self._signatures)
+        readers = (self._capacity, self._async_jobs, self._overviews, self._signatures)
         await asyncio.gather(*(reader.close() for reader in readers))
         # Requests on their way to AWS may finish, but a process that has to end cannot wait for an AWS that does not answer.
         with contextlib.suppress(TimeoutError):
@@ -84,9 +84,9 @@ class Service:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     async def run(self, label: str, body: Any, context: Context) -> Response:
-        """Run a job for a waiting caller: see Waiters.run. Returns only a success."""
+        """Run a job for a waiting caller: see BlockingCalls.run. Returns only a success."""
         self._check(label, context)
-        return await self._waiters.run(label, body, context)
+        return await self._blocking_calls.run(label, body, context)
 
     async def submit(
         self,
@@ -105,7 +105,7 @@ class Service:
         """
         self._check(label, context)
         if self._stopping:
-            raise later(503, Outcome.SHUTTING_DOWN, "the gateway is shutting down", 1)
+            raise later(503, WaitOutcome.SHUTTING_DOWN, "the gateway is shutting down", 1)
         if self.paused:
             raise later(503, "paused", "an operator has paused this gateway", PAUSED_RETRY_SECONDS)
         post = functools.partial(
@@ -124,49 +124,49 @@ class Service:
         # The task is not awaited directly: a caller that leaves would cancel it and leave half a job.
         await asyncio.wait([posting])
         if posting.cancelled():
-            raise later(503, Outcome.SHUTTING_DOWN, "the gateway shut down before the job was on its queue", 1)
+            raise later(503, WaitOutcome.SHUTTING_DOWN, "the gateway shut down before the job was on its queue", 1)
         return posting.result()
 
     async def result(self, message_id: str, context: Context) -> Response:
         """The current state of a job. Raises Problem 404 where there is no such job that the caller may see."""
-        return await response_of(self._aws, await self._record(message_id, context))
+        return await response_of(self._deployment, await self._record(message_id, context))
 
     async def result_and_inputs(self, message_id: str, context: Context) -> tuple[Response, Any]:
         """As `result`, with the inputs the job was posted with; None in their place where they were not to be kept."""
         record = await self._record(message_id, context)
         if record.body is None and record.body_ref is None:
-            return await response_of(self._aws, record), None
+            return await response_of(self._deployment, record), None
         return await asyncio.gather(
-            response_of(self._aws, record), payloads.unpack(self._aws.blobs, record.body, record.body_ref)
+            response_of(self._deployment, record), payloads.unpack(self._deployment.blobs, record.body, record.body_ref)
         )
 
     async def cancel(self, message_id: str, context: Context) -> bool:
         """Cancel an unfinished job; False where it has already ended. Raises Problem 404 as above."""
         await self._record(message_id, context)
-        return await self._aws.jobs.cancel(message_id)
+        return await self._deployment.jobs.cancel(message_id)
 
     async def queue_size(self, label: str | None, context: Context) -> int:
         """The number of unfinished jobs of one label, or of all labels that the caller may use."""
         if label is not None:
             self._check(label, context)
-            return await self._accepted.backlog(label)
-        overview = await self._glance.overview(COUNTED_SECONDS)
+            return await self._async_jobs.backlog(label)
+        overview = await self._overviews.overview(COUNTED_SECONDS)
         return sum(row.visible + row.in_flight for row in overview.labels if context.caller.allows(row.label))
 
     async def unfinished(self, context: Context) -> list[str]:
         """Message ids of jobs that were submitted through this gateway and have not ended, as far as is known."""
-        return await self._accepted.unfinished(context.caller.allows)
+        return await self._async_jobs.unfinished(context.caller.allows)
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
     @property
     def deployment(self) -> str:
         """The prefix of the deployment's queues and tables."""
-        return self._aws.settings.prefix
+        return self._deployment.settings.prefix
 
     async def fleet(self) -> Fleet:
         """All consumers, as of a moment ago."""
-        await self._capacity.fresh(1.0, patience_seconds=FLEET_PATIENCE_SECONDS)
+        await self._capacity.fresh(1.0, wait_seconds=FLEET_WAIT_SECONDS)
         return self._capacity.fleet
 
     async def labels(self) -> list[str]:
@@ -178,21 +178,21 @@ class Service:
 
     async def signature(self, label: str) -> ModelSignature | None:
         """Inputs and outputs of a label's model; None where no consumer has reported them."""
-        return await self._aws.registry.signature(check_label(label))
+        return await self._deployment.registry.signature(check_label(label))
 
     async def overview(self) -> Overview:
         """An overview of the deployment, as of a moment ago."""
-        return await self._glance.overview()
+        return await self._overviews.overview()
 
     def flow_stats(self) -> FlowStats:
         """Requests that wait here, and the outcomes of past ones."""
-        flow = self._waiters.flow
+        flow = self._blocking_calls.flow
         bands = sorted(flow.bands.items(), reverse=True)
         return FlowStats(
             waiting=flow.waiting,
             in_flight=flow.in_flight,
             bands=[BandStats(priority=one, requests=band.requests, bytes=band.bytes) for one, band in bands],
-            outcomes={outcome.value: flow.outcomes[outcome] for outcome in Outcome},
+            outcomes={outcome.value: flow.outcomes[outcome] for outcome in WaitOutcome},
         )
 
     def gateway_stats(self) -> GatewayStats:
@@ -201,7 +201,7 @@ class Service:
         return GatewayStats(
             **{name: getattr(flow, name) for name in FlowStats.model_fields},
             process=f"{socket.gethostname()}/{os.getpid()}",
-            latency_ms=self._waiters.latency.summary(),
+            latency_ms=self._blocking_calls.latency.summary(),
         )
 
     # --- the process --------------------------------------------------------------------------------------------------
@@ -219,45 +219,45 @@ class Service:
     @property
     def paused(self) -> bool:
         """Whether dispatching to consumers is paused."""
-        return self._waiters.flow.paused
+        return self._blocking_calls.flow.paused
 
     def pause(self) -> None:
         """Stop dispatching: waiting callers keep waiting, new jobs are rejected. Raises Problem 503 while shutting down."""
         if self._stopping:
             raise later(
                 503,
-                Outcome.SHUTTING_DOWN,
+                WaitOutcome.SHUTTING_DOWN,
                 "the gateway is shutting down and cannot be paused: waiting callers are still served",
                 1,
             )
-        self._waiters.flow.pause()
+        self._blocking_calls.flow.pause()
 
     def unpause(self) -> None:
         """Resume dispatching."""
-        self._waiters.flow.resume()
+        self._blocking_calls.flow.resume()
 
     def stop(self) -> None:
         """Admit no more requests; those already admitted continue."""
         self._stopping = True
-        self._waiters.flow.close()
-        self._waiters.flow.resume()
+        self._blocking_calls.flow.close()
+        self._blocking_calls.flow.resume()
 
     async def emptied(self) -> None:
         """Return when no caller waits for a result and no job is being posted."""
-        await self._waiters.emptied()
+        await self._blocking_calls.emptied()
         while self._posting:
             await asyncio.wait(self._posting)
 
     def send_away(self) -> None:
         """Tell all callers that still wait that this gateway has no result for them, and by which id to find theirs."""
-        self._waiters.send_away()
+        self._blocking_calls.send_away()
 
     async def _post(self, label: str, post: Callable[[], Awaitable[str]], context: Context) -> str:
         """Post a job, even if its caller has left: its body is held, and counted, until the job is posted."""
         try:
-            async with self._accepted.place(label):
+            async with self._async_jobs.place(label):
                 message_id = await post()
-                self._accepted.add(message_id, label)
+                self._async_jobs.add(message_id, label)
                 return message_id
         finally:
             context.share.posted()
@@ -270,9 +270,9 @@ class Service:
 
     async def _record(self, message_id: str, context: Context) -> JobRecord:
         """The record of a job that the caller may see. Raises Problem 404, the same for a missing job and for another's."""
-        record = await self._aws.jobs.find(message_id)
+        record = await self._deployment.jobs.find(message_id)
         if record is None or not context.caller.allows(record.label):
-            raise unknown_job(message_id, self._aws.settings.result_ttl_seconds)
+            raise unknown_job(message_id, self._deployment.settings.result_ttl_seconds)
         return record
 
     def _check(self, label: str, context: Context) -> None:
@@ -280,9 +280,9 @@ class Service:
 
     async def _keep_reading(self) -> None:
         """Keep the fleet up to date while anybody waits, and read it once in a while otherwise."""
-        usual = self._aws.settings.host_cache_seconds
+        usual = self._deployment.settings.host_cache_seconds
         while True:
             with contextlib.suppress(TransportError):
-                flow = self._waiters.flow
+                flow = self._blocking_calls.flow
                 await self._capacity.fresh(usual if flow.waiting or flow.in_flight else IDLE_READ_SECONDS)
             await asyncio.sleep(usual if self._capacity.answering else FAILED_READ_SECONDS)

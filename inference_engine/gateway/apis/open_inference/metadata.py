@@ -14,13 +14,13 @@ EXTENSIONS = ("binary_tensor_data", "model_repository")
 NOT_LOADED = "no consumer has it loaded; an inference request loads it"
 
 
-class Live(BaseModel):
+class ServerLive(BaseModel):
     """The gateway is alive."""
 
     live: bool = Field(description="always true", examples=[True])
 
 
-class Ready(BaseModel):
+class ServerReady(BaseModel):
     """The gateway accepts requests."""
 
     ready: bool = Field(description="always true", examples=[True])
@@ -103,9 +103,9 @@ def _tensor(signature: TensorSignature) -> TensorMetadata:
 
 def entry(label: str, fleet: Fleet, now: float) -> IndexEntry:
     """A label's state in the fleet at a moment (Unix seconds)."""
-    hosts = fleet.hosts(label, now)
-    if any(label in host.loaded for host in hosts):
+    holders = fleet.holders(label, now)
+    if any(label in holder.loaded for holder in holders):
         return IndexEntry(name=label, version=VERSION, state="READY", reason="")
-    if hosts:
+    if holders:
         return IndexEntry(name=label, version=VERSION, state="LOADING", reason="a consumer is loading it")
     return IndexEntry(name=label, version=VERSION, state="UNAVAILABLE", reason=NOT_LOADED)

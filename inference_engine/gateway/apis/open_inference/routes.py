@@ -29,11 +29,11 @@ from .metadata import (
     EXTENSIONS,
     VERSION,
     IndexEntry,
-    Live,
     ModelMetadata,
     ModelReady,
-    Ready,
+    ServerLive,
     ServerMetadata,
+    ServerReady,
     entry,
     of_model,
 )
@@ -50,17 +50,17 @@ Version = Annotated[str, Path(description='version of the model; every label has
 
 
 @router.get("/health/live", operation_id="v2_live", summary="Whether the gateway is alive")
-async def live(service: ServiceOf) -> Live:
+async def live(service: ServiceOf) -> ServerLive:
     """Answers 200 as long as the process does its work."""
     check_live(service)
-    return Live(live=True)
+    return ServerLive(live=True)
 
 
 @router.get("/health/ready", operation_id="v2_ready", summary="Whether the gateway accepts requests")
-async def ready(service: ServiceOf) -> Ready:
+async def ready(service: ServiceOf) -> ServerReady:
     """Answers 503 while the gateway is shutting down, or AWS does not respond to it."""
     check_ready(service)
-    return Ready(ready=True)
+    return ServerReady(ready=True)
 
 
 @router.get("", operation_id="v2_server", summary="Name, release and extensions of the server")

@@ -1,4 +1,4 @@
-"""Which requests wait in which band: a full band makes room at the expense of the party with the most in it.
+"""Which requests wait in which band: a full band makes room at the expense of the group with the most in it.
 
 Owner comes before flow, as with turns, and flow before label: an owner that names more flows, or requests more labels, gets no
 more room, and takes it only from itself.
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from .limits import Limits
 from .queues import Item, Whose
-from .shares import BYTES, REQUESTS, Measure, Party
+from .shares import BYTES, REQUESTS, Group, Measure
 
-#: At most this many requests lose their place to a party that would have more than its share: that party may be rejected after
+#: At most this many requests lose their place to a group that would have more than its share: that group may be rejected after
 #: all, so the search for them has to end soon.
 VICTIMS = 64
 
@@ -21,36 +21,36 @@ class FullError(Exception):
     """There is no place for a request, and none should be made for it."""
 
 
-#: A party that has nothing yet.
-NOBODY: Party[Item] = Party()
+#: A group that has nothing yet.
+NOBODY: Group[Item] = Group()
 
 
-class Band(Party[Item]):
+class Band(Group[Item]):
     """The waiting requests of one priority, over all labels: how many, their bytes, and whose they are."""
 
     __slots__ = ()
 
     def add(self, item: Item) -> None:
         """A request has come."""
-        party = item.party = self.at(item.whose)
-        party.items[item] = None
-        party.gain(1, item.bytes)
+        group = item.group = self.at(item.whose)
+        group.items[item] = None
+        group.gain(1, item.bytes)
 
     def remove(self, item: Item) -> None:
         """A request has gone."""
-        del item.party.items[item]
-        item.party.lose(1, item.bytes)
+        del item.group.items[item]
+        item.group.lose(1, item.bytes)
 
     def newest_of_most(self, whose: Whose) -> Item | None:
-        """The newest request of the party with the most requests; None where a newcomer may not take its place."""
+        """The newest request of the group with the most requests; None where a newcomer may not take its place."""
         giver = self._giver(whose, 1, REQUESTS)
         return None if giver is None else next(reversed(giver.items))
 
     def newest_of_heaviest(self, whose: Whose, size_bytes: int, bound: int) -> list[Item] | None:
-        """The heaviest parties' newest requests, until a newcomer's bytes fit; None where they never do or too many go."""
+        """The heaviest groups' newest requests, until a newcomer's bytes fit; None where they never do or too many go."""
         at_most = self.requests if self._is_share(whose, size_bytes, bound) else VICTIMS
         victims: list[Item] = []
-        newest: dict[Party[Item], Iterator[Item]] = {}
+        newest: dict[Group[Item], Iterator[Item]] = {}
         try:
             while self.bytes + size_bytes > bound:
                 giver = self._giver(whose, size_bytes, BYTES)
@@ -63,43 +63,43 @@ class Band(Party[Item]):
         finally:
             # This was a trial: the victims' bytes are restored.
             for victim in victims:
-                victim.party.gain(0, victim.bytes)
+                victim.group.gain(0, victim.bytes)
         return victims
 
-    def _giver(self, whose: Whose, amount: int, measure: Measure) -> Party[Item] | None:
-        """The party that gives up its newest request for `amount` more of another; None where all have too little for that.
+    def _giver(self, whose: Whose, amount: int, measure: Measure) -> Group[Item] | None:
+        """The group that gives up its newest request for `amount` more of another; None where all have too little for that.
 
-        On the first level where any party has more than the newcomer's would have, the largest party gives, and within it the
-        largest part on each further level. What is taken on a lower level belongs to the newcomer's own party anyway.
+        On the first level where any group has more than the newcomer's would have, the largest group gives, and within it the
+        largest part on each further level. What is taken on a lower level belongs to the newcomer's own group anyway.
         """
-        for party, own in self._levels(whose):
-            most = party.most(measure)
+        for group, own in self._levels(whose):
+            most = group.most(measure)
             if most is not None and measure(most) > measure(own) + amount:
                 return most.largest(measure)
         return None
 
     def _is_share(self, whose: Whose, size_bytes: int, bound: int) -> bool:
-        """Whether a newcomer's party would stay within its share of bytes on any level: then some other party always has more.
+        """Whether a newcomer's group would stay within its share of bytes on any level: then some other group always has more.
 
         Owners have equal shares of the bound, an owner's flows equal shares of the owner's, and a flow's labels of the flow's.
         """
         shares = 1
-        for party, own in self._levels(whose):
-            shares *= len(party.parts) + (not own.requests)
+        for group, own in self._levels(whose):
+            shares *= len(group.parts) + (not own.requests)
             if shares * (own.bytes + size_bytes) <= bound:
                 return True
         return False
 
-    def _levels(self, whose: Whose) -> Iterator[tuple[Party[Item], Party[Item]]]:
-        """Level by level: the party whose parts are compared, and the newcomer's part of it, empty where it has none yet."""
-        party: Party[Item] = self
+    def _levels(self, whose: Whose) -> Iterator[tuple[Group[Item], Group[Item]]]:
+        """Level by level: the group whose parts are compared, and the newcomer's part of it, empty where it has none yet."""
+        group: Group[Item] = self
         for name in whose:
-            own = party.parts.get(name, NOBODY)
-            yield party, own
-            party = own
+            own = group.parts.get(name, NOBODY)
+            yield group, own
+            group = own
 
 
-class Crowd(dict[int, Band]):
+class WaitingBands(dict[int, Band]):
     """All bands that have requests, by priority, within their limits."""
 
     def __init__(self, limits: Limits) -> None:
@@ -126,7 +126,7 @@ class Crowd(dict[int, Band]):
     def victims(self, priority: int, whose: Whose, size_bytes: int) -> list[Item]:
         """The requests that have to leave a band so that another can wait there; none where there is a place. Raises FullError.
 
-        Where both bounds are reached, a newcomer must have less than others of both. Otherwise a party with many requests and one
+        Where both bounds are reached, a newcomer must have less than others of both. Otherwise a group with many requests and one
         with many bytes could take each other's places for ever. A request that gives up its bytes gives up its place too.
         """
         band = self.get(priority) or Band()

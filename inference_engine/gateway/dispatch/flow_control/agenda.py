@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .queues import Item
 
 
-class Agenda:
+class CheckTimes:
     """Requests by the second in which they may have waited too long."""
 
     __slots__ = ("_seconds",)

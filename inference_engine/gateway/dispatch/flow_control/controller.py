@@ -5,12 +5,12 @@
        ▼
     waiting ──► DISPATCHED ──► the caller's work ──► release
        │  │  └► TTL | NO_CONSUMER | SHUTTING_DOWN     evicted
-       │  ├───► QUEUE_FULL                            newest of the largest party, evicted for one of a smaller party
+       │  ├───► QUEUE_FULL                            newest of the largest group, evicted for one of a smaller group
        │  └───► CALLER_LEFT                           its task was cancelled
        └──────► DISPATCHED                            at once, where no other request could go
 
 Everything happens on one event loop. There is no `await` between a check and the write that depends on it, so nothing needs a
-lock; the only task wakes when something may have become possible.
+lock; the only task goes on when something may have become possible.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from .admission import Crowd, FullError
-from .agenda import Agenda
-from .limits import Limits, Outcome, Refused, Room
+from .admission import FullError, WaitingBands
+from .agenda import CheckTimes
+from .limits import Limits, NotDispatched, Room, WaitOutcome
 from .permit import Permit
 from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path, Whose
 from .rate import Rate
@@ -44,8 +44,8 @@ class FlowController:
         self, limits: Limits, room: Callable[[str], Room], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.limits = limits
-        self.outcomes: Counter[Outcome] = Counter()
-        self.bands = Crowd(limits)
+        self.outcomes: Counter[WaitOutcome] = Counter()
+        self.bands = WaitingBands(limits)
         self.in_flight = 0
         self.waiting = 0
         self.paused = False
@@ -54,10 +54,10 @@ class FlowController:
         self._new_order = EarliestDeadlineFirst if limits.order == "edf" else FirstComeFirstServed
         self._labels: dict[str, LabelQueue] = {}
         self._turns = LabelTurns()
-        self._agenda = Agenda()
+        self._check_times = CheckTimes()
         self._rate = Rate(clock())
         self._closed = False
-        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
 
     # --- for callers --------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class FlowController:
         size_bytes: int = 0,
         seconds: float | None = None,
     ) -> Permit:
-        """Wait until a request may go; `path` is its owner and flow, `seconds` its caller's whole time. Raises Refused."""
+        """Wait until a request may go; `path` is its owner and flow, `seconds` its caller's whole time. Raises NotDispatched."""
         # Requests that could go already, but that the task had no time for, must not cause a rejection or an eviction.
         while self._turns and not self.bands.has_place(priority, size_bytes):
             if self.dispatch(BATCH) < BATCH:
@@ -88,7 +88,7 @@ class FlowController:
         except asyncio.CancelledError:
             self._leave(item)
             raise
-        if outcome is Outcome.DISPATCHED:
+        if outcome is WaitOutcome.DISPATCHED:
             return Permit(item.queue, self._released)
         raise self._refusal(outcome, item)
 
@@ -101,11 +101,11 @@ class FlowController:
         size_bytes: int = 0,
         seconds: float | None = None,
     ) -> Item:
-        """Enqueue a request; once `settled` is DISPATCHED it is on its way until a Permit is released. Raises Refused."""
+        """Enqueue a request; once `settled` is DISPATCHED it is on its way until a Permit is released. Raises NotDispatched."""
         queue = self._queue_of(label)
         priority = self._make_room(priority, (*path, label), size_bytes)
         now = self._clock()
-        settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        settled: asyncio.Future[WaitOutcome] = asyncio.get_running_loop().create_future()
         deadline = now + (self.limits.ttl_seconds if seconds is None else seconds)
         item = Item(queue, priority, path, size_bytes, deadline, now, settled)
         self.bands.add(item)
@@ -116,7 +116,7 @@ class FlowController:
             self._turns.join(band)
         self._look_again(item, now)
         self._watch()
-        self._wake.set()
+        self._changed.set()
         return item
 
     # --- for the process that runs it ---------------------------------------------------------------------------------
@@ -124,13 +124,13 @@ class FlowController:
     async def run(self) -> None:
         """Dispatch and evict until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._changed.wait()
+            self._changed.clear()
             if self._clock() - self._rate.at >= SWEEP_SECONDS:
                 self.sweep()
             if self.dispatch(BATCH) == BATCH:
                 # There may be more, but other callbacks of this loop go first.
-                asyncio.get_running_loop().call_soon(self._wake.set)
+                asyncio.get_running_loop().call_soon(self._changed.set)
             self._watch()
 
     def dispatch(self, at_most: int) -> int:
@@ -144,7 +144,7 @@ class FlowController:
             item = band.turns.first()
             if item.settled.done() or self._ends_at(item) <= now:
                 # A request that is not dispatched does not use up its label's turn.
-                self._evict(item, Outcome.CALLER_LEFT if item.settled.done() else self._too_late(item))
+                self._evict(item, WaitOutcome.CALLER_LEFT if item.settled.done() else self._too_late(item))
                 if band.turns:
                     self._turns.stay(band)
                 continue
@@ -152,7 +152,7 @@ class FlowController:
             queue.pop(band)
             self._granted(queue)
             gone += 1
-            self._settle(item, Outcome.DISPATCHED)
+            self._settle(item, WaitOutcome.DISPATCHED)
             if band.turns:
                 self._turns.join(band)
         return gone
@@ -160,14 +160,14 @@ class FlowController:
     def sweep(self) -> None:
         """Read rooms again, and evict requests that have waited too long."""
         now = self._clock()
-        self._rate.measure(now, self.outcomes[Outcome.DISPATCHED])
+        self._rate.measure(now, self.outcomes[WaitOutcome.DISPATCHED])
         for queue in list(self._labels.values()):
             room = self._room(queue.label)
             if room.served is not queue.room.served:
                 queue.since = now
             queue.room = room
             self._turns.settle(queue)
-        for item in self._agenda.until(now):
+        for item in self._check_times.until(now):
             if self._ends_at(item) <= now:
                 self._evict(item, self._too_late(item))
             else:
@@ -180,7 +180,7 @@ class FlowController:
     def resume(self) -> None:
         """Dispatch again."""
         self.paused = False
-        self._wake.set()
+        self._changed.set()
 
     def close(self) -> None:
         """Admit no more requests; those that wait are still dispatched."""
@@ -188,15 +188,15 @@ class FlowController:
 
     def evict_all(self) -> None:
         """Evict all waiting requests: the gateway stops."""
-        for item in list(self._agenda):
-            self._evict(item, Outcome.SHUTTING_DOWN)
+        for item in list(self._check_times):
+            self._evict(item, WaitOutcome.SHUTTING_DOWN)
 
     # --- admission ----------------------------------------------------------------------------------------------------
 
     def _queue_of(self, label: str) -> LabelQueue:
-        """The queue of a label, a new one where the label was not in use. Raises Refused after `close`."""
+        """The queue of a label, a new one where the label was not in use. Raises NotDispatched after `close`."""
         if self._closed:
-            raise self._refused(Outcome.SHUTTING_DOWN, "the gateway is shutting down")
+            raise self._refused(WaitOutcome.SHUTTING_DOWN, "the gateway is shutting down")
         return self._labels.get(label) or LabelQueue(label, self._room(label), self._new_order)
 
     def _goes_at_once(self, queue: LabelQueue) -> bool:
@@ -205,21 +205,21 @@ class FlowController:
         return has_room and not self._turns and not queue.waiting and not self.paused
 
     def _make_room(self, priority: int, whose: Whose, size_bytes: int) -> int:
-        """The band that a request may wait in; in a full band the largest party loses its newest requests. Raises Refused."""
+        """The band that a request may wait in; in a full band the largest group loses its newest ones. Raises NotDispatched."""
         try:
             priority = self.bands.band_for(priority)
             victims = self.bands.victims(priority, whose, size_bytes)
         except FullError as full:
-            raise self._refused(Outcome.QUEUE_FULL, str(full)) from None
+            raise self._refused(WaitOutcome.QUEUE_FULL, str(full)) from None
         for victim in victims:
-            self._evict(victim, Outcome.QUEUE_FULL)
+            self._evict(victim, WaitOutcome.QUEUE_FULL)
         return priority
 
     # --- requests on their way ----------------------------------------------------------------------------------------
 
     def _granted(self, queue: LabelQueue) -> None:
         """Count one more request of a label as on its way."""
-        self.outcomes[Outcome.DISPATCHED] += 1
+        self.outcomes[WaitOutcome.DISPATCHED] += 1
         self.in_flight += 1
         queue.in_flight += 1
 
@@ -230,34 +230,34 @@ class FlowController:
         self._turns.settle(queue)
         self._forget_if_unused(queue)
         if self._turns:
-            self._wake.set()
+            self._changed.set()
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def _ends_at(self, item: Item) -> float:
         """When a request has waited too long: for room, or, while none lives, for a consumer; anew when consumers come or go."""
         queue, limits = item.queue, self.limits
-        patience = limits.ttl_seconds if queue.room.served else limits.patience_seconds
-        return min(item.deadline, max(item.entered_at, queue.since) + patience)
+        longest = limits.ttl_seconds if queue.room.served else limits.no_consumer_seconds
+        return min(item.deadline, max(item.entered_at, queue.since) + longest)
 
-    def _too_late(self, item: Item) -> Outcome:
-        return Outcome.TTL if item.queue.room.served else Outcome.NO_CONSUMER
+    def _too_late(self, item: Item) -> WaitOutcome:
+        return WaitOutcome.TTL if item.queue.room.served else WaitOutcome.NO_CONSUMER
 
     def _look_again(self, item: Item, now: float) -> None:
         """Have the sweep check a request when it may end, and early enough for an end that leaving consumers bring forward."""
-        soon = now + min(self.limits.ttl_seconds, self.limits.patience_seconds)
-        self._agenda.put(item, min(self._ends_at(item), soon))
+        soon = now + min(self.limits.ttl_seconds, self.limits.no_consumer_seconds)
+        self._check_times.put(item, min(self._ends_at(item), soon))
 
-    def _settle(self, item: Item, outcome: Outcome) -> None:
+    def _settle(self, item: Item, outcome: WaitOutcome) -> None:
         """End a request's wait, once; the request has left its queue, and its outcome is counted."""
         item.outcome = outcome
         self.waiting -= 1
         self.bands.remove(item)
-        self._agenda.remove(item)
+        self._check_times.remove(item)
         if not item.settled.done():
             item.settled.set_result(outcome)
 
-    def _evict(self, item: Item, outcome: Outcome) -> None:
+    def _evict(self, item: Item, outcome: WaitOutcome) -> None:
         band = item.queue.remove(item)
         if not band.turns:
             self._turns.left(band)
@@ -268,8 +268,8 @@ class FlowController:
     def _leave(self, item: Item) -> None:
         """The caller has left: remove its request, or give back what the request was granted."""
         if item.outcome is None:
-            self._evict(item, Outcome.CALLER_LEFT)
-        elif item.outcome is Outcome.DISPATCHED:
+            self._evict(item, WaitOutcome.CALLER_LEFT)
+        elif item.outcome is WaitOutcome.DISPATCHED:
             self._released(item.queue)
 
     def _forget_if_unused(self, queue: LabelQueue) -> None:
@@ -282,27 +282,27 @@ class FlowController:
         """Wake the task in a while, as long as any label is in use."""
         if self._tick is None and self._labels:
             self._tick = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._ticked)
-            self._rate.wake(self._clock(), self.outcomes[Outcome.DISPATCHED])
+            self._rate.resume(self._clock(), self.outcomes[WaitOutcome.DISPATCHED])
 
     def _ticked(self) -> None:
         self._tick = None
-        self._wake.set()
+        self._changed.set()
 
     # --- refusals -----------------------------------------------------------------------------------------------------
 
-    def _refusal(self, outcome: Outcome, item: Item) -> Refused:
+    def _refusal(self, outcome: WaitOutcome, item: Item) -> NotDispatched:
         waited = self._clock() - item.entered_at
         detail = {
-            Outcome.QUEUE_FULL: "evicted from a full queue: this API key, flow or label held the largest share of it",
-            Outcome.TTL: f"the request did not get a turn for label {item.queue.label!r} within {waited:.1f} s",
-            Outcome.NO_CONSUMER: f"there was no live consumer for {waited:.1f} s",
-            Outcome.SHUTTING_DOWN: "the gateway is shutting down",
+            WaitOutcome.QUEUE_FULL: "evicted from a full queue: this API key, flow or label held the largest share of it",
+            WaitOutcome.TTL: f"the request did not get a turn for label {item.queue.label!r} within {waited:.1f} s",
+            WaitOutcome.NO_CONSUMER: f"there was no live consumer for {waited:.1f} s",
+            WaitOutcome.SHUTTING_DOWN: "the gateway is shutting down",
         }[outcome]
-        if outcome is Outcome.TTL and self.paused:
+        if outcome is WaitOutcome.TTL and self.paused:
             detail = f"the gateway is paused, and this request has waited {waited:.1f} s, as long as it may"
-        return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
+        return NotDispatched(outcome, detail, self._rate.retry_seconds(self.waiting))
 
-    def _refused(self, outcome: Outcome, detail: str) -> Refused:
+    def _refused(self, outcome: WaitOutcome, detail: str) -> NotDispatched:
         """A rejection without a wait."""
         self.outcomes[outcome] += 1
-        return Refused(outcome, detail, self._rate.retry_seconds(self.waiting))
+        return NotDispatched(outcome, detail, self._rate.retry_seconds(self.waiting))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 
-class Outcome(StrEnum):
+class WaitOutcome(StrEnum):
     """How a request's wait ended; each request has exactly one."""
 
     DISPATCHED = "dispatched"
@@ -18,10 +18,10 @@ class Outcome(StrEnum):
     SHUTTING_DOWN = "shutting-down"
 
 
-class Refused(Exception):
+class NotDispatched(Exception):
     """A request that was not dispatched; `outcome` is the reason, `retry_seconds` when another try may succeed."""
 
-    def __init__(self, outcome: Outcome, detail: str, retry_seconds: float) -> None:
+    def __init__(self, outcome: WaitOutcome, detail: str, retry_seconds: float) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.retry_seconds = retry_seconds
@@ -40,7 +40,7 @@ class Limits:
     """Bounds on what waits and what is on its way; in seconds and bytes.
 
     `requests` and `bytes` apply to each band, `bands` is how many are in use at once, `concurrency` how many requests are on
-    their way over all labels. `ttl_seconds` is the longest wait for room, `patience_seconds` the longest for a consumer while
+    their way over all labels. `ttl_seconds` is the longest wait for room, `no_consumer_seconds` the longest for a consumer while
     none lives.
     """
 
@@ -49,5 +49,5 @@ class Limits:
     bands: int = 8
     concurrency: int = 1000
     ttl_seconds: float = 60.0
-    patience_seconds: float = 30.0
+    no_consumer_seconds: float = 30.0
     order: Literal["fcfs", "edf"] = "fcfs"

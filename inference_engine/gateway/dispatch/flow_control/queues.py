@@ -13,12 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from .limits import Outcome, Room
-from .shares import Party
+from .limits import Room, WaitOutcome
+from .shares import Group
 
 #: Owner and flow, as a caller names them.
 Path = tuple[str, str]
-#: Owner, flow and label: the parties that a waiting request belongs to, the largest first.
+#: Owner, flow and label: the groups that a waiting request belongs to, the largest first.
 Whose = tuple[str, str, str]
 
 
@@ -28,7 +28,7 @@ class Item:
     `whose` is its owner, the owner's flow, and its label. `due` is the second in which it is checked again.
     """
 
-    __slots__ = ("bytes", "deadline", "due", "entered_at", "outcome", "party", "priority", "queue", "settled", "whose")
+    __slots__ = ("bytes", "deadline", "due", "entered_at", "group", "outcome", "priority", "queue", "settled", "whose")
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Item:
         size_bytes: int,
         deadline: float,
         entered_at: float,
-        settled: asyncio.Future[Outcome],
+        settled: asyncio.Future[WaitOutcome],
     ) -> None:
         self.queue = queue
         self.priority = priority
@@ -48,8 +48,8 @@ class Item:
         self.entered_at = entered_at
         self.settled = settled
         self.due = 0
-        self.party: Party[Item]
-        self.outcome: Outcome | None = None
+        self.group: Group[Item]
+        self.outcome: WaitOutcome | None = None
 
 
 class Line(Protocol):
@@ -141,43 +141,43 @@ class EarliestDeadlineFirst:
 class Turns:
     """Parties that take turns, each giving one request: the owners of a band's requests, or one owner's flows."""
 
-    __slots__ = ("_level", "_new_line", "_parties")
+    __slots__ = ("_groups", "_level", "_new_line")
 
     def __init__(self, level: int, new_line: Callable[[], Line]) -> None:
-        self._parties: OrderedDict[str, Line] = OrderedDict()
+        self._groups: OrderedDict[str, Line] = OrderedDict()
         self._level = level
         self._new_line = new_line
 
     def add(self, item: Item) -> None:
-        """Add a request to its party; a party that had none gets the last turn."""
+        """Add a request to its group; a group that had none gets the last turn."""
         name = item.whose[self._level]
-        line = self._parties.get(name)
+        line = self._groups.get(name)
         if line is None:
-            line = self._parties[name] = self._new_line()
+            line = self._groups[name] = self._new_line()
         line.add(item)
 
     def first(self) -> Item:
         """The request whose turn it is."""
-        return next(iter(self._parties.values())).first()
+        return next(iter(self._groups.values())).first()
 
     def pop(self) -> Item:
-        """Remove and return a request of the party whose turn it is; that party then has the last turn."""
-        name, line = self._parties.popitem(last=False)
+        """Remove and return a request of the group whose turn it is; that group then has the last turn."""
+        name, line = self._groups.popitem(last=False)
         item = line.pop()
         if line:
-            self._parties[name] = line
+            self._groups[name] = line
         return item
 
     def remove(self, item: Item) -> None:
         """Remove a request that is inside."""
         name = item.whose[self._level]
-        line = self._parties[name]
+        line = self._groups[name]
         line.remove(item)
         if not line:
-            del self._parties[name]
+            del self._groups[name]
 
     def __len__(self) -> int:
-        return len(self._parties)
+        return len(self._groups)
 
 
 class BandQueue:

@@ -24,7 +24,7 @@ class Rate:
         self.at, self._count = now, count
         self._per_second = gone / elapsed if elapsed > 0 else 0.0
 
-    def wake(self, now: float, count: int) -> None:
+    def resume(self, now: float, count: int) -> None:
         """A label is in use; after a quiet time without measurements the rate is unknown."""
         if now - self.at > QUIET_SECONDS:
             self.at, self._count = now, count

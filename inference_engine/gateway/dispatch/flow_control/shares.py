@@ -1,4 +1,4 @@
-"""Whose requests wait, level by level, and which party has most."""
+"""Whose requests wait, level by level, and which group has most."""
 
 from __future__ import annotations
 
@@ -10,71 +10,71 @@ from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-#: A quantity by which parties are compared.
-Measure = Callable[["Party[Any]"], int]
+#: A quantity by which groups are compared.
+Measure = Callable[["Group[Any]"], int]
 REQUESTS: Measure = attrgetter("requests")
 BYTES: Measure = attrgetter("bytes")
 
 
-class Party(Generic[Item]):
+class Group(Generic[Item]):
     """All waiting requests of a band, or those of an owner, of one of its flows, or of one label of a flow.
 
-    A party has the sum of its parts, however many they are; on the last level it has `items` instead, in order of arrival.
+    A group has the sum of its parts, however many they are; on the last level it has `items` instead, in order of arrival.
     Which part has most is asked only in a full band: a ranking is built when first asked for, and dropped once mostly outdated.
     """
 
     __slots__ = ("_rankings", "bytes", "items", "name", "parts", "requests", "whole")
 
-    def __init__(self, name: str = "", whole: Party[Item] | None = None) -> None:
+    def __init__(self, name: str = "", whole: Group[Item] | None = None) -> None:
         self.name = name
-        #: The party that this one is a part of.
+        #: The group that this one is a part of.
         self.whole = whole
         self.requests = 0
         self.bytes = 0
-        self.parts: dict[str, Party[Item]] = {}
+        self.parts: dict[str, Group[Item]] = {}
         self.items: OrderedDict[Item, None] = OrderedDict()
         self._rankings: dict[Measure, Ranking] = {}
 
-    def at(self, names: Iterable[str]) -> Party[Item]:
-        """The party named level by level; a new one must `gain` something."""
-        party: Party[Item] = self
+    def at(self, names: Iterable[str]) -> Group[Item]:
+        """The group named level by level; a new one must `gain` something."""
+        group: Group[Item] = self
         for name in names:
-            part = party.parts.get(name)
+            part = group.parts.get(name)
             if part is None:
-                part = party.parts[name] = Party(name, party)
-            party = part
-        return party
+                part = group.parts[name] = Group(name, group)
+            group = part
+        return group
 
     def gain(self, requests: int, size_bytes: int) -> None:
-        """Add to this party and to every party that contains it."""
-        party: Party[Item] = self
-        while (whole := party.whole) is not None:
-            party.requests += requests
-            party.bytes += size_bytes
+        """Add to this group and to every group that contains it."""
+        group: Group[Item] = self
+        while (whole := group.whole) is not None:
+            group.requests += requests
+            group.bytes += size_bytes
             if whole._rankings:
-                whole._raised(party)
-            party = whole
-        party.requests += requests
-        party.bytes += size_bytes
+                whole._raised(group)
+            group = whole
+        group.requests += requests
+        group.bytes += size_bytes
 
     def lose(self, requests: int, size_bytes: int) -> None:
-        """Subtract from this party and from every party that contains it; one without requests is removed."""
-        party: Party[Item] = self
-        while (whole := party.whole) is not None:
-            party.requests -= requests
-            party.bytes -= size_bytes
-            if not party.requests:
-                del whole.parts[party.name]
-            party = whole
-        party.requests -= requests
-        party.bytes -= size_bytes
+        """Subtract from this group and from every group that contains it; one without requests is removed."""
+        group: Group[Item] = self
+        while (whole := group.whole) is not None:
+            group.requests -= requests
+            group.bytes -= size_bytes
+            if not group.requests:
+                del whole.parts[group.name]
+            group = whole
+        group.requests -= requests
+        group.bytes -= size_bytes
 
-    def _raised(self, part: Party[Item]) -> None:
+    def _raised(self, part: Group[Item]) -> None:
         for measure, ranking in list(self._rankings.items()):
             if ranking.raised(part.name, measure(part)) > 64 + 2 * len(self.parts):
                 del self._rankings[measure]
 
-    def most(self, measure: Measure) -> Party[Item] | None:
+    def most(self, measure: Measure) -> Group[Item] | None:
         """The part with the most by `measure`, the first by name among equals; None where no part has any."""
         if len(self.parts) < 2:
             return next((part for part in self.parts.values() if measure(part)), None)
@@ -84,36 +84,36 @@ class Party(Generic[Item]):
         name = ranking.most(lambda name: measure(self.parts[name]) if name in self.parts else 0)
         return None if name is None else self.parts[name]
 
-    def largest(self, measure: Measure) -> Party[Item]:
+    def largest(self, measure: Measure) -> Group[Item]:
         """The largest part's largest part, and so on to the last level."""
         part = self.most(measure) if self.parts else None
         return self if part is None else part.largest(measure)
 
 
 class Ranking:
-    """Which party has most: a heap in which each party stands with an amount that it has or once had.
+    """Which group has most: a heap in which each group stands with an amount that it has or once had.
 
-    A party that gains more than its noted amount is pushed again; one that has lost some is corrected only when it reaches the
+    A group that gains more than its noted amount is pushed again; one that has lost some is corrected only when it reaches the
     top. Losses therefore cost nothing until somebody asks, and a question costs only what has changed.
     """
 
     __slots__ = ("_heap", "_noted")
 
     def __init__(self, amounts: dict[str, int]) -> None:
-        #: The amount in each party's one valid entry; its other entries are outdated.
+        #: The amount in each group's one valid entry; its other entries are outdated.
         self._noted = amounts
         self._heap = [(-amount, name) for name, amount in amounts.items()]
         heapq.heapify(self._heap)
 
     def raised(self, name: str, amount: int) -> int:
-        """Note a party's new amount; returns how many entries there are."""
+        """Note a group's new amount; returns how many entries there are."""
         if amount > self._noted.get(name, 0):
             self._noted[name] = amount
             heapq.heappush(self._heap, (-amount, name))
         return len(self._heap)
 
     def most(self, of: Callable[[str], int]) -> str | None:
-        """The party that has most, None where no party has any; `of` returns a party's present amount."""
+        """The group that has most, None where no group has any; `of` returns a group's present amount."""
         while self._heap:
             negative, name = self._heap[0]
             amount = of(name) if self._noted.get(name) == -negative else 0
