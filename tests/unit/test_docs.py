@@ -242,7 +242,8 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 def test_files_that_contributors_are_sent_to_exist() -> None:
-    text = (DOCS.parent / "CONTRIBUTING.md").read_text("utf-8")
+    pages = [DOCS.parent / "CONTRIBUTING.md", *(DOCS / "decisions").glob("*.md")]
+    text = "".join(page.read_text("utf-8") for page in pages)
     named = set(re.findall(r"`((?:[\w.-]+/)*[\w.-]+(?:/|\.(?:py|md|toml|yaml)))`", text))
     assert {"inference_engine/", "fleet/placement.py", "pyproject.toml"} <= named
     places = (DOCS.parent, DOCS.parent / "inference_engine")
