@@ -1,16 +1,15 @@
 """Sphinx configuration: `make docs`."""
 
-from importlib.metadata import version as installed_version
 from typing import Any
 
-from inference_engine import Settings
+from inference_engine import Settings, __version__
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.settings import WebhookSettings
 
 project = "inference-engine"
 author = "the inference-engine authors"
 project_copyright = f"2026, {author}"
-release = version = installed_version("inference-engine")
+release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["colon_fence"]

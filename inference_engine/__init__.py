@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 from .aws.client import DynamoDBClient
 from .aws.parameters import deployed_settings
-from .errors import InferenceEngineError, UnretryableError
+from .errors import InferenceEngineError, UnretryableError, needs
 from .jobs.job import JobFailure, Response, ResultStatus
 from .producer import AsyncProducer, Producer
 from .settings import Settings
@@ -37,11 +37,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Consumers need the `consumer` extra, which an application that only posts does not install.
     if name in ("AsyncConsumer", "Consumer"):
-        try:
+        with needs("consumer"):
             from . import consumer
-        except ImportError as error:
-            raise InferenceEngineError(
-                f"{name} needs {error.name}; install it with `pip install inference-engine[consumer]`"
-            ) from error
         return getattr(consumer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

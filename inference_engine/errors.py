@@ -2,6 +2,7 @@
 
 InferenceEngineError
 ├── SettingsError                 a setting is missing or wrong
+├── ExtraMissingError             a package is missing that an extra of the library brings
 ├── LabelError                    a label cannot be used
 │   ├── InvalidLabelError         the name itself is not acceptable
 │   └── UnknownLabelError         no queue and no model has that name
@@ -26,6 +27,9 @@ Every message says what was wrong, with which value, and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InferenceEngineError(Exception):
     """Something in inference-engine failed."""
@@ -36,6 +40,10 @@ class InferenceEngineError(Exception):
 
 class SettingsError(InferenceEngineError, ValueError):
     """A setting is missing or wrong."""
+
+
+class ExtraMissingError(InferenceEngineError, ImportError):
+    """A package is missing that an extra of the library brings."""
 
 
 class LabelError(InferenceEngineError, ValueError):
@@ -115,3 +123,20 @@ class TransportError(InferenceEngineError):
 
 class NotProvisionedError(TransportError):
     """A queue, a table or a bucket does not exist."""
+
+
+def how_to_install(extra: str) -> str:
+    """What brings an extra's packages, for an installed wheel and for a clone."""
+    # pip takes the extras of an installed distribution from its own metadata: no index has to know the project.
+    return f"pip install 'inference-engine[{extra}]', or in a clone pip install -e '.[{extra}]'"
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """A block for imports. Raises ExtraMissingError, naming the extra to install, where a package is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("inference_engine"):
+            raise
+        raise ExtraMissingError(f"{error.name} is not installed; install it with: {how_to_install(extra)}") from error

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
+from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError, how_to_install
 from ..tensors import TensorSpec, check_inputs, signature_of, unsupported
 from .base import LoadedModel, Work
 
@@ -74,7 +74,9 @@ class OnnxBackend:
         try:
             import onnxruntime  # noqa: F401
         except ImportError as error:
-            raise BackendLostError("OnnxBackend needs the package onnxruntime; install it") from error
+            raise BackendLostError(
+                f"OnnxBackend needs onnxruntime; install it with: {how_to_install('onnx')}"
+            ) from error
         if self._workers is None:
             self._workers = ThreadPoolExecutor(self.threads, thread_name_prefix="onnx")
 

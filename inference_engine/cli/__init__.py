@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .. import __version__
 from ..errors import InferenceEngineError
 from . import consume, dead_letters, fleet, gateway, jobs, keys, local, top, webhooks
-from .common import ExtraMissingError, Parser, UsageError, formatter
+from .common import Parser, UsageError, formatter
 
 #: The exit code that shells report for a process that SIGINT ended: 128 + 2.
 INTERRUPTED = 130
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except UsageError as error:
         return _complain(error, 2)
-    except (InferenceEngineError, ExtraMissingError) as error:
+    except InferenceEngineError as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = Parser(prog="inference-engine", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=formatter)
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for family in (consume, gateway, jobs, fleet, top, dead_letters, keys, webhooks, local):
         family.add(commands)
@@ -83,12 +84,3 @@ def _complain(error: Exception, code: int) -> int:
         text = " ".join(text.split())
     print(f"inference-engine: {text}", file=sys.stderr)
     return code
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("inference-engine")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "unknown"

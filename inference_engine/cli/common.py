@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import difflib
 import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -36,10 +35,6 @@ formatter = argparse.RawDescriptionHelpFormatter
 
 class UsageError(Exception):
     """The command cannot be run as it was given; exit code 2."""
-
-
-class ExtraMissingError(Exception):
-    """A part of the library is not installed."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -185,19 +180,6 @@ def size(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 2000000, 500MB or 8GiB")
     return value
-
-
-@contextlib.contextmanager
-def needs(extra: str) -> Iterator[None]:
-    """A block for imports. Raises ExtraMissingError, naming the extra to install, where a package is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("inference_engine"):
-            raise
-        raise ExtraMissingError(
-            f"{error.name} is not installed; install it with: pip install 'inference-engine[{extra}]'"
-        ) from error
 
 
 def print_json(value: Any) -> None:

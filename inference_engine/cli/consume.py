@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsError
+from ..errors import SettingsError, needs
 from .common import (
     Commands,
     UsageError,
@@ -19,7 +19,6 @@ from .common import (
     add_single_queue,
     command,
     count,
-    needs,
     port,
     settings_of,
     size,

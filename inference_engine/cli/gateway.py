@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .common import Commands, add_logging, add_settings, command, needs, port, settings_of, start_logging
+from ..errors import needs
+from .common import Commands, add_logging, add_settings, command, port, settings_of, start_logging
 
 _DESCRIPTION = """\
 Run the HTTP gateway: the Open Inference Protocol v2 and three more APIs over the queues of this deployment, with flow

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InferenceEngineError
-from .common import Commands, add_json, command, count, needs, note, number, port, print_json
+from ..errors import InferenceEngineError, needs
+from .common import Commands, add_json, command, count, note, number, port, print_json
 
 if TYPE_CHECKING:
     from ..local.stack import LocalStack

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .common import Commands, add_json, add_settings, command, needs, positive, print_json, print_table, with_aws
+from ..errors import needs
+from .common import Commands, add_json, add_settings, command, positive, print_json, print_table, with_aws
 
 if TYPE_CHECKING:
     from ..deployment import Deployment

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ..aws.client import DynamoDBClient
 from ..aws.queues import OutgoingMessage
 from ..deployment import Deployment
-from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError
+from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError, needs
 from ..jobs import payloads
 from ..jobs.job import Job, Response, ResultStatus
 from ..labels import SINGLE_QUEUE_LABEL, check_label
@@ -330,10 +330,6 @@ def _digest(key: str) -> str:
 
 
 def _bar(total: int) -> Any:
-    try:
+    with needs("progress"):
         from tqdm import tqdm
-    except ImportError:
-        raise InferenceEngineError(
-            "progress=True needs tqdm; install it with `pip install inference-engine[progress]`"
-        ) from None
     return tqdm(total=total, unit="job")

@@ -109,16 +109,6 @@ def test_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["consume", "--function", "a:b"]) == 130
 
 
-def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(common.ExtraMissingError, match=r"inference-engine\[consumer\]"), common.needs("consumer"):
-        raise ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
-
-
-def test_a_bug_of_our_own_is_no_missing_extra() -> None:
-    with pytest.raises(ModuleNotFoundError), common.needs("consumer"):
-        raise ModuleNotFoundError("No module named 'inference_engine.x'", name="inference_engine.x")
-
-
 @pytest.mark.parametrize(
     ("text", "size"),
     [("1", 1), ("2000000", 2_000_000), ("500MB", 500_000_000), ("1.5GiB", 3 * 2**29), ("8 gib", 2**33), ("2k", 2000)],

@@ -1,4 +1,4 @@
-"""The images and the compose file, as far as they can be checked without an engine that builds and runs them."""
+"""The images, the compose file and the workflows, as far as they can be checked without what builds and runs them."""
 
 from __future__ import annotations
 
@@ -119,3 +119,64 @@ def test_a_gateway_in_a_container_requires_keys_and_the_image_makes_them(service
 def test_containers_are_given_more_time_than_they_take_to_stop(services: dict[str, Any]) -> None:
     for service, seconds in (("consumer", Settings().drain_seconds), ("gateway", GatewaySettings().shutdown_delay)):
         assert float(services[service]["stop_grace_period"].removesuffix("s")) > seconds
+
+
+# --- workflows -----------------------------------------------------------------------------------------------------------
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of all jobs."""
+    return [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
+def workflow(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(request.param.read_text("utf-8"))
+    return found
+
+
+def test_workflows_may_only_read_unless_a_job_says_otherwise(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    granted = {
+        right
+        for job in workflow["jobs"].values()
+        for right, how in job.get("permissions", {}).items()
+        if how == "write"
+    }
+    assert granted <= {"id-token", "pages"}
+
+
+def test_actions_are_pinned_and_leave_no_credentials_behind(workflow: dict[str, Any]) -> None:
+    uses = [step["uses"] for step in steps(workflow) if "uses" in step]
+    assert [action for action in uses if not re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+(\.\d+)*", action)] == []
+    checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_jobs_end_and_commands_take_no_text_of_the_event(workflow: dict[str, Any]) -> None:
+    for job in workflow["jobs"].values():
+        assert "uses" in job or job["timeout-minutes"] <= 120
+    # What an expression brings into a script is run by the shell, whoever wrote it.
+    assert [step["run"] for step in steps(workflow) if "${{" in step.get("run", "")] == []
+
+
+def test_workflows_call_workflows_that_may_be_called(workflow: dict[str, Any]) -> None:
+    for job in workflow["jobs"].values():
+        if "uses" in job:
+            called = yaml.safe_load((ROOT / job["uses"]).read_text("utf-8"))
+            # YAML 1.1 reads the key `on` as true.
+            accepted = called[True]["workflow_call"] or {}
+            assert set(job.get("with", {})) == set(accepted.get("inputs", {}))
+            wanted = {
+                right for one in called["jobs"].values() for right in one.get("permissions", called["permissions"])
+            }
+            assert wanted <= set(job.get("permissions", workflow["permissions"]))
+
+
+def test_every_workflow_is_described() -> None:
+    page = (ROOT / "docs" / "howto" / "ci.md").read_text("utf-8")
+    assert WORKFLOWS
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == ["check", "docs", "plan", "deploy", "apply"]
+    assert {path.stem for path in WORKFLOWS} == {"check", "docs", "plan", "deploy", "apply"}

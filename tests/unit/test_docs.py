@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import Metric
 
-from docs import _cost_tables, _terraform_tables
+from docs import _cost_tables, _drawings, _terraform_tables
 from docs._terraform_tables import TERRAFORM, blocks
 from inference_engine.cli import build_parser
 from inference_engine.consumer.metrics import ConsumerMetrics
@@ -54,6 +54,22 @@ def test_the_tables_of_costs_are_what_the_command_prints() -> None:
     page = _cost_tables.PAGE.read_text("utf-8")
     assert _cost_tables.filled(page) == page, "run: python docs/_cost_tables.py"
     assert page.count("| 100 × 24 | bulk |") == 2
+
+
+def test_the_drawings_are_what_the_command_draws() -> None:
+    for name, draw in _drawings.DRAWINGS.items():
+        assert (_drawings.FOLDER / name).read_text("utf-8") == draw().svg(), "run: python docs/_drawings.py"
+    shown = {
+        name
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(r"\]\((?:\w+/)*([\w-]+\.svg)\)", page.read_text("utf-8"))
+    }
+    assert set(_drawings.DRAWINGS) <= shown
+
+
+def test_a_line_that_does_not_fit_its_box_is_told() -> None:
+    with pytest.raises(ValueError, match="'a long line' does not fit a box of 40"):
+        _drawings.Drawing("x", 100, 100).box(0, 0, 40, "a long line")
 
 
 HCL = """
@@ -220,3 +236,22 @@ def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (DOCS.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
     used = {line.split()[1] for line in console_lines(page) if line.startswith("make ")}
     assert used <= targets
+
+
+# --- for those who carry it on -------------------------------------------------------------------------------------------
+
+
+def test_files_that_contributors_are_sent_to_exist() -> None:
+    pages = [DOCS.parent / "CONTRIBUTING.md", *(DOCS / "decisions").glob("*.md")]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w.-]+(?:/|\.(?:py|md|toml|yaml)))`", text))
+    assert {"inference_engine/", "fleet/placement.py", "pyproject.toml"} <= named
+    places = (DOCS.parent, DOCS.parent / "inference_engine")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+def test_words_of_the_glossary_are_explained_once() -> None:
+    words = re.findall(r"^\| ([a-z][\w -]*) \| ", (DOCS / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    words = [word for word in words if word != "word"]
+    assert {"label", "slot", "load request", "holder", "attempt", "dead letter"} <= set(words)
+    assert len(words) == len(set(words))

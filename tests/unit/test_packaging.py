@@ -1,4 +1,4 @@
-"""The Lambda zips: small, complete, and the same bytes each time."""
+"""The Lambda zips: small, complete, and the same bytes each time; and the one place that the version is written in."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from inference_engine import __version__, cli
 from inference_engine.aws.transport import Service
 from lambdas import package
 
@@ -125,3 +126,25 @@ def test_what_pip_cannot_install_is_told(
     assert package.main(["--output", str(tmp_path / "out")]) == 1
     assert "pip could not install requirements.txt for Python 3.13 on arm64" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# --- the version ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_version_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    source = PROJECT / project["tool"]["hatch"]["version"]["path"]
+    assert re.findall(r'^__version__ = "(.+)"$', source.read_text("utf-8"), re.MULTILINE) == [__version__]
+    places = [*(PROJECT / "inference_engine").rglob("*.py"), PROJECT / "pyproject.toml", PROJECT / "docs" / "conf.py"]
+    assert [path for path in places if path != source and f'"{__version__}"' in path.read_text("utf-8")] == []
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.split() == [__version__]
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    heading = re.search(
+        r"^## \[(.+)\] - (Unreleased|\d{4}-\d\d-\d\d)$", (PROJECT / "CHANGELOG.md").read_text("utf-8"), re.M
+    )
+    assert heading is not None
+    assert heading[1] == __version__

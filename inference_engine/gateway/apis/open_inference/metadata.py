@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .... import __version__
 from ....fleet.view import Fleet, ModelSignature, TensorSignature
 
 #: The version that every label has.
@@ -30,7 +31,7 @@ class ServerMetadata(BaseModel):
     """The server that answers here."""
 
     name: str = Field(examples=["inference-engine"])
-    version: str = Field(description="the release of inference-engine", examples=["0.1.0"])
+    version: str = Field(description="the release of inference-engine", examples=[__version__])
     extensions: list[str] = Field(
         description="the extensions of the protocol that are supported", examples=[list(EXTENSIONS)]
     )
