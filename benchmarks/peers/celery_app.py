@@ -46,17 +46,17 @@ async def celery() -> AsyncIterator[Handlers]:
     def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         results = [task.delay(number) for number in range(jobs)]
-        watch.note("submitted")
+        watch.mark("submitted")
         for number, result in enumerate(results):
             if result.get(timeout=PATIENCE_SECONDS, interval=POLL_SECONDS) != number:
                 raise RuntimeError(f"job {number} has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post() -> dict[str, float]:
         watch = Stopwatch()
         task.delay(0).get(timeout=PATIENCE_SECONDS, interval=POLL_SECONDS)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}

@@ -69,17 +69,17 @@ async def producer() -> AsyncIterator[Handlers]:
     def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         messages = [task.send(number) for number in range(jobs)]
-        watch.note("submitted")
+        watch.mark("submitted")
         for number, message in enumerate(messages):
             if _result(message) != number:
                 raise RuntimeError(f"job {number} has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post() -> dict[str, float]:
         watch = Stopwatch()
         _result(task.send(0))
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}

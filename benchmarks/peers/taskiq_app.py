@@ -102,16 +102,16 @@ async def taskiq() -> AsyncIterator[Handlers]:
     async def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         posted = await asyncio.gather(*(send(number) for number in range(jobs)))
-        watch.note("submitted")
+        watch.mark("submitted")
         if await asyncio.gather(*(result(one) for one in posted)) != list(range(jobs)):
             raise RuntimeError("a job has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def post() -> dict[str, float]:
         watch = Stopwatch()
         await result(await task.kiq(0))
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}
