@@ -21,7 +21,7 @@ from .workers import FleetPlan, Slept, workers
 #: A job takes this long and occupies its consumer alone, as a job on a device does.
 JOB_SECONDS = 0.1
 MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
-#: A fleet adds one holder of a label every five seconds (`more_hosts.CHECK_SECONDS`); a busy machine takes longer.
+#: A fleet adds one holder of a label every five seconds (`scale_out.CHECK_SECONDS`); a busy machine takes longer.
 HOLDER_WAIT_SECONDS = 15.0
 #: Throughput is measured over a window, after the newest holder has had time to take its lanes.
 SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0
