@@ -15,8 +15,20 @@ from rich.console import Console
 from . import report as reports
 from .report import Report
 
-#: In the order of the documentation. Each is a module or package of this folder with `run(quick, plots) -> Report`.
-NAMES = ("routing", "simulate", "requests", "throughput", "triton", "growth", "scaling", "lambdas", "flow", "gateway")
+#: In the order of the documentation. Each is a module or package with `run(quick, plots) -> Report`.
+SUITES = {
+    "routing": "benchmarks.routing",
+    "simulate": "benchmarks.simulation.simulate",
+    "requests": "benchmarks.requests",
+    "throughput": "benchmarks.throughput",
+    "triton": "benchmarks.triton",
+    "growth": "benchmarks.growth",
+    "scaling": "benchmarks.simulation.scaling",
+    "lambdas": "benchmarks.lambdas",
+    "flow": "benchmarks.flow",
+    "gateway": "benchmarks.gateway",
+}
+NAMES = tuple(SUITES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +63,7 @@ def write_pages() -> None:
 
 
 def _run(name: str, quick: bool, plots: Path, console: Console) -> Report:
-    run: Callable[[bool, Path], Report] = importlib.import_module(f"benchmarks.{name}").run
+    run: Callable[[bool, Path], Report] = importlib.import_module(SUITES[name]).run
     console.print(f"[bold]{name}[/bold] …")
     started = time.monotonic()
     report = run(quick, plots)

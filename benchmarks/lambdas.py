@@ -81,7 +81,7 @@ def _measured(counts: tuple[int, ...]) -> Iterator[Runs]:
 
 
 async def _fill(deployed: EmulatedDeployment, labels: int) -> None:
-    """Put a job in the queue of each label, as after a ring."""
+    """Put a job in the queue of each label, as after a load request."""
     aws = Deployment.for_producer(deployed.settings)
 
     async def one(label: str) -> None:

@@ -16,7 +16,7 @@ from ..plots import bars, lines
 from ..report import Aim, Report
 from . import known, pending, table
 from .known import Knowing
-from .pending import Waiter
+from .pending import WaitingCost
 from .records import BUCKET
 from .table import Step
 
@@ -47,8 +47,8 @@ class Plan:
         return table.fitting(self.records)
 
 
-#: The producer rings for a stalled label every 20 s and looks at jobs behind the heads of their lines every 5 s. The waits are
-#: long enough to include that.
+#: The producer repeats the load request of a stalled label every 20 s and looks at jobs behind the heads of their lines
+#: every 5 s. The waits are long enough to include that.
 FULL = Plan((1_000, 10_000, 100_000), 22.0, (40, 1_000), 10.0, (1_000, 100_000, 1_000_000, 1_000), 500, 10, 3)
 QUICK = Plan((1_000, 2_000, 4_000), 5.0, (5, 15), 2.5, (1_000, 20_000), 100, 3, 1)
 
@@ -70,10 +70,10 @@ def run(quick: bool, plots: Path) -> Report:
             deployed, plan.labels, idle_seconds=plan.idle_seconds, jobs=plan.jobs, rounds=plan.rounds
         )
         steps = list(_steps(plan, deployed, console))
-        waiters = waiting.result()
+        costs = waiting.result()
     if max(plan.visits()) < max(plan.records):
         report.notes.append(f"This machine's memory holds {max(plan.visits()):,} records, not {max(plan.records):,}.")
-    _tell_pending(report, waiters, plots)
+    _tell_pending(report, costs, plots)
     _tell_known(report, few, many, plots)
     _tell_table(report, steps, plots)
     if quick:
@@ -92,7 +92,7 @@ def _steps(plan: Plan, deployed: EmulatedDeployment, console: Console) -> Iterat
         yield table.measure(tables[records], records, jobs=plan.jobs, posts=plan.posts, rounds=plan.rounds)
 
 
-def _tell_pending(report: Report, found: list[Waiter], plots: Path) -> None:
+def _tell_pending(report: Report, found: list[WaitingCost], plots: Path) -> None:
     columns = ("pending jobs", "bytes each", "µs of processor each, to begin", "cores, waiting", "requests/s, waiting")
     made = report.table(
         "A producer that waits in as_completed", *columns, "longest stall of its loop, ms", "s to give up"

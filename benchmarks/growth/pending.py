@@ -28,7 +28,7 @@ STEADY_SECONDS = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Waiter:
+class WaitingCost:
     """What one process that waits for `count` jobs reported; cores, seconds, bytes."""
 
     count: int
@@ -40,7 +40,7 @@ class Waiter:
     cancel_seconds: float
 
 
-def measure(deployed: EmulatedDeployment, counts: Sequence[int], seconds: float) -> list[Waiter]:
+def measure(deployed: EmulatedDeployment, counts: Sequence[int], seconds: float) -> list[WaitingCost]:
     """One process for each count, all waiting in the same `seconds`."""
     pending = with_records(deployed, max(counts), ResultStatus.SUBMITTED, LABELS)
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def measure(deployed: EmulatedDeployment, counts: Sequence[int], seconds: float)
 
 
 class _Process:
-    """A waiter as a child process whose requests a separate proxy counts."""
+    """A child process that waits, whose requests a separate proxy counts."""
 
     def __init__(self, deployed: EmulatedDeployment, count: int) -> None:
         self._count = count
@@ -65,7 +65,7 @@ class _Process:
     def __enter__(self) -> _Process:
         self._proxy.__enter__()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.growth.waiter", str(self._count)],
+            [sys.executable, "-m", "benchmarks.growth.waiting_process", str(self._count)],
             env=self._environment
             | {"AWS_ENDPOINT_URL": self._proxy.url, "INFERENCE_ENGINE_POLL_MAX_SECONDS": str(POLL_MAX_SECONDS)},
             cwd=ROOT,
@@ -89,7 +89,7 @@ class _Process:
         numbers: dict[str, float] = json.loads(line)
         return numbers
 
-    def observe(self, seconds: float, begun: dict[str, float]) -> Waiter:
+    def observe(self, seconds: float, begun: dict[str, float]) -> WaitingCost:
         """Let it wait for `seconds`, and collect what that cost."""
         assert self._process.stdin is not None
         before = self._proxy.calls.total()
@@ -97,7 +97,7 @@ class _Process:
         self._process.stdin.flush()
         waited = self.hear()
         requests = self._proxy.calls.total() - before
-        return Waiter(
+        return WaitingCost(
             self._count,
             waited["bytes"] / self._count,
             begun["cpu_seconds"] / self._count,

@@ -14,7 +14,7 @@ from .driver import Handlers, Stopwatch, serve
 
 #: Poll interval of the wait for one result; Celery's default is 0.5 s.
 POLL_SECONDS = 0.02
-READ_WAIT_SECONDS = 60
+RESULT_WAIT_SECONDS = 60
 
 _ENDPOINT = urlsplit(os.environ["AWS_ENDPOINT_URL"])
 
@@ -46,17 +46,17 @@ async def celery() -> AsyncIterator[Handlers]:
     def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         results = [task.delay(number) for number in range(jobs)]
-        watch.note("submitted")
+        watch.mark("submitted")
         for number, result in enumerate(results):
-            if result.get(timeout=READ_WAIT_SECONDS, interval=POLL_SECONDS) != number:
+            if result.get(timeout=RESULT_WAIT_SECONDS, interval=POLL_SECONDS) != number:
                 raise RuntimeError(f"job {number} has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post() -> dict[str, float]:
         watch = Stopwatch()
-        task.delay(0).get(timeout=READ_WAIT_SECONDS, interval=POLL_SECONDS)
-        watch.note("collected")
+        task.delay(0).get(timeout=RESULT_WAIT_SECONDS, interval=POLL_SECONDS)
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}

@@ -18,7 +18,7 @@ from .driver import Handlers, Stopwatch, serve
 TABLE = "dramatiq-results"
 #: dramatiq's own wait for a result starts at a tenth of a second and doubles: this is quicker.
 POLL_SECONDS = 0.02
-READ_WAIT_SECONDS = 60
+RESULT_WAIT_SECONDS = 60
 
 
 class DynamoDBResults(ResultBackend):  # type: ignore[misc]
@@ -53,13 +53,13 @@ task = dramatiq.actor(echo, store_results=True)
 
 
 def _result(message: Any) -> Any:
-    deadline = time.monotonic() + READ_WAIT_SECONDS
+    deadline = time.monotonic() + RESULT_WAIT_SECONDS
     while time.monotonic() < deadline:
         try:
             return message.get_result(backend=results)
         except ResultMissing:
             time.sleep(POLL_SECONDS)
-    raise RuntimeError(f"no result within {READ_WAIT_SECONDS} s")
+    raise RuntimeError(f"no result within {RESULT_WAIT_SECONDS} s")
 
 
 @asynccontextmanager
@@ -69,17 +69,17 @@ async def producer() -> AsyncIterator[Handlers]:
     def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         messages = [task.send(number) for number in range(jobs)]
-        watch.note("submitted")
+        watch.mark("submitted")
         for number, message in enumerate(messages):
             if _result(message) != number:
                 raise RuntimeError(f"job {number} has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post() -> dict[str, float]:
         watch = Stopwatch()
         _result(task.send(0))
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}

@@ -49,7 +49,7 @@ class Stopwatch:
         self._started = time.perf_counter()
         self.moments: dict[str, float] = {}
 
-    def note(self, name: str) -> None:
+    def mark(self, name: str) -> None:
         """Record this moment under `name`."""
         self.moments[name] = self.seconds
 

@@ -24,10 +24,10 @@ class Engine:
         watch = Stopwatch()
         bodies = range(jobs // len(labels))
         posted = await asyncio.gather(*(self._producer.post_many(bodies, label) for label in labels))
-        watch.note("submitted")
+        watch.mark("submitted")
         ids = [message_id for some in posted for message_id in some]
         _check([response async for response in self._producer.as_completed(ids)], jobs)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def bulk_of_threads(self, jobs: int, labels: list[str]) -> dict[str, float]:
@@ -36,9 +36,9 @@ class Engine:
         bodies = range(jobs // len(labels))
         with ThreadPoolExecutor(len(labels)) as threads:
             posted = list(threads.map(lambda label: self._blocking.post_many(bodies, label), labels))
-        watch.note("submitted")
+        watch.mark("submitted")
         _check(self._blocking.as_completed([message_id for some in posted for message_id in some]), jobs)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def steady(self, posts: int, per_second: float, labels: list[str]) -> dict[str, float]:
@@ -49,14 +49,14 @@ class Engine:
             await asyncio.sleep(max(0.0, number / per_second - watch.seconds))
             results.append(asyncio.create_task(self._post_and_wait(number, labels[number % len(labels)])))
         _check(await asyncio.gather(*results), posts)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post(self, label: str) -> dict[str, float]:
         """Post one job and wait for its result, blocking."""
         watch = Stopwatch()
         _check([self._blocking.post(0, label)], 1)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def _post_and_wait(self, number: int, label: str) -> Response:

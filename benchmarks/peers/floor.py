@@ -163,11 +163,11 @@ class Floor:
         watch = Stopwatch()
         posted = await asyncio.gather(*(self._send(url, jobs // len(self._queue_urls)) for url in self._queue_urls))
         await asyncio.gather(*(record for _, records in posted for record in records))
-        watch.note("submitted")
+        watch.mark("submitted")
         await self._collect(
             [message_id for same in zip(*(ids for ids, _ in posted), strict=True) for message_id in same]
         )
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def post(self, queue: int = 0) -> dict[str, float]:
@@ -175,7 +175,7 @@ class Floor:
         watch = Stopwatch()
         ids, _ = await self._send(self._queue_urls[queue], 1, recorded=False)
         await self._collect(ids)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def _send(

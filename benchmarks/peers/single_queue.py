@@ -45,10 +45,10 @@ class SingleQueue:
         """Post jobs, then wait for each."""
         watch = Stopwatch()
         ids = [self._send(number) for number in range(jobs)]
-        watch.note("submitted")
+        watch.mark("submitted")
         for message_id in ids:
             self._wait(message_id)
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     def post(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ from .driver import Handlers, Stopwatch, serve
 
 TABLE = "taskiq-results"
 POLL_SECONDS = 0.02
-READ_WAIT_SECONDS = 60
+RESULT_WAIT_SECONDS = 60
 #: Concurrent posts, and concurrent looks for results.
 CONCURRENCY = 10
 TTL_SECONDS = 86_400
@@ -85,7 +85,7 @@ async def taskiq() -> AsyncIterator[Handlers]:
     limit = asyncio.Semaphore(CONCURRENCY)
 
     async def result(posted: Any) -> Any:
-        deadline = time.monotonic() + READ_WAIT_SECONDS
+        deadline = time.monotonic() + RESULT_WAIT_SECONDS
         async with limit:
             while time.monotonic() < deadline:
                 # One read per look; taskiq's own wait_result makes two for the last look.
@@ -93,7 +93,7 @@ async def taskiq() -> AsyncIterator[Handlers]:
                 if found is not None:
                     return found.return_value
                 await asyncio.sleep(POLL_SECONDS)
-        raise RuntimeError(f"no result within {READ_WAIT_SECONDS} s")
+        raise RuntimeError(f"no result within {RESULT_WAIT_SECONDS} s")
 
     async def send(number: int) -> Any:
         async with limit:
@@ -102,16 +102,16 @@ async def taskiq() -> AsyncIterator[Handlers]:
     async def bulk(jobs: int) -> dict[str, float]:
         watch = Stopwatch()
         posted = await asyncio.gather(*(send(number) for number in range(jobs)))
-        watch.note("submitted")
+        watch.mark("submitted")
         if await asyncio.gather(*(result(one) for one in posted)) != list(range(jobs)):
             raise RuntimeError("a job has another's result")
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     async def post() -> dict[str, float]:
         watch = Stopwatch()
         await result(await task.kiq(0))
-        watch.note("collected")
+        watch.mark("collected")
         return watch.moments
 
     yield {"bulk": bulk, "post": post}

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.deployment import deployment
 from inference_engine import Producer
 
-from . import traces
+from ..simulation.labels import bulk, names
 from .cases import FACTOR, SEED, SLEPT, settings
 from .outcomes import Bulk
 from .replay import Told
@@ -26,7 +26,7 @@ def measure(
     labels: int, *, posts: int, consumers: int, slots: int, journal: Path | None = None, told: Told = print
 ) -> Bulk:
     """Run `posts` jobs of each of `labels` labels, with models that only sleep."""
-    order = traces.bulk(traces.names(labels), seed=SEED)
+    order = bulk(names(labels), seed=SEED)
     with deployment(**settings(FACTOR)) as deployed:
         plan = FleetPlan(consumers, slots, SLEPT, journal=journal)
         with workers(deployed, plan) as fleet, Producer(timeout_seconds=TIMEOUT_SECONDS) as producer:

@@ -8,8 +8,9 @@ from typing import Any
 
 from inference_engine.settings import Settings
 
-from . import traces
-from .traces import Event
+from ..simulation import traces
+from ..simulation.labels import churn, in_order, names, uniform, zipf
+from ..simulation.traces import Event
 from .workers import Slept
 
 #: The nominal duration of a job, in seconds: about what the published experiment's random dispatch took on average.
@@ -67,11 +68,11 @@ def settings(factor: float) -> dict[str, Any]:
 
 
 def _published(name: str, count: int, wait_seconds: float, published: Published) -> Case:
-    labels = traces.names(count)
+    labels = names(count)
 
     def draw(requests: int) -> list[Event]:
         return traces.synchronous(
-            *(traces.uniform(labels), traces.normal_wait(wait_seconds, 1.0)),
+            *(uniform(labels), traces.normal_wait(wait_seconds, 1.0)),
             requests=requests,
             producers=2,
             job_seconds=JOB_SECONDS,
@@ -82,11 +83,11 @@ def _published(name: str, count: int, wait_seconds: float, published: Published)
 
 
 def _zipf() -> Case:
-    labels = traces.names(100)
+    labels = names(100)
 
     def draw(requests: int) -> list[Event]:
         return traces.synchronous(
-            *(traces.zipf(labels), traces.normal_wait(1.0, 0.5)),
+            *(zipf(labels), traces.normal_wait(1.0, 0.5)),
             requests=requests,
             producers=8,
             # As long as a miss on Triton as its wheel runs it: the other producers continue meanwhile.
@@ -98,12 +99,12 @@ def _zipf() -> Case:
 
 
 def _churn(alive: int = 6, posts: int = 10) -> Case:
-    labels = traces.names(100)
+    labels = names(100)
 
     def draw(requests: int) -> list[Event]:
-        drawn = traces.churn(labels[: requests // posts], alive=alive, posts=posts, seed=SEED)
+        drawn = churn(labels[: requests // posts], alive=alive, posts=posts, seed=SEED)
         return traces.synchronous(
-            *(traces.in_order(drawn), traces.normal_wait(0.75, 0.5)),
+            *(in_order(drawn), traces.normal_wait(0.75, 0.5)),
             requests=len(drawn),
             producers=2,
             job_seconds=JOB_SECONDS,

@@ -21,9 +21,9 @@ from .workers import FleetPlan, Slept, workers
 #: A job takes this long and occupies its consumer alone, as a job on a device does.
 JOB_SECONDS = 0.1
 MODELS = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=JOB_SECONDS)
-#: A fleet adds one host of a label every five seconds (`rebalancing.SCALE_OUT_SECONDS`); a busy machine takes longer.
-HOST_PATIENCE_SECONDS = 15.0
-#: Throughput is measured over a window, after the newest host has had time to take its lanes.
+#: A fleet adds one holder of a label every five seconds (`rebalancing.SCALE_OUT_SECONDS`); a busy machine takes longer.
+HOLDER_WAIT_SECONDS = 15.0
+#: Throughput is measured over a window, after the newest holder has had time to take its lanes.
 SETTLE_SECONDS, WINDOW_SECONDS = 2.0, 5.0
 
 
@@ -38,29 +38,29 @@ def measure(lanes: Sequence[int], *, consumers: int, told: Told = print) -> list
 def _measure_one(
     deployed: EmulatedDeployment, producer: Producer, fleet: Sequence[ConsumerProcess], lanes: int, told: Told
 ) -> Hot:
-    label, hosts = f"hot-{lanes}", min(lanes, len(fleet))
+    label, holders = f"hot-{lanes}", min(lanes, len(fleet))
     asyncio.run(_set_lanes(deployed, label, lanes))
-    producer.post_many([0] * _jobs(hosts), label)
-    told(f"hot label, {lanes} lanes: waiting for {hosts} hosts")
-    deadline = time.monotonic() + hosts * HOST_PATIENCE_SECONDS
-    while _at_work(fleet, label) < hosts and time.monotonic() < deadline:
+    producer.post_many([0] * _jobs(holders), label)
+    told(f"hot label, {lanes} lanes: waiting for {holders} holders")
+    deadline = time.monotonic() + holders * HOLDER_WAIT_SECONDS
+    while _at_work(fleet, label) < holders and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)
     started, before = time.monotonic(), _total(fleet, label, "jobs")
     time.sleep(WINDOW_SECONDS)
     rate = (_total(fleet, label, "jobs") - before) / (time.monotonic() - started)
     outcome = Hot(lanes, _at_work(fleet, label), _total(fleet, label, "misses"), rate)
-    told(f"hot label, {lanes} lanes: {outcome.jobs_per_second:.0f} jobs/s by {outcome.hosts} consumers")
+    told(f"hot label, {lanes} lanes: {outcome.jobs_per_second:.0f} jobs/s by {outcome.holders} consumers")
     _purge(deployed, label)
     return outcome
 
 
-def _jobs(hosts: int) -> int:
-    """Enough jobs to keep the fleet busy while it grows to `hosts` and is measured, with enough left to need all hosts."""
-    per_host = 1 / JOB_SECONDS
-    growing = sum(range(hosts)) * per_host * 6
-    measured = hosts * per_host * (SETTLE_SECONDS + WINDOW_SECONDS)
-    return round(growing + measured + hosts * per_host * 11)
+def _jobs(holders: int) -> int:
+    """Enough jobs to keep the fleet busy while it grows to `holders` and is measured, with enough left to need all of them."""
+    per_holder = 1 / JOB_SECONDS
+    growing = sum(range(holders)) * per_holder * 6
+    measured = holders * per_holder * (SETTLE_SECONDS + WINDOW_SECONDS)
+    return round(growing + measured + holders * per_holder * 11)
 
 
 async def _set_lanes(deployed: EmulatedDeployment, label: str, lanes: int) -> None:

@@ -42,10 +42,10 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """A label with `lanes` lanes; `hosts` counts the consumers that computed its jobs."""
+    """A label with `lanes` lanes; `holders` counts the consumers that computed its jobs."""
 
     lanes: int
-    hosts: int
+    holders: int
     misses: int
     jobs_per_second: float
 

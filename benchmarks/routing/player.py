@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from .traces import Event, Trace
+from ..simulation.traces import Event, Trace
 
 #: Posts a job for a label and returns when its result has arrived.
 Post = Callable[[str], None]

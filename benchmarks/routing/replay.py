@@ -21,10 +21,10 @@ from inference_engine.errors import UnknownMessageError
 from inference_engine.labels import dead_letter_queue_name
 from inference_engine.model_authoring.tiny_models import TINY_SIZE, tiny_expected, write_tiny_models
 
+from ..simulation.traces import labels_of
 from .cases import Case, settings
 from .outcomes import Mode, Replayed
 from .player import Played, Post, play
-from .traces import labels_of
 from .workers import FleetPlan, Slept, workers
 
 #: Receives a line about the progress.

@@ -130,8 +130,8 @@ def _hot(report: Report, found: list[Hot], plots: Path) -> None:
         *("lanes", "consumers used", "misses", "jobs/s", "jobs/s per consumer"),
     )
     for hot in found:
-        table.add(hot.lanes, hot.hosts, hot.misses, hot.jobs_per_second, hot.jobs_per_second / max(hot.hosts, 1))
-    extra = sum(hot.misses - hot.hosts for hot in found)
+        table.add(hot.lanes, hot.holders, hot.misses, hot.jobs_per_second, hot.jobs_per_second / max(hot.holders, 1))
+    extra = sum(hot.misses - hot.holders for hot in found)
     report.aims.append(Aim("hot label: misses beyond one for each consumer used", extra, "=", 0))
     lanes = [hot.lanes for hot in found]
     series = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from benchmarks.simulate.transport import Account, Connection
+from benchmarks.simulation.aws.account import Account, Connection
 from inference_engine import cli
 from inference_engine.aws.provision import provision
 from inference_engine.dead_letters.handler import Buried

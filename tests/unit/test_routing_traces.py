@@ -11,19 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.bound import lru_misses
-from benchmarks.routing import traces
 from benchmarks.routing.cases import CASES
 from benchmarks.routing.player import Order, Post, play
-from benchmarks.routing.traces import Event
+from benchmarks.simulation import traces
+from benchmarks.simulation.labels import bulk, churn, names, uniform, zipf
+from benchmarks.simulation.traces import Event
 
-LABELS = traces.names(5)
+LABELS = names(5)
 
 seeds = st.integers(0, 2**32)
 
 
 def drawn(seed: int, requests: int = 100, producers: int = 2) -> list[Event]:
     return traces.synchronous(
-        traces.uniform(LABELS),
+        uniform(LABELS),
         traces.normal_wait(0.75, 1.0),
         requests=requests,
         producers=producers,
@@ -64,9 +65,9 @@ def test_the_published_experiment() -> None:
 
 
 def test_zipf_asks_for_the_first_label_most() -> None:
-    labels = traces.names(100)
+    labels = names(100)
     trace = traces.synchronous(
-        traces.zipf(labels), traces.normal_wait(1, 0), requests=5000, producers=3, job_seconds=1, seed=1
+        zipf(labels), traces.normal_wait(1, 0), requests=5000, producers=3, job_seconds=1, seed=1
     )
 
     counts = Counter(traces.labels_of(trace))
@@ -78,9 +79,9 @@ def test_zipf_asks_for_the_first_label_most() -> None:
 def test_churn_asks_for_each_label_as_often_and_for_few_at_a_time(
     seed: int, alive: int, posts: int, count: int
 ) -> None:
-    labels = traces.names(count) if count else []
+    labels = names(count) if count else []
 
-    order = traces.churn(labels, alive=alive, posts=posts, seed=seed)
+    order = churn(labels, alive=alive, posts=posts, seed=seed)
 
     assert Counter(order) == dict.fromkeys(labels, posts)
     living = [(order.index(label), len(order) - order[::-1].index(label)) for label in labels]
@@ -89,14 +90,14 @@ def test_churn_asks_for_each_label_as_often_and_for_few_at_a_time(
 
 @given(seeds, st.integers(1, 50))
 def test_bulk_has_every_label_once(seed: int, count: int) -> None:
-    labels = traces.names(count)
+    labels = names(count)
 
-    assert sorted(traces.bulk(labels, seed=seed)) == sorted(labels)
+    assert sorted(bulk(labels, seed=seed)) == sorted(labels)
 
 
 def test_names_sort_as_they_are_numbered() -> None:
-    assert traces.names(11) == sorted(traces.names(11))
-    assert traces.names(1) == ["label-0"]
+    assert names(11) == sorted(names(11))
+    assert names(1) == ["label-0"]
 
 
 def event(producer: int, starts_at: float, ends_at: float) -> Event:

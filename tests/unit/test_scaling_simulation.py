@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.scaling import metrics, service
-from benchmarks.scaling.alarms import IN_POINTS, OUT_POINTS, Alarm, AutoScaling, Settings, Start
-from benchmarks.scaling.arrivals import HOUR, MINUTE, Arrival, LabelPlan, arrivals, between, hot_label, working_day
-from benchmarks.scaling.clock import Clock
-from benchmarks.scaling.day import Case, Outcome, simulate
-from benchmarks.scaling.queues import LabelQueue
-from benchmarks.scaling.service import START_SECONDS, Service
-from benchmarks.scaling.task import State
+from benchmarks.simulation.arrivals import Arrival, between
+from benchmarks.simulation.clock import HOUR, MINUTE, Clock
+from benchmarks.simulation.scaling import cases, service
+from benchmarks.simulation.scaling.alarms import IN_POINTS, OUT_POINTS, Alarm, AutoScaling, Settings, Start
+from benchmarks.simulation.scaling.cases import Case
+from benchmarks.simulation.scaling.day import Outcome, simulate
+from benchmarks.simulation.scaling.label_queue import LabelQueue
+from benchmarks.simulation.scaling.plans import LabelPlan, hot_label, working_day
+from benchmarks.simulation.scaling.service import START_SECONDS, Service
+from benchmarks.simulation.scaling.task import State
 
 #: From midnight over single messages at night to the morning's first burst, with a third of the load.
-SHORT = Case("short", metrics.per_desired_task, working_day(8, load=0.35), seconds=10 * HOUR)
+SHORT = Case("short", cases.per_desired_task, working_day(8, load=0.35), seconds=10 * HOUR)
 
 
 @pytest.fixture(scope="module", params=list(Start), ids=lambda start: start.value)
@@ -53,19 +55,19 @@ def test_a_seed_makes_a_day(day: Outcome) -> None:
 
 @pytest.mark.parametrize("start", Start)
 def test_one_lane_is_worth_one_task(start: Start) -> None:
-    case = Case("hot", metrics.per_desired_task, hot_label(), start=start, seconds=4 * HOUR)
+    case = Case("hot", cases.per_desired_task, hot_label(), start=start, seconds=4 * HOUR)
     assert simulate(case).peak == 1
-    assert simulate(replace(case, metric=metrics.guessed)).peak == case.settings.most
+    assert simulate(replace(case, metric=cases.guessed)).peak == case.settings.most
 
 
 @pytest.mark.parametrize("start", Start)
 def test_a_constant_load_keeps_its_tasks(start: Start) -> None:
     """By the backlog alone a fleet that keeps up is given up, and asked for again."""
     steady = LabelPlan("steady", 2.0, 5.0, lanes=8, load=between(0, 6, 3.4))
-    case = Case("steady", metrics.per_desired_task, [steady], start=start, seconds=6 * HOUR, spot=False)
+    case = Case("steady", cases.per_desired_task, [steady], start=start, seconds=6 * HOUR, spot=False)
     ours, alone = simulate(case), simulate(replace(case, window_seconds=0.0))
-    assert ours.turns() <= 6
-    assert alone.turns() >= 2 * ours.turns()
+    assert ours.reversals() <= 6
+    assert alone.reversals() >= 2 * ours.reversals()
     assert min(minute.desired for minute in ours.minutes[60:]) >= 3
     assert min(minute.desired for minute in alone.minutes[60:]) == 1
 
@@ -73,7 +75,7 @@ def test_a_constant_load_keeps_its_tasks(start: Start) -> None:
 def test_lost_spot_capacity_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "SPOT_LOSSES_PER_HOUR", 2.0)
     steady = LabelPlan("steady", 2.0, 5.0, lanes=8, load=between(0, 6, 3.4))
-    found = simulate(Case("spot", metrics.per_desired_task, [steady], seconds=6 * HOUR))
+    found = simulate(Case("spot", cases.per_desired_task, [steady], seconds=6 * HOUR))
     assert found.spot_losses > 5
     assert found.done == found.posted
     short = [minute for minute in found.minutes[60:] if minute.running < minute.desired]
@@ -82,18 +84,18 @@ def test_lost_spot_capacity_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_arrivals_follow_their_plan() -> None:
     plan = LabelPlan("a", 2.0, 1.0, load=between(1, 2, 0.5), bulks=((3.0, 10),), lone=(4.0,))
-    jobs = arrivals(plan, 5 * HOUR, seed=1)
+    jobs = plan.arrivals(5 * HOUR, seed=1)
     assert [job.at for job in jobs] == sorted(job.at for job in jobs)
     assert sum(HOUR <= job.at < 2 * HOUR for job in jobs) == pytest.approx(900, rel=0.15)
     assert sum(job.at == 3 * HOUR for job in jobs) == 10
     assert jobs[-1].at == 4 * HOUR
-    assert arrivals(plan, 5 * HOUR, seed=1) == jobs != arrivals(plan, 5 * HOUR, seed=2)
+    assert plan.arrivals(5 * HOUR, seed=1) == jobs != plan.arrivals(5 * HOUR, seed=2)
 
 
 def test_a_lane_in_flight_gives_nothing_more() -> None:
     queue = LabelQueue(LabelPlan("a", 1.0, 1.0, lanes=2))
     for at in range(4):
-        queue.post(Arrival(float(at), 2.0))
+        queue.post(Arrival(float(at), "a", 2.0))
     first, second = queue.receive(4.0), queue.receive(4.0)
     assert first is not None
     assert second is not None
@@ -164,7 +166,7 @@ def test_scale_in_spares_what_is_protected() -> None:
     busy, idle = tasks.running
     queue = LabelQueue(LabelPlan("a", 1.0, 1.0))
     busy.load(queue)
-    queue.post(Arrival(200.0, 100.0))
+    queue.post(Arrival(200.0, "a", 100.0))
     clock.run(210)
     tasks.desired = 0
     clock.run(220)

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from benchmarks.bound import lru_misses
-from benchmarks.simulate import clock
-from benchmarks.simulate.arrivals import label_name, zipf_arrivals
-from benchmarks.simulate.backend import Durations
-from benchmarks.simulate.fleet import SimulatedFleet
-from benchmarks.simulate.queues import Message, Queue
-from benchmarks.simulate.scenario import Outcome, Scenario, simulate
-from benchmarks.simulate.transport import Account
+from benchmarks.simulation import clock
+from benchmarks.simulation.arrivals import steady
+from benchmarks.simulation.aws.account import Account
+from benchmarks.simulation.aws.queues import Message, Queue
+from benchmarks.simulation.labels import names, zipf
+from benchmarks.simulation.simulate.backend import Durations
+from benchmarks.simulation.simulate.cases import Case, Outcome
+from benchmarks.simulation.simulate.experiment import simulate
+from benchmarks.simulation.simulate.fleet import SimulatedFleet
 from inference_engine.aws.provision import provision
 from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
@@ -73,6 +75,23 @@ def test_deadlock_is_an_error() -> None:
 
     with pytest.raises(clock.DeadlockError):
         clock.run(stuck())
+
+
+def test_plans_and_coroutines_share_a_clock() -> None:
+    times = clock.Clock()
+    seen: list[tuple[str, float]] = []
+    times.every(2.0, lambda: seen.append(("plan", times.now)))
+
+    async def story() -> None:
+        planned = asyncio.Event()
+        times.at(5.0, planned.set)
+        await asyncio.sleep(3.0)
+        seen.append(("coroutine", time.monotonic()))
+        await planned.wait()
+        seen.append(("coroutine", time.monotonic()))
+
+    clock.run(story(), clock=times)
+    assert [(who, round(at, 3)) for who, at in seen] == [("plan", 2), ("coroutine", 3), ("plan", 4), ("coroutine", 5)]
 
 
 def test_ids_repeat_with_the_seed() -> None:
@@ -189,11 +208,12 @@ def test_lru_bound() -> None:
 
 
 def test_arrivals_are_zipf() -> None:
-    arrivals = zipf_arrivals(labels=50, exponent=1.0, per_second=100, seconds=100, seed=3)
-    assert arrivals == zipf_arrivals(labels=50, exponent=1.0, per_second=100, seconds=100, seed=3)
+    labels = names(50)
+    arrivals = steady(zipf(labels), per_second=100, seconds=100, seed=3)
+    assert arrivals == steady(zipf(labels), per_second=100, seconds=100, seed=3)
     assert [one.at for one in arrivals] == sorted(one.at for one in arrivals)
     assert len(arrivals) == pytest.approx(10_000, rel=0.05)
-    counts = [sum(one.label == label_name(rank) for one in arrivals) for rank in (0, 3)]
+    counts = [sum(one.label == labels[rank] for one in arrivals) for rank in (0, 3)]
     assert counts[0] == pytest.approx(4 * counts[1], rel=0.2)
 
 
@@ -203,7 +223,7 @@ def test_every_consumer_has_its_cell() -> None:
     assert fleet.settings().cells == 3
 
 
-_SMALL = Scenario("small", consumers=4, labels=12, seconds=30)
+_SMALL = Case("small", consumers=4, labels=12, seconds=30)
 
 
 def _counted(outcome: Outcome) -> Outcome:

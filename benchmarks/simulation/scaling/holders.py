@@ -7,38 +7,40 @@ from inference_engine.fleet import placement
 from inference_engine.fleet.view import Fleet
 from inference_engine.settings import Settings
 
-from .clock import Clock
-from .queues import LabelQueue
+from ..clock import Clock
+from .label_queue import LabelQueue
 from .service import Service
-from .task import SLOTS, Loaded, Task
+from .task import SLOTS, LoadedLabel, Task
 
 PLACE_SECONDS = 1.0
 #: How old a load request must be before a busy label makes room for it.
-READ_WAIT_SECONDS = 3.0
+REQUEST_AGE_SECONDS = 3.0
 _TURN_MIN_SECONDS: float = Settings.model_fields["turn_min_seconds"].default
 
 
-class Hosts:
-    """Finds hosts for labels that have work but no host, or work for more hosts."""
+class Holders:
+    """Finds holders for labels that have work but no holder, or work for more holders."""
 
-    def __init__(self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, relieve: bool = True) -> None:
+    def __init__(
+        self, clock: Clock, service: Service, queues: dict[str, LabelQueue], *, offloading: bool = True
+    ) -> None:
         self._clock = clock
         self._service = service
         self._queues = queues
-        self._asked_at: dict[str, float] = {}
+        self._requested_at: dict[str, float] = {}
         self._left: dict[str, tuple[Task, float]] = {}
         for queue in queues.values():
-            queue.on_work = self._wake
+            queue.on_work = self._compute
         clock.every(PLACE_SECONDS, self._place)
         clock.every(rebalancing.SCALE_OUT_SECONDS, self._place_more)
-        if relieve:
-            clock.every(rebalancing.OFFLOAD_SECONDS, self._relieve)
+        if offloading:
+            clock.every(rebalancing.OFFLOAD_SECONDS, self._offload)
 
     def of(self, label: str) -> list[Task]:
         """Tasks that hold the label."""
         return [task for task in self._service.running if label in task.held]
 
-    def _wake(self, queue: LabelQueue) -> None:
+    def _compute(self, queue: LabelQueue) -> None:
         for task in self._service.tasks:
             if task.batch is None and queue.plan.name in task.held:
                 task.work()
@@ -48,42 +50,42 @@ class Hosts:
         if not running:
             return
         held = {label for task in running for label in task.held}
-        if not self._asked_at and all(label in held for label, queue in self._queues.items() if queue.visible):
+        if not self._requested_at and all(label in held for label, queue in self._queues.items() if queue.visible):
             return
         for label, queue in self._queues.items():
             if queue.visible and label not in held:
-                self._asked_at.setdefault(label, self._clock.now)
+                self._requested_at.setdefault(label, self._clock.now)
             else:
-                self._asked_at.pop(label, None)
-        for label in sorted(self._asked_at, key=self._asked_at.__getitem__):
+                self._requested_at.pop(label, None)
+        for label in sorted(self._requested_at, key=self._requested_at.__getitem__):
             self._load(self._queues[label], may_take_turns=self._waited(label))
 
     def _waited(self, label: str) -> bool:
-        return self._clock.now - self._asked_at[label] >= READ_WAIT_SECONDS
+        return self._clock.now - self._requested_at[label] >= REQUEST_AGE_SECONDS
 
     def _place_more(self) -> None:
         for label, queue in self._queues.items():
             if queue.plan.lanes == 1 or not queue.visible:
                 continue
-            hosts = self.of(label)
-            if not hosts or len(hosts) >= queue.plan.lanes:
+            holders = self.of(label)
+            if not holders or len(holders) >= queue.plan.lanes:
                 continue
             wanted = placement.wanted_holders(
                 backlog=queue.visible,
                 service_seconds=queue.plan.job_seconds,
                 load_seconds=queue.plan.load_seconds,
-                holders=len(hosts),
+                holders=len(holders),
                 lanes=queue.plan.lanes,
                 target_seconds=rebalancing.TARGET_SECONDS,
             )
-            if wanted > len(hosts):
+            if wanted > len(holders):
                 self._load(queue, may_take_turns=False)
 
     def _load(self, queue: LabelQueue, *, may_take_turns: bool) -> None:
         task = self._room(queue.plan.name) or (self._turn_over(queue.plan.name) if may_take_turns else None)
         if task:
             task.load(queue)
-            self._asked_at.pop(queue.plan.name, None)
+            self._requested_at.pop(queue.plan.name, None)
 
     def _room(self, label: str) -> Task | None:
         """The best placed task with a free slot, or with an idle label to evict, that does not hold the label yet."""
@@ -109,12 +111,12 @@ class Hosts:
                 return task
         return None
 
-    def _relieve(self) -> None:
+    def _offload(self) -> None:
         """Let an overloaded task hand a label over to an idle task."""
         now = self._clock.now
         fleet = Fleet(tuple(task.view() for task in self._service.running), now)
         for task in self._service.running:
-            if self._asked_at or not placement.others_rest(fleet, task.name, now):
+            if self._requested_at or not placement.others_rest(fleet, task.name, now):
                 continue
             waiting = {name: self._backlog(loaded) for name, loaded in task.held.items()}
             label = placement.offload(task.labels(), waiting, now, _TURN_MIN_SECONDS, rebalancing.OVERLOADED_SECONDS)
@@ -123,6 +125,6 @@ class Hosts:
                 self._left[label] = task, now
                 return
 
-    def _backlog(self, loaded: Loaded) -> float:
-        """A host's share of the waiting work of a label, in seconds."""
+    def _backlog(self, loaded: LoadedLabel) -> float:
+        """A holder's share of the waiting work of a label, in seconds."""
         return loaded.queue.visible_seconds / max(1, len(self.of(loaded.queue.plan.name)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from inference_engine.aws import transport as session
+from inference_engine.aws import transport
 from inference_engine.aws.transport import Service
 from inference_engine.deployment import Deployment
 from inference_engine.settings import Settings
@@ -63,7 +63,7 @@ class Connection:
                 answer = await answer
         except ClientError as error:
             await self._travel()
-            raise session.translate(service, operation, parameters, error) from error
+            raise transport.translate(service, operation, parameters, error) from error
         await self._travel()
         return answer  # type: ignore[no-any-return]
 

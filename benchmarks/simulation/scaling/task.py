@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from inference_engine.consumer.occupancy import Recent
+
 from inference_engine.fleet.placement import HeldLabel
 from inference_engine.fleet.view import ConsumerView, LabelStatistics
 
-from .clock import Clock
-from .queues import Batch, LabelQueue
+from ..clock import Clock
+from .label_queue import Batch, LabelQueue
 
 SLOTS = 4
 #: From a task's first job to its protection: a call to ECS (`consumer/ecs_protection.py`).
@@ -30,7 +31,7 @@ class State(Enum):
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedLabel:
     """A label that a task holds and serves from `ready_at` on."""
 
     queue: LabelQueue
@@ -51,14 +52,14 @@ class Task:
     on_stopped: Callable[[Task], None]
     state: State = State.STARTING
     stopped_at: float | None = None
-    held: dict[str, Loaded] = field(default_factory=dict)
+    held: dict[str, LoadedLabel] = field(default_factory=dict)
     batch: Batch | None = None
     busy_seconds: float = 0.0
     #: Jobs that were cut off and had to be computed again.
     cut_off: int = 0
     scaled_in: bool = False
     _busy_since: float | None = None
-    _turn: int = 0
+    _next: int = 0
 
     @property
     def live(self) -> bool:
@@ -73,7 +74,7 @@ class Task:
         """Take a label into a slot."""
         now = self.clock.now
         ready_at = now + queue.plan.load_seconds
-        self.held[queue.plan.name] = Loaded(queue, ready_at, ready_at, Recent(lambda: self.clock.now))
+        self.held[queue.plan.name] = LoadedLabel(queue, ready_at, ready_at, Recent(lambda: self.clock.now))
         self.clock.after(queue.plan.load_seconds, self.work)
 
     def give_up(self, label: str) -> None:
@@ -133,7 +134,7 @@ class Task:
             for name, one in self.held.items()
         ]
 
-    def _statistics(self, loaded: Loaded) -> LabelStatistics:
+    def _statistics(self, loaded: LoadedLabel) -> LabelStatistics:
         plan = loaded.queue.plan
         return LabelStatistics(
             load_seconds=plan.load_seconds,
@@ -144,18 +145,18 @@ class Task:
             jobs=loaded.jobs,
         )
 
-    def _idle(self, loaded: Loaded) -> bool:
+    def _idle(self, loaded: LoadedLabel) -> bool:
         return not loaded.queue.visible and not (self.batch and self.batch.label is loaded.queue)
 
     def _receive(self) -> Batch | None:
         names = list(self.held)
         for step in range(len(names)):
-            loaded = self.held[names[(self._turn + step) % len(names)]]
+            loaded = self.held[names[(self._next + step) % len(names)]]
             if loaded.ready_at > self.clock.now:
                 continue
             batch = loaded.queue.receive(self.clock.now)
             if batch:
-                self._turn = (self._turn + step + 1) % len(names)
+                self._next = (self._next + step + 1) % len(names)
                 return batch
         return None
 

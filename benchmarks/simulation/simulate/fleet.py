@@ -11,8 +11,8 @@ from inference_engine.consumer import AsyncConsumer
 from inference_engine.producer import AsyncProducer
 from inference_engine.settings import Settings
 
+from ..aws.account import Account, Connection
 from .backend import Durations, SimulatedBackend
-from .transport import Account, Connection
 
 #: By the library's design, larger fleets are split into cells of about this many consumers.
 CONSUMERS_PER_CELL = 50

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..report import Report
-from . import findings, metrics
+from ...report import Report
+from ..clock import HOUR
+from . import cases, findings
 from .alarms import Settings, Start
-from .arrivals import HOUR, hot_label, working_day
-from .day import Case, Outcome, simulate
+from .cases import Case
+from .day import Outcome, simulate
+from .plans import hot_label, working_day
 
 COMMAND = "make bench ARGS=scaling"
 
 OURS = "backlog and what comes meanwhile, per desired task"
 _WAYS = {
-    OURS: Case(OURS, metrics.per_desired_task, ()),
-    "the same, per running task": Case("", metrics.per_running_task, ()),
-    "backlog alone, per desired task": Case("", metrics.per_desired_task, (), window_seconds=0.0),
-    "messages × a guess, per running task": Case("", metrics.guessed, (), window_seconds=0.0),
+    OURS: Case(OURS, cases.per_desired_task, ()),
+    "the same, per running task": Case("", cases.per_running_task, ()),
+    "backlog alone, per desired task": Case("", cases.per_desired_task, (), window_seconds=0.0),
+    "messages × a guess, per running task": Case("", cases.guessed, (), window_seconds=0.0),
 }
 _CHOICES = {
     "target 30 s": Settings(target=30.0),
@@ -37,7 +39,7 @@ _CHOICES = {
 def run(quick: bool, plots: Path) -> Report:
     """Simulate all ways to scale on the same day; a quick run covers its first twelve hours, without other settings."""
     seconds = (12 if quick else 24) * HOUR
-    day = Case(OURS, metrics.per_desired_task, working_day(), seconds=seconds)
+    day = Case(OURS, cases.per_desired_task, working_day(), seconds=seconds)
     oracle = replace(day, name="oracle", metric=None)
     report = Report("scaling", "A day of autoscaling", COMMAND)
     ways = {
@@ -48,9 +50,9 @@ def run(quick: bool, plots: Path) -> Report:
     }
     bound = _all([oracle])[0]
     findings.ways(report, ways, bound, plots)
-    stuck = [replace(day, start=start, relief=False) for start in Start]
-    findings.relief(
-        report, [ways[start][0] for start in Start], bound, _all(stuck), _all([replace(oracle, relief=False)])[0]
+    stuck = [replace(day, start=start, offload=False) for start in Start]
+    findings.offload(
+        report, [ways[start][0] for start in Start], bound, _all(stuck), _all([replace(oracle, offload=False)])[0]
     )
     findings.one_lane(
         report, _all([replace(case.case, plans=hot_label(), seconds=5 * HOUR) for case in ways[Start.DESIRED]])
@@ -66,10 +68,10 @@ def _both(day: Case, settings: Settings) -> list[Outcome]:
     return _all([replace(day, settings=settings, start=start) for start in Start])
 
 
-def _all(cases: Sequence[Case]) -> list[Outcome]:
+def _all(chosen: Sequence[Case]) -> list[Outcome]:
     console = Console(stderr=True)
     outcomes = []
-    for case in cases:
+    for case in chosen:
         outcome = simulate(case)
         console.print(f"  {case.name}: {outcome.done:,} jobs, {outcome.task_hours:.0f} task-hours", style="dim")
         outcomes.append(outcome)

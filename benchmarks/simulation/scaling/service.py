@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from .clock import Clock
+from ..clock import Clock
 from .task import State, Task
 
 #: From the decision until a task takes jobs: capacity, image, Triton, joining the fleet.

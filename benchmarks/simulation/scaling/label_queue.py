@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .arrivals import Arrival, LabelPlan
+from ..arrivals import Arrival
+from ..aws.queues import RECEIVE_MAX
+from .plans import LabelPlan
 
-#: The most messages that one receive returns.
-RECEIVE_MAX = 10
-#: How much work of one label a task takes before it turns to the next label: short turns are as good as sharing.
-TURN_SECONDS = 2.0
+#: How much work of one label a task takes before it goes on to the next label: short batches are as good as sharing.
+BATCH_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class LabelQueue:
                 continue
             jobs = [waiting.popleft()]
             seconds = jobs[0].seconds
-            while waiting and len(jobs) < RECEIVE_MAX and seconds + waiting[0].seconds <= TURN_SECONDS:
+            while waiting and len(jobs) < RECEIVE_MAX and seconds + waiting[0].seconds <= BATCH_SECONDS:
                 jobs.append(waiting.popleft())
                 seconds += jobs[-1].seconds
             self.free.remove(lane)

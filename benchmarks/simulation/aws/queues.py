@@ -192,9 +192,9 @@ class Queue:
         if group.timer is None or group.timer.when() > at:
             if group.timer is not None:
                 group.timer.cancel()
-            group.timer = asyncio.get_running_loop().call_at(at, self._wake, group)
+            group.timer = asyncio.get_running_loop().call_at(at, self._time_out, group)
 
-    def _wake(self, group: _Group) -> None:
+    def _time_out(self, group: _Group) -> None:
         group.timer = None
         self._expire(group)
 

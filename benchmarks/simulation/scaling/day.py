@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from inference_engine.fleet.view import Fleet
 from inference_engine.operations.backlog import LabelWork, Measures, Tasks, label_work, measure, tasks
 
-from .alarms import AutoScaling, Change, Settings, Start
-from .arrivals import DAY, MINUTE, Arrival, LabelPlan, arrivals, work_seconds
-from .clock import Clock
-from .hosts import Hosts
-from .metrics import Metric
-from .queues import LabelQueue
+from ..arrivals import Arrival
+from ..clock import MINUTE, Clock
+from .alarms import AutoScaling, Change
+from .cases import Case
+from .holders import Holders
+from .label_queue import LabelQueue
+from .plans import work_seconds
 from .service import Service
 from .task import Task
 
@@ -29,27 +30,6 @@ ORACLE_ACTS_SECONDS = 10.0
 REST_SECONDS = 2 * 3600.0
 #: Tasks asked for again this soon were given up too early: the alarm had watched for as long.
 REGRET_SECONDS = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One way to scale, on one day.
-
-    `metric` None is the oracle. `window_seconds` is how far back consumers look when they report how busy a label keeps
-    them; 0 scales by the backlog alone. Without `relief`, labels stay on overloaded tasks.
-    """
-
-    name: str
-    metric: Metric | None
-    plans: Sequence[LabelPlan]
-    settings: Settings = field(default_factory=Settings)
-    start: Start = Start.RUNNING
-    window_seconds: float = 300.0
-    relief: bool = True
-    seconds: float = DAY
-    seed: int = 1
-    protection: bool = True
-    spot: bool = True
 
 
 @dataclass(slots=True)
@@ -105,11 +85,11 @@ class Outcome:
         return sum(minute.desired > 0 for minute in self.minutes) / 60
 
     @property
-    def turns_per_hour(self) -> float:
-        """Turns per hour with a desired task."""
-        return self.turns() / self.hours_awake
+    def reversals_per_hour(self) -> float:
+        """Reversals per hour with a desired task."""
+        return self.reversals() / self.hours_awake
 
-    def turns(self) -> int:
+    def reversals(self) -> int:
         """How often the desired count turned from growing to shrinking or back, except to wake up and to fall asleep."""
         directions = [change.after > change.before for change in self.changes if change.before and change.after]
         return sum(before != after for before, after in pairwise(directions))
@@ -140,10 +120,10 @@ class Simulation:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.clock = Clock()
-        self.days = {plan.name: arrivals(plan, case.seconds, case.seed) for plan in case.plans}
+        self.days = {plan.name: plan.arrivals(case.seconds, case.seed) for plan in case.plans}
         self.queues = {plan.name: LabelQueue(plan) for plan in case.plans}
         self.service = Service(self.clock, case.seed, protection=case.protection, spot=case.spot)
-        self.hosts = Hosts(self.clock, self.service, self.queues, relieve=case.relief)
+        self.holders = Holders(self.clock, self.service, self.queues, offloading=case.offload)
         self.scaling = AutoScaling(self.service, case.settings, case.start)
         self.minutes: list[Minute] = []
         self.wakes: list[float] = []

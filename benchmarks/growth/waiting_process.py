@@ -1,4 +1,4 @@
-"""A process that waits for very many jobs and reports what that costs: `python -m benchmarks.growth.waiter COUNT`.
+"""A process that waits for very many jobs and reports what that costs: `python -m benchmarks.growth.waiting_process COUNT`.
 
 It prints a line of JSON when it has begun to wait, one after the number of seconds that it reads from standard input, and one
 when it has given up.

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
+
+from inference_engine.aws import tables
+from inference_engine.consumer import membership, placer
+from inference_engine.fleet import load_requests, placement, registry, view
+from inference_engine.producer import routes
+
+from .. import aws
+from . import backend
 
 #: Processor time between two samples.
 SAMPLE_SECONDS = 0.002
 
-_SIMULATOR = {"queues.py", "queue_service.py", "tables.py", "expressions.py", "transport.py", "backend.py"}
-_DECIDING = {
-    "view.py": "fleet",
-    "placement.py": "fleet",
-    "registry.py": "fleet",
-    "load_requests.py": "fleet",
-    "tables.py": "aws",
-    "placer.py": "consumer",
-    "membership.py": "consumer",
-    "routes.py": "producer",
-}
+_SIMULATOR = (aws.__path__[0], backend.__file__)
+_DECIDING = tuple(
+    module.__file__ for module in (view, placement, registry, load_requests, tables, placer, membership, routes)
+)
 
 
 class CpuSampler:
@@ -61,10 +61,9 @@ class CpuSampler:
     def _part(self, file: str) -> str:
         """The part that a source file belongs to; '' for files that count towards their caller."""
         if file not in self._parts:
-            path = Path(file)
-            if path.parent == Path(__file__).parent and path.name in _SIMULATOR:
+            if file.startswith(_SIMULATOR):
                 self._parts[file] = "simulator"
-            elif "inference_engine" in path.parts and _DECIDING.get(path.name) == path.parent.name:
+            elif file in _DECIDING:
                 self._parts[file] = "deciding"
             else:
                 self._parts[file] = ""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-HOUR = 3600.0
-DAY = 24 * HOUR
-MINUTE = 60.0
-
-#: How many tasks' worth of work arrives at an hour of the day.
-Load = Callable[[float], float]
+from ..arrivals import Arrival, Profile, between, changing_poisson, daytime, together
+from ..clock import HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +22,22 @@ class LabelPlan:
     job_seconds: float
     load_seconds: float
     lanes: int = 1
-    load: Load | None = None
+    load: Profile | None = None
     bulks: tuple[tuple[float, int], ...] = ()
     lone: tuple[float, ...] = ()
 
+    def arrivals(self, until: float, seed: int) -> list[Arrival]:
+        """Its jobs up to `until` (seconds from midnight), in order. Poisson arrivals, costs within 50 % of the mean."""
+        source = random.Random(f"{seed} {self.name}")
+        times = [*self._poisson(source, until)]
+        times += [hour * HOUR for hour, jobs in self.bulks for _ in range(jobs) if hour * HOUR < until]
+        times += [hour * HOUR for hour in self.lone if hour * HOUR < until]
+        return [Arrival(at, self.name, self.job_seconds * source.uniform(0.5, 1.5)) for at in sorted(times)]
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A job: when it is posted and what it will cost a task; seconds."""
-
-    at: float
-    seconds: float
-
-
-def daytime(most: float) -> Load:
-    """People at work: nothing from ten in the evening to six in the morning, `most` at two in the afternoon."""
-
-    def load(hour: float) -> float:
-        return most * math.sin(math.pi * (hour - 6) / 16) if 6 <= hour < 22 else 0.0
-
-    return load
-
-
-def between(begin: float, end: float, level: float) -> Load:
-    """A constant load from one hour to another, otherwise none."""
-    return lambda hour: level if begin <= hour < end else 0.0
-
-
-def together(*loads: Load) -> Load:
-    """The sum of loads."""
-    return lambda hour: sum(load(hour) for load in loads)
+    def _poisson(self, source: random.Random, until: float) -> Iterator[float]:
+        load = self.load
+        if load is not None:
+            yield from changing_poisson(source, lambda hour: load(hour) / self.job_seconds, until)
 
 
 def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
@@ -83,28 +64,6 @@ def working_day(minor_labels: int = 18, load: float = 1.0) -> list[LabelPlan]:
 def hot_label(load: float = 3.0) -> list[LabelPlan]:
     """One label with one lane and, for two hours, more work than its lane can do."""
     return [LabelPlan("hot", 1.5, 6.0, lanes=1, load=between(1, 3, load))]
-
-
-def arrivals(plan: LabelPlan, until: float, seed: int) -> list[Arrival]:
-    """All jobs of a label up to `until` (seconds from midnight), in order. Poisson arrivals, costs within 50 % of the mean."""
-    random_source = random.Random(f"{seed} {plan.name}")
-    times = [*_poisson(plan, until, random_source)]
-    times += [hour * HOUR for hour, jobs in plan.bulks for _ in range(jobs) if hour * HOUR < until]
-    times += [hour * HOUR for hour in plan.lone if hour * HOUR < until]
-    return [Arrival(at, plan.job_seconds * random_source.uniform(0.5, 1.5)) for at in sorted(times)]
-
-
-def _poisson(plan: LabelPlan, until: float, random_source: random.Random) -> Iterator[float]:
-    if plan.load is None:
-        return
-    for minute in range(math.ceil(until / MINUTE)):
-        begin, rate = minute * MINUTE, plan.load((minute + 0.5) / 60) / plan.job_seconds
-        if rate <= 0:
-            continue
-        at = begin + random_source.expovariate(rate)
-        while at < begin + MINUTE:
-            yield at
-            at += random_source.expovariate(rate)
 
 
 def work_seconds(days: Sequence[Sequence[Arrival]]) -> float:

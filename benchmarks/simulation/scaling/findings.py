@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .. import plots as draw
-from ..report import Aim, Report, Table
+from ... import plots as draw
+from ...report import Aim, Report, Table
+from ..clock import MINUTE
 from .alarms import IN_POINTS, OUT_POINTS, Start
-from .arrivals import MINUTE
+from .cases import GUESSED_JOB_SECONDS
 from .day import ORACLE_SEES_SECONDS, PUBLISH_SECONDS, Outcome
-from .metrics import GUESSED_JOB_SECONDS
 from .service import SPOT_LOSSES_PER_HOUR, SPOT_SHARE, START_SECONDS
 from .task import PROTECTION_SECONDS, SLOTS
 
@@ -20,8 +20,8 @@ DOLLARS_PER_TASK_HOUR = 2 * 0.03238 + 8 * 0.00356
 REACTION_SECONDS = OUT_POINTS * MINUTE + PUBLISH_SECONDS + START_SECONDS[1]
 #: From the first message at zero: the minute until it is measured, its publication, a start, a load, a job.
 WAKE_SECONDS = MINUTE + PUBLISH_SECONDS + START_SECONDS[1] + 15
-#: Half of what the alarms allow: growing takes three points and shrinking fifteen, so a fleet can turn twice in that time.
-TURNS_PER_HOUR_LIMIT = 0.5 * 2 * 3600 / ((OUT_POINTS + IN_POINTS) * MINUTE)
+#: Half of what the alarms allow: growing takes three points and shrinking fifteen, so a fleet can reverse twice in that time.
+REVERSALS_PER_HOUR_LIMIT = 0.5 * 2 * 3600 / ((OUT_POINTS + IN_POINTS) * MINUTE)
 #: Half as much again as a fleet that knows the future. The cost is the fifteen minutes before anything is given back.
 HOURS_LIMIT = 1.5
 #: As a share of what a fleet scaled by its backlog alone gives up too early.
@@ -39,8 +39,8 @@ HOW = [
     "label, which waits for its only lane.",
     "The ECS guide says that scaling calculates from the *running* count; elsewhere AWS names the desired count. Every way "
     f"is simulated with both. The oracle knows all jobs of the next {ORACLE_SEES_SECONDS / 60:.0f} minutes and what they cost, "
-    f"and needs no alarm. The guess assumes {GUESSED_JOB_SECONDS:g} s per job. Turns are changes from growing to shrinking or "
-    "back, per hour with a desired task; waking up and falling asleep do not count. Regretted tasks are those given up and "
+    f"and needs no alarm. The guess assumes {GUESSED_JOB_SECONDS:g} s per job. Reversals are changes from growing to shrinking "
+    "or back, per hour with a desired task; waking up and falling asleep do not count. Regretted tasks are those given up and "
     "asked for again within a quarter of an hour. Dollars are for Fargate on demand, 2 vCPU and 8 GB on ARM, "
     f"{DOLLARS_PER_TASK_HOUR:.3f} a task-hour.",
 ]
@@ -66,7 +66,7 @@ def ways(report: Report, found: Mapping[Start, Sequence[Outcome]], oracle: Outco
         )
     )
     aim(Aim("scaling, jobs cut off by a scale-in", sum(one.cut_off_by_scale_in for one in ours), "=", 0))
-    aim(Aim("scaling, turns per hour", max(one.turns_per_hour for one in ours), "≤", TURNS_PER_HOUR_LIMIT))
+    aim(Aim("scaling, reversals per hour", max(one.reversals_per_hour for one in ours), "≤", REVERSALS_PER_HOUR_LIMIT))
     aim(Aim("scaling, task-hours / oracle", max(one.task_hours for one in ours) / oracle.task_hours, "≤", HOURS_LIMIT))
     aim(
         Aim(
@@ -84,7 +84,7 @@ def ways(report: Report, found: Mapping[Start, Sequence[Outcome]], oracle: Outco
     _plot(report, found, oracle, plots)
 
 
-def relief(
+def offload(
     report: Report, ours: Sequence[Outcome], oracle: Outcome, ours_stuck: Sequence[Outcome], oracle_stuck: Outcome
 ) -> None:
     """What waits would be if labels stayed on an overloaded task."""
@@ -128,7 +128,7 @@ def settings(report: Report, found: Mapping[str, Sequence[Outcome]]) -> None:
     """Other targets and cooldowns; the worse value of both counts."""
     table = report.table(
         "Targets and cooldowns (worse of both counts, all but the hot label)",
-        *("setting", *_WAITS, "task-hours", "turns per hour", "tasks started", "most tasks"),
+        *("setting", *_WAITS, "task-hours", "reversals per hour", "tasks started", "most tasks"),
     )
     for name, outcomes in found.items():
         worst = [max(values) for values in zip(*(_waits(one) for one in outcomes), strict=True)]
@@ -136,7 +136,7 @@ def settings(report: Report, found: Mapping[str, Sequence[Outcome]]) -> None:
             name,
             *worst,
             max(one.task_hours for one in outcomes),
-            max(one.turns_per_hour for one in outcomes),
+            max(one.reversals_per_hour for one in outcomes),
             max(one.started for one in outcomes),
             max(one.peak for one in outcomes),
         )
@@ -151,7 +151,7 @@ def _table(report: Report, title: str) -> Table:
             "jobs not done",
             "task-hours",
             "dollars",
-            "turns per hour",
+            "reversals per hour",
             "tasks started",
             "regretted",
         ),
@@ -167,7 +167,7 @@ def _row(table: Table, one: Outcome) -> None:
         one.posted - one.done,
         one.task_hours,
         one.task_hours * DOLLARS_PER_TASK_HOUR,
-        one.turns_per_hour,
+        one.reversals_per_hour,
         one.started,
         one.regretted(),
         one.peak,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import plots as draw
-from ..report import Aim, Report
+from ... import plots as draw
+from ...report import Aim, Report
+from .cases import Outcome
 from .fleet import CONSUMERS_PER_CELL
-from .scenario import Outcome
 
 HOW = (
     "The library's own AsyncConsumer and AsyncProducer run on a virtual clock against SQS and DynamoDB in memory (5 ms a "
@@ -38,13 +38,13 @@ def fleets(report: Report, sizes: Sequence[Outcome], long: Sequence[Outcome], pl
     biggest, reference = sizes[-1], _one_cell(sizes)
     report.aims += [
         Aim(
-            f"simulation, misses / bound, worst of {len(outcomes)} fleets ({worst.scenario.name})",
+            f"simulation, misses / bound, worst of {len(outcomes)} fleets ({worst.case.name})",
             worst.misses_to_bound,
             "≤",
             MISSES_LIMIT,
         ),
         Aim(
-            f"simulation, wait p99, worst of {len(outcomes)} fleets ({slowest.scenario.name})",
+            f"simulation, wait p99, worst of {len(outcomes)} fleets ({slowest.case.name})",
             slowest.wait(0.99),
             "≤",
             WAIT_P99_LIMIT_SECONDS,
@@ -55,8 +55,7 @@ def fleets(report: Report, sizes: Sequence[Outcome], long: Sequence[Outcome], pl
     if biggest is not reference:
         report.aims.append(
             Aim(
-                f"simulation, requests to decide per consumer and second, "
-                f"{biggest.scenario.name} / {reference.scenario.name}",
+                f"simulation, requests to decide per consumer and second, {biggest.case.name} / {reference.case.name}",
                 _rate(biggest, biggest.deciding_requests) / _rate(reference, reference.deciding_requests),
                 "≤",
                 GROWTH_LIMIT,
@@ -72,8 +71,8 @@ def deaths(report: Report, outcome: Outcome) -> None:
         *("consumers", "deaths", "jobs", "results", "misses / bound", "wait p50 s", "wait p99 s", "longest wait s"),
     )
     table.add(
-        outcome.scenario.consumers,
-        outcome.scenario.deaths,
+        outcome.case.consumers,
+        outcome.case.deaths,
         outcome.posts,
         outcome.results,
         outcome.misses_to_bound,
@@ -81,7 +80,7 @@ def deaths(report: Report, outcome: Outcome) -> None:
         outcome.wait(0.99),
         outcome.wait(1),
     )
-    aim = f"simulation, jobs without their result, {outcome.scenario.deaths} of {outcome.scenario.consumers} consumers killed"
+    aim = f"simulation, jobs without their result, {outcome.case.deaths} of {outcome.case.consumers} consumers killed"
     report.aims.append(Aim(aim, outcome.lost, "=", 0))
 
 
@@ -94,7 +93,7 @@ def silent(report: Report, outcomes: Sequence[Outcome], plots: Path) -> None:
     )
     for one in outcomes:
         table.add(
-            one.scenario.silent,
+            one.case.silent,
             one.posts,
             one.misses,
             one.deciding_requests / one.posts,
@@ -106,19 +105,19 @@ def silent(report: Report, outcomes: Sequence[Outcome], plots: Path) -> None:
     first, last = outcomes[0], outcomes[-1]
     report.aims += [
         Aim(
-            f"simulation, requests per job, {last.scenario.name} / none",
+            f"simulation, requests per job, {last.case.name} / none",
             (last.requests / last.posts) / (first.requests / first.posts),
             "≤",
             GROWTH_LIMIT,
         ),
         Aim(
-            f"simulation, CPU per job, {last.scenario.name} / none",
+            f"simulation, CPU per job, {last.case.name} / none",
             (last.cpu_seconds / last.posts) / (first.cpu_seconds / first.posts),
             "≤",
             CPU_GROWTH_LIMIT,
         ),
     ]
-    counts = [float(max(one.scenario.silent, 1)) for one in outcomes]
+    counts = [float(max(one.case.silent, 1)) for one in outcomes]
     series = {
         "all": (counts, [one.requests / one.posts for one in outcomes]),
         "to decide": (counts, [one.deciding_requests / one.posts for one in outcomes]),
@@ -139,9 +138,9 @@ def _misses_table(report: Report, outcomes: Sequence[Outcome]) -> None:
     )
     for one in outcomes:
         table.add(
-            one.scenario.name,
-            one.scenario.consumers * one.scenario.slots,
-            one.scenario.labels,
+            one.case.name,
+            one.case.consumers * one.case.slots,
+            one.case.labels,
             round(one.virtual_seconds),
             one.posts,
             one.distinct,
@@ -163,11 +162,11 @@ def _cost_table(report: Report, outcomes: Sequence[Outcome]) -> None:
     for one in outcomes:
         reads, writes = one.registry_reads / one.virtual_seconds, one.registry_writes / one.virtual_seconds
         table.add(
-            one.scenario.name,
+            one.case.name,
             reads,
-            reads / one.scenario.consumers,
+            reads / one.case.consumers,
             writes,
-            writes / one.scenario.consumers,
+            writes / one.case.consumers,
             one.placement_requests / one.posts,
             one.deciding_seconds / one.posts * 1000,
             one.cpu_seconds / one.posts * 1000,
@@ -176,7 +175,7 @@ def _cost_table(report: Report, outcomes: Sequence[Outcome]) -> None:
 
 
 def _size_plots(report: Report, outcomes: Sequence[Outcome], plots: Path) -> None:
-    consumers = [float(one.scenario.consumers) for one in outcomes]
+    consumers = [float(one.case.consumers) for one in outcomes]
     report.plots += [
         draw.lines(
             plots / "simulate-misses.svg",
@@ -205,12 +204,12 @@ def _size_plots(report: Report, outcomes: Sequence[Outcome], plots: Path) -> Non
 
 
 def _rate(outcome: Outcome, requests: int) -> float:
-    return requests / outcome.virtual_seconds / outcome.scenario.consumers
+    return requests / outcome.virtual_seconds / outcome.case.consumers
 
 
 def _one_cell(outcomes: Sequence[Outcome]) -> Outcome:
     """The largest fleet that is not split into cells."""
     return max(
-        (one for one in outcomes if one.scenario.consumers <= CONSUMERS_PER_CELL),
-        key=lambda one: one.scenario.consumers,
+        (one for one in outcomes if one.case.consumers <= CONSUMERS_PER_CELL),
+        key=lambda one: one.case.consumers,
     )

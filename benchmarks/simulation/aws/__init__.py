@@ -1,0 +1,1 @@
+"""SQS and DynamoDB in memory, behind the library's own transport."""
