@@ -109,8 +109,13 @@ variable "cluster_name" {
 
 variable "network" {
   description = <<-EOT
-    Where tasks run and what they reach over HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
-    endpoints), prefix_list_ids (of the gateway endpoints, by service), egress_cidr_blocks.
+    Where tasks run and what they reach over HTTPS.
+
+    vpc_id                       the VPC
+    subnet_ids                   the tasks' subnets
+    endpoint_security_group_ids  security groups of the interface endpoints
+    prefix_list_ids              prefix lists of the gateway endpoints, by service
+    egress_cidr_blocks           other addresses
   EOT
   type = object({
     vpc_id                      = string
