@@ -166,7 +166,12 @@ variable "network" {
 }
 
 variable "deployment" {
-  description = "The fewest (minimum_healthy_percent) and the most (maximum_percent) tasks during a deployment."
+  description = <<-EOT
+    How many tasks run during a deployment, in percent of those that should.
+
+    minimum_healthy_percent  the fewest
+    maximum_percent          the most
+  EOT
   type        = object({ minimum_healthy_percent = number, maximum_percent = number })
 }
 

@@ -130,7 +130,12 @@ variable "capacity_providers" {
 }
 
 variable "deployment" {
-  description = "The fewest (minimum_healthy_percent) and the most (maximum_percent) tasks during a deployment."
+  description = <<-EOT
+    How many tasks run during a deployment, in percent of those that should.
+
+    minimum_healthy_percent  the fewest
+    maximum_percent          the most
+  EOT
   type        = object({ minimum_healthy_percent = number, maximum_percent = number })
 }
 
@@ -163,7 +168,13 @@ variable "network" {
 }
 
 variable "load_balancer" {
-  description = "Where requests come from: target_group_arn, and the container_name and container_port that they go to; null for a service that receives none. The rule that admits them to the security group is the load balancer's."
+  description = <<-EOT
+    Where requests come from; null for a service that receives none. The rule that admits them belongs to the load balancer.
+
+    target_group_arn  target group, once a listener forwards to it
+    container_name    the container that requests go to
+    container_port    its port
+  EOT
   type        = object({ target_group_arn = string, container_name = string, container_port = number })
   default     = null
 }
