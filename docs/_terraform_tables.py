@@ -1,8 +1,8 @@
 """Writes the tables of docs/reference/terraform.md and of every README.md below terraform/: python docs/_terraform_tables.py
 
-In a page a table stands between `<!-- inputs: FOLDER -->` (or `outputs: FOLDER`, `resources: FOLDER`, `modules`, `list of modules`)
-and `<!-- end -->`, with FOLDER below terraform/; without it the README's own folder is meant. What is read is a small part of
-Terraform's language: blocks, their attributes, strings, heredocs, comments.
+In a page a table stands between `<!-- inputs: FOLDER -->` (or `outputs`, `resources`, and without a folder `modules`, `list of
+modules`) and `<!-- end -->`, with FOLDER below terraform/; a README that names none means its own. What is read is a small part
+of Terraform's language: blocks, their attributes, strings, heredocs, comments.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _OPAQUE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_TOKEN = re.compile(rf"(?P<opaque>{_OPAQUE.pattern})|(?P<bracket>[\[\](){{}}])|(?P<end_of_item>[\n,])", re.DOTALL | re.VERBOSE)
+_TOKEN = re.compile(
+    rf"(?P<opaque>{_OPAQUE.pattern})|(?P<bracket>[\[\](){{}}])|(?P<end_of_item>[\n,])", re.DOTALL | re.VERBOSE
+)
 _BLOCK = re.compile(r'^(\w+)((?:\s+"[^"]*")*)\s*\{', re.MULTILINE)
 _ATTRIBUTE = re.compile(r"\s*([\w-]+)\s*=\s*(?!=)")
 _HEREDOC = re.compile(r"<<-?(\w+)\n(.*?)\n[ \t]*\1\Z", re.DOTALL)
@@ -72,10 +74,12 @@ def pages() -> list[Path]:
 
 def filled(path: Path) -> str:
     """The text of a page, with its tables as the .tf files say."""
-    return _MARKED.sub(
-        lambda marked: f"{marked[1]}{_table(marked[2], TERRAFORM / marked[3] if marked[3] else path.parent)}{marked[4]}",
-        path.read_text("utf-8"),
-    )
+
+    def table(marked: re.Match[str]) -> str:
+        start, what, folder, end = marked.groups()
+        return f"{start}{_table(what, TERRAFORM / folder if folder else path.parent)}{end}"
+
+    return _MARKED.sub(table, path.read_text("utf-8"))
 
 
 def _table(what: str, folder: Path) -> str:

@@ -38,7 +38,10 @@ SERVICE_MODULE = re.compile(r"(.*module)\.(consumer|gateway)\[([^]]+)\]\.module\
 
 
 def test_every_resource_that_0_1_0_had_elsewhere_has_a_moved_block() -> None:
-    of_consumer = [*OF_0_1_0["consumer_task"], *(f"module.consumer_service.{one}" for one in OF_0_1_0["consumer_service"])]
+    of_consumer = [
+        *OF_0_1_0["consumer_task"],
+        *(f"module.consumer_service.{one}" for one in OF_0_1_0["consumer_service"]),
+    ]
     assert set(moves(MODULES / "consumer")) == set(of_consumer)
     assert set(moves(MODULES / "gateway")) == set(OF_0_1_0["gateway"])
 
@@ -61,7 +64,9 @@ def test_the_modules_of_every_cell_that_there_may_be_are_moved() -> None:
     }
 
 
-def test_a_plan_on_the_state_of_0_1_0_moves_resources_and_changes_none(applied_stack: AppliedStack, tmp_path: Path) -> None:
+def test_a_plan_on_the_state_of_0_1_0_moves_resources_and_changes_none(
+    applied_stack: AppliedStack, tmp_path: Path
+) -> None:
     terraform = applied_stack.terraform
     state = json.loads((terraform.folder / "terraform.tfstate").read_text("utf-8"))
     moved = sum(as_of_0_1_0(resource) for resource in state["resources"] if resource["mode"] == "managed")
