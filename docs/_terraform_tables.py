@@ -1,7 +1,8 @@
-"""Writes the tables of docs/reference/terraform.md from the .tf files: python docs/_terraform_tables.py
+"""Writes the tables of docs/reference/terraform.md and of every README.md below terraform/: python docs/_terraform_tables.py
 
-In the page a table stands between `<!-- inputs: FOLDER -->` (or `outputs: FOLDER`, or `modules`) and `<!-- end -->`, with FOLDER
-below terraform/. What is read is a small part of Terraform's language: blocks, their attributes, strings, heredocs, comments.
+In a page a table stands between `<!-- inputs: FOLDER -->` (or `outputs`, `resources`, and without a folder `modules`, `list of
+modules`) and `<!-- end -->`, with FOLDER below terraform/; a README that names none means its own. What is read is a small part
+of Terraform's language: blocks, their attributes, strings, heredocs, comments.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ DOCS = Path(__file__).parent
 TERRAFORM = DOCS.parent / "terraform"
 PAGE = DOCS / "reference" / "terraform.md"
 
-_MARKED = re.compile(r"(<!-- (inputs|outputs|modules)(?:: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(
+    r"(<!-- (inputs|outputs|resources|modules|list of modules)(?:: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 #: What brackets do not count in: comments, heredocs, strings (with `${…}` and strings inside of that).
 _OPAQUE = re.compile(
@@ -27,9 +30,11 @@ _OPAQUE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_TOKEN = re.compile(rf"(?P<opaque>{_OPAQUE.pattern})|(?P<bracket>[\[\](){{}}])|(?P<line>\n)", re.DOTALL | re.VERBOSE)
+_TOKEN = re.compile(
+    rf"(?P<opaque>{_OPAQUE.pattern})|(?P<bracket>[\[\](){{}}])|(?P<end_of_item>[\n,])", re.DOTALL | re.VERBOSE
+)
 _BLOCK = re.compile(r'^(\w+)((?:\s+"[^"]*")*)\s*\{', re.MULTILINE)
-_ATTRIBUTE = re.compile(r"^\s*([\w-]+)\s*=\s*(?!=)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"\s*([\w-]+)\s*=\s*(?!=)")
 _HEREDOC = re.compile(r"<<-?(\w+)\n(.*?)\n[ \t]*\1\Z", re.DOTALL)
 #: A line of a description that tells of one field of an object: its name, two spaces or more, what it is.
 _FIELD = re.compile(r"(\w+) {2,}(\S.*)")
@@ -62,39 +67,78 @@ def text_of(expression: str) -> str:
     return expression.removeprefix('"').removesuffix('"').replace('\\"', '"')
 
 
-def filled(page: str) -> str:
-    """The page with its tables as the .tf files say."""
-    return _MARKED.sub(lambda marked: f"{marked[1]}{_table(marked[2], marked[3])}{marked[4]}", page)
+def pages() -> list[Path]:
+    """The pages with tables."""
+    return [PAGE, *sorted(TERRAFORM.rglob("README.md"))]
 
 
-def _table(what: str, folder: str | None) -> str:
-    if what == "modules":
-        return _rows(("module", "makes", "outputs"), _modules())
-    if what == "inputs":
-        return _rows(("input", "type", "default", "meaning"), inputs(TERRAFORM / str(folder)))
-    outputs = blocks(TERRAFORM / str(folder), "output")
-    return _rows(("output", "meaning"), ((f"`{one.labels[0]}`", _description(one)) for one in outputs))
+def filled(path: Path) -> str:
+    """The text of a page, with its tables as the .tf files say."""
+
+    def table(marked: re.Match[str]) -> str:
+        start, what, folder, end = marked.groups()
+        return f"{start}{_table(what, TERRAFORM / folder if folder else path.parent)}{end}"
+
+    return _MARKED.sub(table, path.read_text("utf-8"))
+
+
+def _table(what: str, folder: Path) -> str:
+    match what:
+        case "modules":
+            return _rows(("module", "is", "makes"), _modules())
+        case "list of modules":
+            return "".join(f"- [`{module.name}`](modules/{module.name}): {purpose(module)}\n" for module in _folders())
+        case "inputs":
+            return _rows(("name", "description", "type", "default", "required"), inputs(folder))
+        case "resources":
+            return _rows(("name", "kind"), _resources(folder))
+    outputs = blocks(folder, "output")
+    return _rows(("name", "description"), ((f"`{one.labels[0]}`", _description(one)) for one in outputs))
+
+
+def purpose(folder: Path) -> str:
+    """What a module is for: the first paragraph of its README, on one line."""
+    return " ".join((folder / "README.md").read_text("utf-8").split("\n\n")[1].split())
+
+
+def _folders() -> list[Path]:
+    return sorted(path for path in (TERRAFORM / "modules").iterdir() if path.is_dir())
 
 
 def _modules() -> Iterator[tuple[str, ...]]:
-    for folder in sorted(path for path in (TERRAFORM / "modules").iterdir() if path.is_dir()):
+    for folder in _folders():
         makes = dict.fromkeys(block.labels[0] for block in blocks(folder, "resource"))
-        outputs = (block.labels[0] for block in blocks(folder, "output"))
-        yield f"`{folder.name}`", _names(makes), _names(outputs)
+        calls = (text_of(block.attributes["source"]) for block in blocks(folder, "module"))
+        yield f"`{folder.name}`", purpose(folder), _names([*makes, *calls])
+
+
+def _resources(folder: Path) -> Iterator[tuple[str, ...]]:
+    """The resources of a folder, the modules that it calls, and what it looks up."""
+    for resource in blocks(folder, "resource"):
+        yield f"`{'.'.join(resource.labels)}`", "resource"
+    for module in blocks(folder, "module"):
+        source = text_of(module.attributes["source"])
+        yield f"`module.{module.labels[0]}`", f"module [`{source}`]({source})"
+    for data in blocks(folder, "data"):
+        yield f"`data.{'.'.join(data.labels)}`", "data source"
 
 
 def inputs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Name, type, default and meaning of each variable of a folder, and of each field of those that are objects."""
+    """Name, description, type, default of each variable of a folder and whether it is required; after an object its fields'."""
     for variable in blocks(folder, "variable"):
         name, attributes = variable.labels[0], variable.attributes
         kind, default = attributes["type"], attributes.get("default")
         summary, fields = _parts(text_of(attributes["description"]))
         if not kind.startswith("object("):
-            yield f"`{name}`", _code(kind), _code(default) or "required", summary
+            yield f"`{name}`", summary, _code(kind), *_default(default)
             continue
-        yield f"`{name}`", "`object`", _code(default) or "required", summary
+        yield f"`{name}`", summary, "`object`", *_default(default)
         for field, (field_kind, field_default) in _object(kind).items():
-            yield f"`{name}.{field}`", _code(field_kind), _code(field_default) or "required", fields.get(field, "")
+            yield f"`{name}.{field}`", fields.get(field, ""), _code(field_kind), *_default(field_default)
+
+
+def _default(expression: str | None) -> tuple[str, str]:
+    return (_code(expression), "no") if expression is not None else ("", "yes")
 
 
 def _parts(description: str) -> tuple[str, dict[str, str]]:
@@ -140,15 +184,13 @@ def _description(block: Block) -> str:
     return " ".join(text_of(block.attributes["description"]).split())
 
 
-def _code(expression: str | None) -> str:
+def _code(expression: str) -> str:
     """An expression on one line; of nested objects only that they are some."""
-    if expression is None:
-        return ""
     short = re.sub(r"object\(\{.*?\}\)", "object", expression, flags=re.DOTALL)
     return f"`{' '.join(short.split())}`"
 
 
-def _names(names: Iterator[str] | dict[str, None]) -> str:
+def _names(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -171,10 +213,10 @@ def attributes(body: str) -> Iterator[tuple[str, str]]:
     position = 0
     while position < len(body):
         if found := _ATTRIBUTE.match(body, position):
-            end = _end_of_line(body, found.end())
+            end = _end_of_item(body, found.end())
             yield found[1], _without_comments(body[found.end() : end]).strip().rstrip(",")
         else:
-            end = _end_of_line(body, position)
+            end = _end_of_item(body, position)
         position = end + 1
 
 
@@ -193,16 +235,17 @@ def _closing(text: str, start: int) -> int:
     raise ValueError(f"a bracket is never closed: {text[start : start + 60]!r}")
 
 
-def _end_of_line(text: str, start: int) -> int:
-    """Where the line ends, brackets, strings and heredocs that it opens included."""
+def _end_of_item(text: str, start: int) -> int:
+    """Where the line ends, or a comma, brackets, strings and heredocs that are opened before it included."""
     depth = 0
     for token in _TOKEN.finditer(text, start):
         if token["bracket"]:
             depth += 1 if token["bracket"] in "[({" else -1
-        elif token["line"] and not depth:
+        elif token["end_of_item"] and not depth:
             return token.start()
     return len(text)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
+    for page in pages():
+        page.write_text(filled(page), "utf-8")

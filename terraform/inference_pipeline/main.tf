@@ -28,6 +28,15 @@ locals {
 
   images = concat(["consumer", "triton"], var.gateway.enabled ? ["gateway"] : [])
 
+  # Of the tasks of consumers and gateway.
+  network = {
+    vpc_id                      = var.vpc_id
+    subnet_ids                  = var.subnet_ids
+    endpoint_security_group_ids = var.endpoint_security_group_ids
+    prefix_list_ids             = var.prefix_list_ids
+    egress_cidr_blocks          = var.egress_cidr_blocks
+  }
+
   tags = merge({ Application = "inference-engine", Environment = var.environment }, var.tags)
 
   # What clients and consumers must agree on: fields of inference_engine/settings.py.
@@ -252,8 +261,8 @@ module "cluster" {
   tags                  = local.tags
 }
 
-module "consumer_task" {
-  source   = "../modules/consumer_task"
+module "consumer" {
+  source   = "../modules/consumer"
   for_each = local.services
 
   name       = each.value
@@ -294,6 +303,15 @@ module "consumer_task" {
   # Rollback needs earlier revisions; an environment that is destroyed with all its contents leaves none behind.
   keep_revisions = !var.force_destroy
 
+  cluster_arn        = module.cluster.arn
+  initial_count      = var.scaling.min_capacity
+  capacity_providers = local.capacity_providers
+  network            = local.network
+  deployment = {
+    minimum_healthy_percent = var.compute.minimum_healthy_percent
+    maximum_percent         = var.compute.maximum_percent
+  }
+
   task_policy_arns   = merge({ consumer = module.policies.arns["consumer"] }, var.consumer.policy_arns)
   repository_arns    = concat(values(module.repositories.arns), var.other_repository_arns)
   log_retention_days = var.log_retention_days
@@ -301,36 +319,12 @@ module "consumer_task" {
   tags               = local.tags
 }
 
-module "consumer_service" {
-  source   = "../modules/consumer_service"
-  for_each = local.services
-
-  name                = each.value
-  cluster_arn         = module.cluster.arn
-  task_definition_arn = module.consumer_task[each.key].task_definition_arn
-  initial_count       = var.scaling.min_capacity
-  fargate             = !local.on_gpu
-  capacity_providers  = local.capacity_providers
-  network = {
-    vpc_id                      = var.vpc_id
-    subnet_ids                  = var.subnet_ids
-    endpoint_security_group_ids = var.endpoint_security_group_ids
-    prefix_list_ids             = var.prefix_list_ids
-    egress_cidr_blocks          = var.egress_cidr_blocks
-  }
-  deployment = {
-    minimum_healthy_percent = var.compute.minimum_healthy_percent
-    maximum_percent         = var.compute.maximum_percent
-  }
-  tags = local.tags
-}
-
 module "autoscaling" {
   source   = "../modules/autoscaling"
   for_each = local.services
 
   cluster_name     = module.cluster.name
-  service_name     = module.consumer_service[each.key].name
+  service_name     = module.consumer[each.key].service_name
   metric_namespace = local.metric_namespace
   deployment       = local.prefix
   scaling          = var.scaling
@@ -405,15 +399,9 @@ module "gateway" {
   )
   keep_revisions = !var.force_destroy
 
-  cluster_arn  = module.cluster.arn
-  cluster_name = module.cluster.name
-  network = {
-    vpc_id                      = var.vpc_id
-    subnet_ids                  = var.subnet_ids
-    endpoint_security_group_ids = var.endpoint_security_group_ids
-    prefix_list_ids             = var.prefix_list_ids
-    egress_cidr_blocks          = var.egress_cidr_blocks
-  }
+  cluster_arn       = module.cluster.arn
+  cluster_name      = module.cluster.name
+  network           = local.network
   target_group_arn  = module.gateway_balancer[0].target_group_arn
   metric_dimensions = module.gateway_balancer[0].metric_dimensions
   scaling = {
@@ -505,7 +493,7 @@ module "parameters" {
       region                   = local.region
       models_bucket            = module.models.name
       ecs_cluster              = module.cluster.name
-      ecs_service              = join(",", values(module.consumer_service)[*].name)
+      ecs_service              = join(",", values(module.consumer)[*].service_name)
       consumer_repository_url  = module.repositories.urls["consumer"]
       backlog_metrics_function = module.backlog_metrics.name
       dead_letters_function    = module.dead_letters.name

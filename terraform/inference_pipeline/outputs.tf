@@ -70,32 +70,32 @@ output "cluster_name" {
 
 output "service_names" {
   description = "ECS services by cell."
-  value       = { for cell, service in module.consumer_service : cell => service.name }
+  value       = { for cell, consumer in module.consumer : cell => consumer.service_name }
 }
 
 output "task_definition_arns" {
   description = "Task definitions with their revision, by cell."
-  value       = { for cell, task in module.consumer_task : cell => task.task_definition_arn }
+  value       = { for cell, consumer in module.consumer : cell => consumer.task_definition_arn }
 }
 
 output "containers" {
   description = "Container definitions by cell and name."
-  value       = { for cell, task in module.consumer_task : cell => task.containers }
+  value       = { for cell, consumer in module.consumer : cell => consumer.containers }
 }
 
 output "task_role_arns" {
   description = "Roles of the tasks by cell."
-  value       = { for cell, task in module.consumer_task : cell => task.task_role_arn }
+  value       = { for cell, consumer in module.consumer : cell => consumer.task_role_arn }
 }
 
 output "execution_policy_json" {
   description = "Documents of the execution roles' policies by cell."
-  value       = { for cell, task in module.consumer_task : cell => task.execution_policy_json }
+  value       = { for cell, consumer in module.consumer : cell => consumer.execution_policy_json }
 }
 
 output "task_security_group_ids" {
   description = "Security groups of the tasks by cell."
-  value       = { for cell, service in module.consumer_service : cell => service.security_group_id }
+  value       = { for cell, consumer in module.consumer : cell => consumer.security_group_id }
 }
 
 output "scaling" {

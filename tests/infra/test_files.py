@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,19 @@ ROOTS = ("endpoints", "inference_pipeline", "examples/complete")
 CHECKOV = EnvironmentSpec("checkov", requirements=("checkov==3.3.30",))
 CHECKOV_TIMEOUT_SECONDS = 120
 #: Every module has these, as terraform-aws-modules have them.
-MODULE_FILES = {"main.tf", "variables.tf", "outputs.tf", "versions.tf"}
+MODULE_FILES = {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"}
+#: Where the examples of the READMEs have this project.
+CLONE = "inference-engine"
+#: Plans all of them together, as they refer to each other.
+USAGE_TEST = """
+mock_provider "aws" {
+  source = "./inference-engine/terraform/mocks"
+}
+
+run "usage" {
+  command = plan
+}
+"""
 #: Tests of roots that render all that may be switched on.
 RENDERING = {"inference_pipeline": "longest_names.tftest.hcl", "endpoints": "endpoints.tftest.hcl"}
 #: What is known only when a plan is made, as it stands in a text.
@@ -57,12 +70,38 @@ def test_roots_pass_their_own_tests(name: str, initialized: dict[str, Terraform]
     assert [file for file, report in reports.items() if ", 0 failed" not in report] == []
 
 
-def test_modules_consist_of_the_same_four_files() -> None:
+def test_modules_consist_of_the_same_files() -> None:
     modules = [path for path in (TERRAFORM / "modules").iterdir() if path.is_dir()]
     assert modules
     assert {path.name: MODULE_FILES - {file.name for file in path.iterdir()} for path in modules} == {
         path.name: set() for path in modules
     }
+
+
+def test_the_examples_of_the_readmes_can_be_planned(terraform_command: str, tmp_path: Path) -> None:
+    examples = {path.parent.name: usage(path) for path in TERRAFORM.glob("modules/*/README.md")}
+    examples |= {name: usage(TERRAFORM / name / "README.md") for name in ("endpoints", "inference_pipeline")}
+    copy = copy_project(PROJECT, tmp_path / CLONE)
+    shutil.copy(copy / "endpoints" / "versions.tf", tmp_path)
+    shutil.copytree(copy / "mocks" / "zips", tmp_path / CLONE / "lambdas" / "dist", dirs_exist_ok=True)
+    for name, example in examples.items():
+        assert f'module "{name}" {{' in example, name
+        (tmp_path / f"{name}.tf").write_text(example, "utf-8")
+    for variables in copy.rglob("variables.tf"):
+        # Versions of the provider before 6.8 refuse queues with the default.
+        variables.write_text(re.sub(r"(default +)= 1048576", r"\1= 262144", variables.read_text("utf-8")), "utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "usage.tftest.hcl").write_text(USAGE_TEST, "utf-8")
+    root = Terraform(tmp_path, {"AWS_REGION": "eu-central-1"})
+    root.run("fmt", "-check", "-diff")
+    root.init()
+    assert [report for report in root.test().values() if "1 passed, 0 failed." not in report] == []
+
+
+def usage(readme: Path) -> str:
+    """The example of a README: the module's call in the configuration of whoever uses it."""
+    (example,) = re.findall(r"^```hcl\n(.*?)^```$", readme.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return str(example)
 
 
 def test_aws_takes_every_description_as_it_is_written() -> None:

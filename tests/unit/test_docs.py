@@ -32,6 +32,9 @@ PAGES = sorted(page for folder in (HOWTO, DOCS / "gateway") for page in folder.g
 RUNBOOK = (HOWTO / "runbook.md").read_text("utf-8")
 METRICS = (DOCS / "reference" / "metrics.md").read_text("utf-8")
 
+#: Stacks, modules and the example.
+TERRAFORM_FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("variables.tf")})
+
 #: What ends a command in a line of the shell.
 SHELL_OPERATORS = ("|", "||", "&", "&&", ";", "<", ">", ">>")
 
@@ -39,15 +42,28 @@ SHELL_OPERATORS = ("|", "||", "&", "&&", ";", "<", ">", ">>")
 # --- tables that are made ------------------------------------------------------------------------------------------------
 
 
-def test_the_tables_of_terraform_are_what_the_files_say() -> None:
+@pytest.mark.parametrize("page", _terraform_tables.pages(), ids=lambda page: str(page.relative_to(DOCS.parent)))
+def test_the_tables_of_terraform_are_what_the_files_say(page: Path) -> None:
+    assert _terraform_tables.filled(page) == page.read_text("utf-8"), "run: python docs/_terraform_tables.py"
+
+
+def test_every_input_and_output_of_a_stack_is_in_the_reference() -> None:
     page = _terraform_tables.PAGE.read_text("utf-8")
-    assert _terraform_tables.filled(page) == page, "run: python docs/_terraform_tables.py"
     for stack in ("endpoints", "inference_pipeline"):
         for kind in ("variable", "output"):
             names = re.findall(
                 rf'^{kind} "(\w+)"', (TERRAFORM / stack / f"{kind}s.tf").read_text("utf-8"), re.MULTILINE
             )
             assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize("folder", TERRAFORM_FOLDERS, ids=lambda folder: folder.name)
+def test_every_folder_of_terraform_has_its_own_tables(folder: Path) -> None:
+    readme = (folder / "README.md").read_text("utf-8")
+    missing = [name for name in ("inputs", "outputs", "resources") if f"<!-- {name} -->\n" not in readme]
+    assert missing == []
+    described = {row[0]: row[1] for row in _terraform_tables.inputs(folder)}
+    assert [name for name, description in described.items() if not description] == []
 
 
 def test_the_tables_of_costs_are_what_the_command_prints() -> None:
@@ -103,22 +119,35 @@ variable "rich" {
   })
   default = {}
 }
+
+variable "short" {
+  description = <<-EOT
+    One line.
+
+    a  the first
+    b  the second
+  EOT
+  type        = object({ a = list(string), b = optional(number, 1) })
+}
 """
 
 
 def test_what_is_read_of_terraforms_language(tmp_path: Path) -> None:
     (tmp_path / "variables.tf").write_text(HCL, "utf-8")
-    plain, rich = blocks(tmp_path, "variable")
+    plain, rich, _ = blocks(tmp_path, "variable")
     assert plain.labels == ("plain",)
     assert list(plain.attributes) == ["description", "type", "default"]
     assert plain.attributes["type"] == "list(string)"
     rows = list(_terraform_tables.inputs(tmp_path))
-    assert rows[0][3] == 'Says "{", and ${join("}", [1])}.'
-    assert rows[1] == ("`rich`", "`object`", "`{}`", "Two things.")
-    assert rows[2:] == [
-        ("`rich.size`", "`number`", "`3`", "how large it is; none by default"),
-        ("`rich.kind`", "`string`", "required", "what it is }"),
-        ("`rich.more`", "`map(object)`", "`{}`", ""),
+    assert rows == [
+        ("`plain`", 'Says "{", and ${join("}", [1])}.', "`list(string)`", '`[ "a", "b", ]`', "no"),
+        ("`rich`", "Two things.", "`object`", "`{}`", "no"),
+        ("`rich.size`", "how large it is; none by default", "`number`", "`3`", "no"),
+        ("`rich.kind`", "what it is }", "`string`", "", "yes"),
+        ("`rich.more`", "", "`map(object)`", "`{}`", "no"),
+        ("`short`", "One line.", "`object`", "", "yes"),
+        ("`short.a`", "the first", "`list(string)`", "", "yes"),
+        ("`short.b`", "the second", "`number`", "`1`", "no"),
     ]
     assert rich.kind == "variable"
 

@@ -12,6 +12,22 @@ variables {
   prefix_list_ids             = { s3 = "pl-0a", dynamodb = "pl-0b" }
   lambda_zips_dir             = "../mocks/zips"
   message_max_bytes           = 262144
+
+  # Of runs that have the module of one service.
+  name        = "prod-consumer"
+  partition   = "aws"
+  region      = "eu-central-1"
+  account_id  = "123456789012"
+  cluster_arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/prod"
+  network = {
+    vpc_id                      = "vpc-0123456789abcdef0"
+    subnet_ids                  = ["subnet-0a"]
+    endpoint_security_group_ids = ["sg-0a"]
+    prefix_list_ids             = { s3 = "pl-0a", dynamodb = "pl-0b" }
+    egress_cidr_blocks          = []
+  }
+  deployment      = { minimum_healthy_percent = 100, maximum_percent = 200 }
+  repository_arns = ["arn:aws:ecr:eu-central-1:123456789012:repository/consumer"]
 }
 
 run "a_consumer_beside_triton" {
@@ -141,42 +157,53 @@ run "a_function_without_triton" {
 
 run "a_task_on_fargate" {
   module {
-    source = "../modules/consumer_task"
+    source = "../modules/consumer"
   }
 
   variables {
-    name       = "prod-consumer"
-    partition  = "aws"
-    region     = "eu-central-1"
-    account_id = "123456789012"
-    compute    = { cpu = 2048, memory_mib = 8192, architecture = "ARM64", ephemeral_storage_gib = 50, gpus = 0 }
-    consumer   = { image = "consumer:1", command = ["--triton", "127.0.0.1:8001"], user = "10001" }
+    compute  = { cpu = 2048, memory_mib = 8192, architecture = "ARM64", ephemeral_storage_gib = 50, gpus = 0 }
+    consumer = { image = "consumer:1", command = ["--triton", "127.0.0.1:8001"], user = "10001" }
     triton = {
       enabled = true, image = "triton:1", user = null, exit_timeout_seconds = 20, arguments = [], shared_memory_mib = 1024
     }
-    environment      = {}
-    task_policy_arns = { consumer = "arn:aws:iam::123456789012:policy/consumer" }
-    repository_arns  = ["arn:aws:ecr:eu-central-1:123456789012:repository/consumer"]
+    environment        = {}
+    initial_count      = 0
+    capacity_providers = [{ name = "FARGATE", base = 0, weight = 1 }]
+    task_policy_arns   = { consumer = "arn:aws:iam::123456789012:policy/consumer" }
   }
 
   assert {
-    condition     = tolist(aws_ecs_task_definition.this.requires_compatibilities) == tolist(["FARGATE"]) && aws_ecs_task_definition.this.network_mode == "awsvpc"
+    condition     = tolist(module.service.task_definition.requires_compatibilities) == tolist(["FARGATE"]) && module.service.task_definition.network_mode == "awsvpc"
     error_message = "The task needs Fargate."
   }
 
   assert {
-    condition     = aws_ecs_task_definition.this.ephemeral_storage[0].size_in_gib == 50 && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64"
+    condition     = module.service.task_definition.ephemeral_storage[0].size_in_gib == 50 && module.service.task_definition.runtime_platform[0].cpu_architecture == "ARM64"
     error_message = "Disk and architecture are as asked for."
   }
 
   assert {
-    condition     = toset(aws_ecs_task_definition.this.volume[*].name) == toset(["models", "consumer-tmp", "triton-tmp"])
+    condition     = module.service.service.platform_version == "LATEST" && module.service.service.availability_zone_rebalancing == "DISABLED"
+    error_message = "The platform is Fargate's; ECS would stop idle consumers, and their models with them, to even out zones."
+  }
+
+  assert {
+    condition     = toset(module.service.task_definition.volume[*].name) == toset(["models", "consumer-tmp", "triton-tmp"])
     error_message = "What containers write lies on volumes."
   }
 
   assert {
     condition     = !can(output.containers["triton"].resourceRequirements) && !can(output.containers["triton"].linuxParameters) && !can(output.containers["triton"].user)
     error_message = "Fargate has no GPUs and a fixed shared memory; a null user is the image's own."
+  }
+
+  assert {
+    condition = { for name, container in output.containers : name => container.logConfiguration.options["awslogs-group"] } == {
+      consumer = "/inference-engine/prod-consumer/consumer"
+      triton   = "/inference-engine/prod-consumer/triton"
+      volumes  = "/inference-engine/prod-consumer/consumer"
+    }
+    error_message = "Each container writes to its own log group, and the one that prepares volumes to the consumer's."
   }
 
   assert {
@@ -187,27 +214,29 @@ run "a_task_on_fargate" {
 
 run "a_task_on_a_gpu" {
   module {
-    source = "../modules/consumer_task"
+    source = "../modules/consumer"
   }
 
   variables {
-    name       = "prod-consumer"
-    partition  = "aws"
-    region     = "eu-central-1"
-    account_id = "123456789012"
-    compute    = { cpu = 4096, memory_mib = 15000, architecture = "X86_64", ephemeral_storage_gib = 50, gpus = 2 }
-    consumer   = { image = "consumer:1", command = ["--triton", "127.0.0.1:8001"], user = "10001" }
+    compute  = { cpu = 4096, memory_mib = 15000, architecture = "X86_64", ephemeral_storage_gib = 50, gpus = 2 }
+    consumer = { image = "consumer:1", command = ["--triton", "127.0.0.1:8001"], user = "10001" }
     triton = {
       enabled = true, image = "triton:1", user = "1000", exit_timeout_seconds = 20, arguments = [], shared_memory_mib = 2048
     }
-    environment      = {}
-    task_policy_arns = {}
-    repository_arns  = ["arn:aws:ecr:eu-central-1:123456789012:repository/consumer"]
+    environment        = {}
+    initial_count      = 0
+    capacity_providers = [{ name = "gpus", base = 0, weight = 1 }]
+    task_policy_arns   = {}
   }
 
   assert {
-    condition     = tolist(aws_ecs_task_definition.this.requires_compatibilities) == tolist(["EC2"]) && length(aws_ecs_task_definition.this.ephemeral_storage) == 0
+    condition     = tolist(module.service.task_definition.requires_compatibilities) == tolist(["EC2"]) && length(module.service.task_definition.ephemeral_storage) == 0
     error_message = "GPUs are on instances, which bring their own disk."
+  }
+
+  assert {
+    condition     = output.capacity_providers == { gpus = { base = 0, weight = 1 } }
+    error_message = "The instances are those of the capacity provider."
   }
 
   assert {
@@ -232,7 +261,7 @@ run "a_fleet_on_gpus_uses_no_fargate" {
   }
 
   assert {
-    condition     = module.consumer_service["0"].capacity_providers == { gpus = { base = 0, weight = 1 } }
+    condition     = module.consumer["0"].capacity_providers == { gpus = { base = 0, weight = 1 } }
     error_message = "The service has only the provider of GPU instances."
   }
 
@@ -263,61 +292,10 @@ run "a_fleet_on_fargate_and_spot" {
   }
 
   assert {
-    condition = module.consumer_service["0"].capacity_providers == {
+    condition = module.consumer["0"].capacity_providers == {
       FARGATE      = { base = 2, weight = 0 }
       FARGATE_SPOT = { base = 0, weight = 1 }
     }
     error_message = "Two tasks are safe from interruptions, and all others are Spot."
-  }
-}
-
-run "a_service_that_deploys_with_care" {
-  module {
-    source = "../modules/consumer_service"
-  }
-
-  variables {
-    name                = "prod-consumer"
-    cluster_arn         = "arn:aws:ecs:eu-central-1:123456789012:cluster/prod"
-    task_definition_arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/prod-consumer:1"
-    initial_count       = 0
-    fargate             = true
-    capacity_providers  = [{ name = "FARGATE", base = 0, weight = 1 }]
-    network = {
-      vpc_id                      = "vpc-0123456789abcdef0"
-      subnet_ids                  = ["subnet-0a"]
-      endpoint_security_group_ids = ["sg-0a"]
-      prefix_list_ids             = { s3 = "pl-0a", dynamodb = "pl-0b" }
-      egress_cidr_blocks          = []
-    }
-    deployment = { minimum_healthy_percent = 100, maximum_percent = 200 }
-  }
-
-  assert {
-    condition     = aws_ecs_service.this.deployment_circuit_breaker[0].enable && aws_ecs_service.this.deployment_circuit_breaker[0].rollback
-    error_message = "A deployment that fails is rolled back."
-  }
-
-  assert {
-    condition     = aws_ecs_service.this.availability_zone_rebalancing == "DISABLED"
-    error_message = "ECS would stop idle consumers, and their models with them, to even out zones."
-  }
-
-  assert {
-    condition     = aws_ecs_service.this.enable_ecs_managed_tags && aws_ecs_service.this.propagate_tags == "SERVICE"
-    error_message = "Tasks carry the service's tags."
-  }
-
-  assert {
-    condition     = !aws_ecs_service.this.network_configuration[0].assign_public_ip && aws_ecs_service.this.desired_count == 0
-    error_message = "Tasks are private, and the service begins with as many as autoscaling has at least."
-  }
-
-  assert {
-    condition = alltrue([
-      for rule in concat(values(aws_vpc_security_group_egress_rule.gateways), aws_vpc_security_group_egress_rule.endpoints) :
-      rule.from_port == 443 && rule.to_port == 443 && rule.cidr_ipv4 == null
-    ]) && length(aws_vpc_security_group_egress_rule.other) == 0
-    error_message = "Tasks reach the endpoints by HTTPS and nothing else."
   }
 }

@@ -359,19 +359,19 @@ run "tasks_come_before_others_go" {
 
   assert {
     condition = (
-      aws_ecs_service.this.deployment_minimum_healthy_percent == 100 && aws_ecs_service.this.deployment_circuit_breaker[0].rollback
-      && !aws_ecs_service.this.network_configuration[0].assign_public_ip && aws_ecs_service.this.desired_count == 2
+      module.service.service.deployment_minimum_healthy_percent == 100 && module.service.service.deployment_circuit_breaker[0].rollback
+      && !module.service.service.network_configuration[0].assign_public_ip && module.service.service.desired_count == 2
     )
     error_message = "A deployment would leave callers with fewer tasks, or a failing one would go on."
   }
 
   assert {
-    condition     = one([for balancer in aws_ecs_service.this.load_balancer : "${balancer.container_name} ${balancer.container_port}"]) == "gateway 8000"
+    condition     = one([for balancer in module.service.service.load_balancer : "${balancer.container_name} ${balancer.container_port}"]) == "gateway 8000"
     error_message = "The load balancer does not reach the container."
   }
 
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].stopTimeout == 45
+    condition     = jsondecode(module.service.task_definition.container_definitions)[0].stopTimeout == 45
     error_message = "The container is killed fifteen seconds after the callers' time is over."
   }
 

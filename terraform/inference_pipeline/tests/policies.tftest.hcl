@@ -246,19 +246,27 @@ run "ecs_may_pull_and_log_and_no_more" {
   command = plan
 
   module {
-    source = "../modules/consumer_task"
+    source = "../modules/ecs_service"
   }
 
   variables {
-    name     = "prod-consumer"
-    compute  = { cpu = 2048, memory_mib = 8192, architecture = "X86_64", ephemeral_storage_gib = 50, gpus = 0 }
-    consumer = { image = "consumer:1", command = ["--triton", "127.0.0.1:8001"], user = "10001" }
-    triton = {
-      enabled = true, image = "triton:1", user = "1000", exit_timeout_seconds = 20, arguments = [], shared_memory_mib = 1024
+    name          = "prod-app"
+    compute       = { cpu = 2048, memory_mib = 8192, architecture = "X86_64" }
+    containers    = [{ name = "app", image = "app:1" }, { name = "server", image = "server:1" }]
+    cluster_arn   = "arn:aws:ecs:eu-central-1:123456789012:cluster/prod"
+    initial_count = 0
+    network = {
+      vpc_id                      = "vpc-0123456789abcdef0"
+      subnet_ids                  = ["subnet-0a"]
+      endpoint_security_group_ids = ["sg-0a"]
+      prefix_list_ids             = {}
+      egress_cidr_blocks          = []
     }
-    environment      = {}
+    deployment       = { minimum_healthy_percent = 100, maximum_percent = 200 }
+    rebalance_zones  = false
     task_policy_arns = {}
-    repository_arns  = ["arn:aws:ecr:eu-central-1:123456789012:repository/prod-consumer"]
+    repository_arns  = ["arn:aws:ecr:eu-central-1:123456789012:repository/prod-app"]
+    log_groups       = { app = "app", server = "server" }
   }
 
   assert {
@@ -272,8 +280,8 @@ run "ecs_may_pull_and_log_and_no_more" {
     condition = toset(flatten([
       for statement in jsondecode(output.execution_policy_json).Statement : statement.Resource if statement.Sid == "Log"
       ])) == toset([
-      "arn:aws:logs:eu-central-1:123456789012:log-group:/inference-engine/prod-consumer/consumer:*",
-      "arn:aws:logs:eu-central-1:123456789012:log-group:/inference-engine/prod-consumer/triton:*",
+      "arn:aws:logs:eu-central-1:123456789012:log-group:/inference-engine/prod-app/app:*",
+      "arn:aws:logs:eu-central-1:123456789012:log-group:/inference-engine/prod-app/server:*",
     ])
     error_message = "ECS writes to the task's own log groups."
   }

@@ -28,7 +28,13 @@ variable "function_names" {
 }
 
 variable "gateway" {
-  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (p99 of its response time above which an alarm is raised); null for none."
+  description = <<-EOT
+    The gateway; null for none.
+
+    load_balancer  value of its metrics' dimension LoadBalancer
+    target_group   value of their dimension TargetGroup
+    slow_seconds   p99 of its response time above which an alarm is raised, in seconds
+  EOT
   type = object({
     load_balancer = string
     target_group  = string
@@ -38,7 +44,13 @@ variable "gateway" {
 }
 
 variable "webhooks" {
-  description = "The webhooks: queue_name (of deliveries), dead_queue_name (of those that were given up), function_name; null for none."
+  description = <<-EOT
+    The webhooks; null for none.
+
+    queue_name       queue of deliveries
+    dead_queue_name  queue of those that were given up
+    function_name    name of the function
+  EOT
   type = object({
     queue_name      = string
     dead_queue_name = string

@@ -20,9 +20,16 @@ variable "deployment" {
 
 variable "scaling" {
   description = <<-EOT
-    min_capacity and max_capacity (tasks), target_backlog_seconds (backlog per task to aim at, in seconds of work),
-    scale_in_cooldown_seconds and scale_out_cooldown_seconds, wake_tasks (tasks to start when scaling from zero),
-    schedules (by name: schedule as cron(...), rate(...) or at(...), timezone, min_capacity, max_capacity).
+    How many tasks run.
+
+    min_capacity                the fewest tasks
+    max_capacity                the most tasks
+    target_backlog_seconds      backlog per task to aim at, in seconds of work
+    scale_in_cooldown_seconds   pause after tasks were stopped
+    scale_out_cooldown_seconds  pause after tasks were started
+    wake_tasks                  tasks to start when scaling from zero
+    schedules                   other limits from a time on, by name: schedule as cron(...), rate(...) or at(...), timezone,
+                                min_capacity, max_capacity
   EOT
   type = object({
     min_capacity               = number

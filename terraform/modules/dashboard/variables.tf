@@ -48,7 +48,13 @@ variable "service_names" {
 }
 
 variable "gateway" {
-  description = "The gateway: load_balancer and target_group (dimensions of its metrics), slow_seconds (drawn as a line); null for none."
+  description = <<-EOT
+    The gateway; null for none.
+
+    load_balancer  value of its metrics' dimension LoadBalancer
+    target_group   value of their dimension TargetGroup
+    slow_seconds   seconds of its response time, drawn as a line
+  EOT
   type = object({
     load_balancer = string
     target_group  = string

@@ -37,7 +37,13 @@ variable "account_id" {
 ################################################################################
 
 variable "compute" {
-  description = "Resources of a task: cpu (units, 1024 is one vCPU), memory_mib, architecture (X86_64 or ARM64)."
+  description = <<-EOT
+    Resources of a task.
+
+    cpu           units, 1024 is one vCPU
+    memory_mib    memory in MiB
+    architecture  X86_64 or ARM64
+  EOT
   type        = object({ cpu = number, memory_mib = number, architecture = string })
 
   validation {
@@ -47,7 +53,12 @@ variable "compute" {
 }
 
 variable "container" {
-  description = "The gateway's container: image, user (null for the image's own)."
+  description = <<-EOT
+    The gateway's container.
+
+    image  the image with its tag
+    user   the user that it runs as; null for the image's own
+  EOT
   type        = object({ image = string, user = string })
 }
 
@@ -109,8 +120,13 @@ variable "cluster_name" {
 
 variable "network" {
   description = <<-EOT
-    Where tasks run and what they reach over HTTPS: vpc_id, subnet_ids, endpoint_security_group_ids (of the interface
-    endpoints), prefix_list_ids (of the gateway endpoints, by service), egress_cidr_blocks.
+    Where tasks run and what they reach over HTTPS.
+
+    vpc_id                       the VPC
+    subnet_ids                   the tasks' subnets
+    endpoint_security_group_ids  security groups of the interface endpoints
+    prefix_list_ids              prefix lists of the gateway endpoints, by service
+    egress_cidr_blocks           other addresses
   EOT
   type = object({
     vpc_id                      = string
@@ -127,14 +143,23 @@ variable "target_group_arn" {
 }
 
 variable "metric_dimensions" {
-  description = "Values of the CloudWatch dimensions LoadBalancer and TargetGroup."
+  description = <<-EOT
+    Values of the CloudWatch dimensions of the load balancer.
+
+    load_balancer  of LoadBalancer
+    target_group   of TargetGroup
+  EOT
   type        = object({ load_balancer = string, target_group = string })
 }
 
 variable "scaling" {
   description = <<-EOT
-    How many tasks run: min_tasks, max_tasks, cpu_percent (CPU utilization that autoscaling aims at), requests_per_minute (requests
-    per task that it also aims at; null for none).
+    How many tasks run.
+
+    min_tasks            the fewest
+    max_tasks            the most
+    cpu_percent          CPU utilization that autoscaling aims at
+    requests_per_minute  requests per task that it also aims at; null for none
   EOT
   type = object({
     min_tasks           = number

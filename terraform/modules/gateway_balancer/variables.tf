@@ -90,13 +90,22 @@ variable "deregistration_delay_seconds" {
 }
 
 variable "access_logs" {
-  description = "Where the load balancer logs requests: bucket and prefix; null for no logs."
+  description = <<-EOT
+    Where the load balancer logs requests; null for no logs.
+
+    bucket  name of the bucket
+    prefix  what the keys of the logs begin with
+  EOT
   type        = object({ bucket = string, prefix = string })
   default     = null
 }
 
 variable "web_acl" {
-  description = "AWS WAF web ACL that requests pass through: arn; null for none."
+  description = <<-EOT
+    AWS WAF web ACL that requests pass through; null for none.
+
+    arn  ARN of the web ACL
+  EOT
   type        = object({ arn = string })
   default     = null
 }

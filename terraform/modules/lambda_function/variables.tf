@@ -102,7 +102,13 @@ variable "schedule" {
 }
 
 variable "queue" {
-  description = "An SQS queue that the function receives messages from: arn, batch_size, max_concurrency (concurrent runs; null for no limit); null for none."
+  description = <<-EOT
+    An SQS queue that the function receives messages from; null for none.
+
+    arn              ARN of the queue
+    batch_size       messages per run, at most
+    max_concurrency  concurrent runs; null for no limit
+  EOT
   type = object({
     arn             = string
     batch_size      = optional(number, 10)
@@ -123,9 +129,13 @@ variable "queue" {
 
 variable "stream" {
   description = <<-EOT
-    A DynamoDB stream that the function reads, starting at its oldest record; null for none:
-    arn, pattern (which records the function gets, an event pattern as JSON), failures_queue_arn (a queue that gets a message about
-    records that were given up), batch_size, and max_age_seconds (after which records are given up; until then they are retried).
+    A DynamoDB stream that the function reads, starting at its oldest record; null for none.
+
+    arn                 ARN of the stream
+    pattern             which records the function gets: an event pattern as JSON
+    failures_queue_arn  ARN of the queue that gets a message about records that were given up
+    batch_size          records per run, at most
+    max_age_seconds     after which records are given up; until then they are retried
   EOT
   type = object({
     arn                = string
@@ -152,7 +162,12 @@ variable "stream" {
 ################################################################################
 
 variable "network" {
-  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null to run outside any VPC, with access to the internet."
+  description = <<-EOT
+    Where in a VPC the function runs; null to run outside any VPC, with access to the internet.
+
+    subnet_ids          its subnets
+    security_group_ids  its security groups
+  EOT
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

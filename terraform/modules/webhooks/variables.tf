@@ -97,7 +97,12 @@ variable "environment" {
 }
 
 variable "network" {
-  description = "Where in a VPC the function runs: subnet_ids and security_group_ids; null to run outside any VPC, with access to the internet."
+  description = <<-EOT
+    Where in a VPC the function runs; null to run outside any VPC, with access to the internet.
+
+    subnet_ids          its subnets
+    security_group_ids  its security groups
+  EOT
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

@@ -3,7 +3,7 @@
 ################################################################################
 
 variable "name" {
-  description = "Family of the task definition; roles and log groups are named after it."
+  description = "Name of the service, its task definition, roles and security group; log groups are named after it."
   type        = string
 
   validation {
@@ -38,9 +38,13 @@ variable "account_id" {
 
 variable "compute" {
   description = <<-EOT
-    Resources of a task:
-    cpu (units, 1024 is one vCPU), memory_mib, architecture (X86_64 or ARM64),
-    ephemeral_storage_gib (Fargate), gpus (if above zero, the task runs on EC2 instances of a capacity provider).
+    Resources of a task.
+
+    cpu                    units, 1024 is one vCPU
+    memory_mib             memory in MiB
+    architecture           X86_64 or ARM64
+    ephemeral_storage_gib  disk in GiB, on Fargate
+    gpus                   GPUs; if above zero, the task runs on EC2 instances of a capacity provider
   EOT
   type = object({
     cpu                   = number
@@ -57,7 +61,13 @@ variable "compute" {
 }
 
 variable "consumer" {
-  description = "The consumer's container: image, command (arguments of `inference-engine consume`), user (null for the image's own)."
+  description = <<-EOT
+    The consumer's container.
+
+    image    the image with its tag
+    command  arguments of `inference-engine consume`
+    user     the user that it runs as; null for the image's own
+  EOT
   type = object({
     image   = string
     command = list(string)
@@ -72,8 +82,14 @@ variable "consumer" {
 
 variable "triton" {
   description = <<-EOT
-    The Triton sidecar: enabled, image, user (null for the image's own), exit_timeout_seconds (how long it lets its models
-    finish), arguments (additional options of tritonserver), shared_memory_mib (on EC2; it cannot be set on Fargate).
+    The Triton sidecar.
+
+    enabled               whether there is one
+    image                 the image with its tag
+    user                  the user that it runs as; null for the image's own
+    exit_timeout_seconds  how long it lets its models finish
+    arguments             additional options of tritonserver
+    shared_memory_mib     shared memory in MiB, on EC2; it cannot be set on Fargate
   EOT
   type = object({
     enabled              = bool
@@ -99,6 +115,64 @@ variable "keep_revisions" {
 variable "environment" {
   description = "Environment variables of the consumer; no secrets."
   type        = map(string)
+}
+
+################################################################################
+# Where it runs
+################################################################################
+
+variable "cluster_arn" {
+  description = "ARN of the cluster."
+  type        = string
+}
+
+variable "initial_count" {
+  description = "Tasks that the service starts with; autoscaling changes the count afterwards."
+  type        = number
+
+  validation {
+    condition     = var.initial_count >= 0 && floor(var.initial_count) == var.initial_count
+    error_message = "initial_count must be a whole number of at least 0."
+  }
+}
+
+variable "capacity_providers" {
+  description = "Capacity providers with their base (tasks that are placed there first) and weight (share of the remaining tasks)."
+  type        = list(object({ name = string, base = number, weight = number }))
+
+  validation {
+    condition     = length(var.capacity_providers) > 0
+    error_message = "capacity_providers must name at least one, for example {name = \"FARGATE\", base = 0, weight = 1}."
+  }
+}
+
+variable "network" {
+  description = <<-EOT
+    Where tasks run and what they reach over HTTPS.
+
+    vpc_id                       the VPC
+    subnet_ids                   the tasks' subnets
+    endpoint_security_group_ids  security groups of the interface endpoints
+    prefix_list_ids              prefix lists of the gateway endpoints, by service
+    egress_cidr_blocks           other addresses
+  EOT
+  type = object({
+    vpc_id                      = string
+    subnet_ids                  = list(string)
+    endpoint_security_group_ids = list(string)
+    prefix_list_ids             = map(string)
+    egress_cidr_blocks          = list(string)
+  })
+}
+
+variable "deployment" {
+  description = <<-EOT
+    How many tasks run during a deployment, in percent of those that should.
+
+    minimum_healthy_percent  the fewest
+    maximum_percent          the most
+  EOT
+  type        = object({ minimum_healthy_percent = number, maximum_percent = number })
 }
 
 ################################################################################
@@ -133,7 +207,7 @@ variable "kms_key_arn" {
 }
 
 variable "tags" {
-  description = "Tags of all resources."
+  description = "Tags of all resources, and of the tasks."
   type        = map(string)
   default     = {}
 }
