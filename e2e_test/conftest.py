@@ -15,7 +15,7 @@ from inference_engine.aws.parameters import read_parameters
 from inference_engine.aws.transport import ThreadTransport
 
 #: A cold environment must start a task, pull its images and load the model first.
-READ_WAIT_SECONDS = 900.0
+WAIT_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
     name = request.config.getoption("--environment")
     if not name:
         pytest.skip("no --environment given")
-    settings = deployed_settings(name, timeout_seconds=READ_WAIT_SECONDS)
+    settings = deployed_settings(name, timeout_seconds=WAIT_SECONDS)
 
     async def read() -> dict[str, str]:
         transport = ThreadTransport(region=settings.region, threads=1)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from e2e_test.conftest import READ_WAIT_SECONDS, Deployment
+from e2e_test.conftest import WAIT_SECONDS, Deployment
 from inference_engine import Producer, Response, ResultStatus
 from inference_engine.cli import main
 from inference_engine.errors import UnknownMessageError
@@ -72,7 +72,7 @@ def test_a_job_goes_through_triton_and_back(producer: Producer, label: str) -> N
 def test_a_bulk_of_jobs_ends(producer: Producer, label: str) -> None:
     x = np.ones((1, TINY_SIZE), dtype=np.float32)
     message_ids = producer.post_many([{"X": x * number} for number in range(20)], label=label)
-    responses = {one.message_id: one for one in producer.as_completed(message_ids, timeout_seconds=READ_WAIT_SECONDS)}
+    responses = {one.message_id: one for one in producer.as_completed(message_ids, timeout_seconds=WAIT_SECONDS)}
     assert [responses[one].status for one in message_ids] == [ResultStatus.SUCCESS] * 20
     last = responses[message_ids[-1]].result["Y"]
     np.testing.assert_array_equal(last, tiny_expected(label, x * 19))
@@ -145,12 +145,12 @@ def _receive(deployment: Deployment, label: str, *, visibility_seconds: int) -> 
 
 def _eventually(look: Callable[[], Value | None]) -> Value:
     """The first value that a look brings; AWS tells of none of these events."""
-    until = time.monotonic() + READ_WAIT_SECONDS
+    until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
         if (value := look()) is not None:
             return value
         time.sleep(LOOK_SECONDS)
-    raise AssertionError(f"nothing within {READ_WAIT_SECONDS:g} s")
+    raise AssertionError(f"nothing within {WAIT_SECONDS:g} s")
 
 
 def _invoke(deployment: Deployment, parameter: str) -> tuple[dict[str, Any], str]:

@@ -19,7 +19,7 @@ from .proxy import Account, BillingProxy, difference
 #: A consumer deletes messages even after its last job: a phase is over when there was no call for this long.
 QUIET_SECONDS = 0.2
 #: With background calls it never becomes quiet: the longest time to wait for that.
-QUIET_PATIENCE_SECONDS = 3.0
+QUIET_WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Metered:
 
     def quiet(self) -> None:
         """Wait until everything that was started has ended."""
-        deadline = time.monotonic() + QUIET_PATIENCE_SECONDS
+        deadline = time.monotonic() + QUIET_WAIT_SECONDS
         known: tuple[Account, Account] | None = None
         while time.monotonic() < deadline and (now := (self.producer.account(), self.consumer.account())) != known:
             known = now

@@ -31,7 +31,7 @@ from tests.support.aws_stack import AppliedStack
 
 from .gateway_traffic import deliver, make_secret, serve_callers
 
-READ_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 #: Payloads over this go to S3 here.
 INLINE_BYTES = 2_000
 #: A body that makes a dead letter's text too large for a row.
@@ -104,7 +104,7 @@ def record(stack: AppliedStack) -> dict[str, list[Call]]:
 async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
     async with AsyncProducer(
-        settings, timeout_seconds=READ_WAIT_SECONDS, _connect=_over(calls["producer"])
+        settings, timeout_seconds=WAIT_SECONDS, _connect=_over(calls["producer"])
     ) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
@@ -156,11 +156,11 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
         assert [answer.status for answer in answers] == [ResultStatus.SUCCESS] * 2 + [ResultStatus.ERROR] * 2
         assert answers[1].result == large
         many = await producer.post_many([{"n": n} for n in range(12)], "first")
-        ended = [response async for response in producer.as_completed(many, timeout_seconds=READ_WAIT_SECONDS)]
+        ended = [response async for response in producer.as_completed(many, timeout_seconds=WAIT_SECONDS)]
         assert {response.status for response in ended} == {ResultStatus.SUCCESS}
         await _ring_for_a_label_without_a_queue(settings, calls)
         await producer.post_non_blocking("hold", "first")
-        await asyncio.wait_for(started.wait(), READ_WAIT_SECONDS)
+        await asyncio.wait_for(started.wait(), WAIT_SECONDS)
     held.set()
 
 
@@ -168,7 +168,7 @@ async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call
     """Whoever takes the request makes the queue."""
     async with _deployment(settings, []) as deployment:
         await deployment.load_requests.send("unposted")
-    async with asyncio.timeout(READ_WAIT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not any(call.operation == "create_queue" for call in calls):  # noqa: ASYNC110 - the recorder has no event
             await asyncio.sleep(0.05)
 
@@ -190,7 +190,7 @@ async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
     async with _deployment(stack.settings, calls) as deployment:
         before = len(calls)
         function = BacklogMetrics(deployment, settings.model_copy(update={"sweep_queues": 2}))
-        async with asyncio.timeout(READ_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not any(call.operation == "delete_item" for call in calls[before:]):
                 await function.run()
 

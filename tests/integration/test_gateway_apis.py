@@ -27,7 +27,7 @@ from inference_engine.gateway.settings import GatewaySettings
 from tests.support.examples import run_page
 
 DOCS = Path(__file__).parents[2] / "docs" / "gateway"
-READ_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Live:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait for what no event tells of; the first value of the condition that counts as true."""
-    async with asyncio.timeout(READ_WAIT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             value = condition()
             if inspect.isawaitable(value):

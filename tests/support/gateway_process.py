@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from inference_engine.local.processes import free_port
 from inference_engine.settings import GATEWAY_ENV_PREFIX, Settings
 
-from .workers import READ_WAIT_SECONDS, environment_of, eventually
+from .workers import WAIT_SECONDS, environment_of, eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +48,4 @@ def gateway_process(settings: Settings, **overrides: object) -> Iterator[Gateway
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(READ_WAIT_SECONDS)
+        process.wait(WAIT_SECONDS)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from inference_engine.gateway.http.protocol import TimedProtocol
 
-READ_WAIT_SECONDS = 20.0
+WAIT_SECONDS = 20.0
 
 
 @contextlib.asynccontextmanager
@@ -67,7 +67,7 @@ class RawConnection:
 
     async def answer(self) -> Answer:
         """The next response."""
-        async with asyncio.timeout(READ_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
                 name.strip().lower(): value.strip()
@@ -78,7 +78,7 @@ class RawConnection:
 
     async def closed(self) -> bool:
         """Wait until the other side closes; whether it said nothing more."""
-        async with asyncio.timeout(READ_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             try:
                 return await self._reader.read() == b""
             except ConnectionError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from inference_engine.settings import Settings
 
-READ_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -23,7 +23,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = READ_WAIT_SECONDS) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
     """Wait until a condition that no event tells of holds; its value."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -64,11 +64,11 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(READ_WAIT_SECONDS)
+        self.process.wait(WAIT_SECONDS)
 
     def terminate(self) -> int:
         self.process.terminate()
-        return self.process.wait(READ_WAIT_SECONDS)
+        return self.process.wait(WAIT_SECONDS)
 
 
 @contextlib.contextmanager
