@@ -17,7 +17,8 @@ from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.local.triton import TritonServer
 from inference_engine.local.triton_support import unavailable_reason
-from tests.support.aws_stack import PROJECT, AppliedStack
+from tests.support.aws_stack import AppliedStack
+from tests.support.project import PROJECT
 from tests.support.webhooks import receiver
 
 READY_SECONDS = 60.0

@@ -15,7 +15,7 @@ import pytest
 from docs._terraform_tables import blocks, text_of
 from inference_engine.local.environments import EnvironmentSpec, ensure
 from tests.infra.aws_rules import RULES, refused
-from tests.support.aws_stack import PROJECT
+from tests.support.project import PROJECT
 from tests.support.terraform import TEST_TIMEOUT_SECONDS, Terraform, copy_project
 
 TERRAFORM = PROJECT / "terraform"

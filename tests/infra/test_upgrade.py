@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from docs._terraform_tables import blocks
-from tests.support.aws_stack import PROJECT, AppliedStack
+from tests.support.aws_stack import AppliedStack
+from tests.support.project import PROJECT
 
 MODULES = PROJECT / "terraform" / "modules"
 STACK = PROJECT / "terraform" / "inference_pipeline"

@@ -103,9 +103,7 @@ def record(stack: AppliedStack) -> dict[str, list[Call]]:
 
 async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
-    async with AsyncProducer(
-        settings, timeout_seconds=WAIT_SECONDS, _connect=_over(calls["producer"])
-    ) as producer:
+    async with AsyncProducer(settings, timeout_seconds=WAIT_SECONDS, _connect=_over(calls["producer"])) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
         await _forgotten_job(settings)

@@ -28,7 +28,7 @@ from botocore.config import Config
 from inference_engine.local.emulator import TEST_KEY, Emulator, http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 
-from . import moto_server
+from .project import PROJECT
 
 #: Services of moto, as the AWS SDKs name them in `AWS_ENDPOINT_URL_<SERVICE>`, with boto3's name.
 MOTO_SERVICES = {
@@ -50,13 +50,12 @@ class MotoServer:
 
     def __init__(self, log_file: Path) -> None:
         self.port = free_port()
-        project = Path(__file__).parents[2]
         self._process = ChildProcess(
-            [sys.executable, "-m", moto_server.__name__, "--port", str(self.port)],
+            [sys.executable, "-m", "tests.support.moto_server", "--port", str(self.port)],
             log_file=log_file,
             environment={
                 **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
-                "PYTHONPATH": str(project),
+                "PYTHONPATH": str(PROJECT),
                 "MOTO_ACCOUNT_ID": ACCOUNT,
             },
         )

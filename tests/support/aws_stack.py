@@ -15,9 +15,9 @@ from inference_engine.settings import Settings
 from . import aws_inventory
 from .aws_emulators import AwsEmulators
 from .lambdas import ARCHITECTURE, RUNTIME
+from .project import PROJECT
 from .terraform import Terraform, copy_project
 
-PROJECT = Path(__file__).parents[2]
 #: The name of the environment that is applied.
 ENVIRONMENT = "test"
 #: The gateway's callers: the example's VPC.

@@ -8,6 +8,12 @@ from inference_engine.aws.provision import provision_now
 from inference_engine.settings import Settings
 
 
+def with_short_terms(settings: Settings) -> Settings:
+    """The same deployment, used with leases and visibility timeouts so short that what was broken heals within seconds."""
+    terms = {"visibility_timeout_seconds": 4, "lease_seconds": 4.0, "timeout_seconds": 120.0}
+    return settings.model_copy(update=terms)
+
+
 def provisioned() -> Settings:
     """Settings of a new deployment, which is there when this returns."""
     name = f"t{uuid.uuid4().hex[:8]}"

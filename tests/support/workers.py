@@ -14,6 +14,8 @@ from typing import Any
 
 from inference_engine.settings import Settings
 
+from .project import PROJECT
+
 WAIT_SECONDS = 60.0
 
 
@@ -55,8 +57,7 @@ class Worker:
 
     def __init__(self, settings: Settings, *, max_labels: int = 2) -> None:
         command = [sys.executable, "-m", "tests.support.workers", str(max_labels)]
-        root = Path(__file__).parents[2]
-        self.process = subprocess.Popen(command, env={**os.environ, **environment_of(settings)}, cwd=root)
+        self.process = subprocess.Popen(command, env={**os.environ, **environment_of(settings)}, cwd=PROJECT)
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,6 @@
+"""Where the project's files are."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
