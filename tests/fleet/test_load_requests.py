@@ -12,7 +12,7 @@ from inference_engine.fleet.load_requests import LoadRequests
 from inference_engine.labels import placement_queue_name
 
 
-async def test_ring_take_done(deployment: Deployment) -> None:
+async def test_send_take_done(deployment: Deployment) -> None:
     await deployment.load_requests.send("resnet50", holders=2)
     [request] = await deployment.load_polls.take(1, 10)
     assert (request.label, request.holders, request.receive_count) == ("resnet50", 2, 1)
@@ -21,13 +21,13 @@ async def test_ring_take_done(deployment: Deployment) -> None:
     assert await deployment.load_requests.waiting() == 0
 
 
-async def test_storm_of_rings_is_few_requests(deployment: Deployment) -> None:
+async def test_a_storm_of_posts_is_few_requests(deployment: Deployment) -> None:
     await asyncio.gather(*(deployment.load_requests.send("resnet50") for _ in range(100)))
     # Two, when a window ends in between.
     assert await deployment.load_requests.waiting() <= 2
 
 
-async def test_ring_that_must_not_be_swallowed(deployment: Deployment) -> None:
+async def test_a_request_that_must_not_be_swallowed(deployment: Deployment) -> None:
     for _ in range(3):
         await deployment.load_requests.send("resnet50", always=True)
     assert await deployment.load_requests.waiting() == 3

@@ -142,7 +142,7 @@ def test_coldest_at_is_of_idle_labels_only() -> None:
     assert coldest_at([held("a", idle=False)]) is None
 
 
-def test_hosts_are_wanted_by_backlog_seconds_within_lanes() -> None:
+def test_holders_are_wanted_by_backlog_seconds_within_lanes() -> None:
     case = {"service_seconds": 0.1, "load_seconds": 2.0, "target_seconds": 10.0}
     assert wanted_holders(backlog=200, holders=1, lanes=2, **case) == 2
     assert wanted_holders(backlog=1000, holders=1, lanes=8, **case) == 8, "all that are wanted are asked for at once"
@@ -152,7 +152,7 @@ def test_hosts_are_wanted_by_backlog_seconds_within_lanes() -> None:
     assert wanted_holders(backlog=0, holders=3, lanes=4, **case) == 3
 
 
-def test_hosts_are_live_consumers_that_hold_or_load_the_label() -> None:
+def test_holders_are_live_consumers_that_hold_or_load_the_label() -> None:
     statistics = {"m": LabelStatistics()}
     fleet = Fleet(
         (

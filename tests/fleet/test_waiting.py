@@ -8,7 +8,7 @@ from inference_engine.deployment import Deployment
 from inference_engine.fleet import load_requests as module
 
 
-async def test_a_ring_leaves_a_row_that_keeps_its_beginning(deployment: Deployment) -> None:
+async def test_a_load_request_leaves_a_row_that_keeps_its_beginning(deployment: Deployment) -> None:
     await deployment.load_requests.send("resnet50")
     [first] = await deployment.waiting.all()
     await deployment.load_requests.send("resnet50", always=True)
@@ -18,7 +18,7 @@ async def test_a_ring_leaves_a_row_that_keeps_its_beginning(deployment: Deployme
     assert again.requested_at > first.requested_at
 
 
-async def test_a_wish_for_a_second_host_is_no_waiting(deployment: Deployment) -> None:
+async def test_a_wish_for_a_second_holder_is_no_waiting(deployment: Deployment) -> None:
     await deployment.load_requests.send("resnet50", holders=2)
     assert await deployment.waiting.all() == []
 
@@ -31,7 +31,7 @@ async def test_a_served_label_loses_its_row(deployment: Deployment, monkeypatch:
     assert await deployment.waiting.all() == []
 
 
-async def test_a_ring_in_between_keeps_the_row(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_in_between_keeps_the_row(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FRESH_SECONDS", 0)
     await deployment.waiting.record("resnet50")
     [before] = await deployment.waiting.all()
@@ -41,7 +41,7 @@ async def test_a_ring_in_between_keeps_the_row(deployment: Deployment, monkeypat
     assert row.requested_at > before.requested_at
 
 
-async def test_a_fresh_ring_stays_whatever_the_queue_says_but_its_wait_begins_anew(deployment: Deployment) -> None:
+async def test_a_fresh_request_stays_whatever_the_queue_says_but_its_wait_begins_anew(deployment: Deployment) -> None:
     await deployment.waiting.record("resnet50")
     await deployment.waiting.record("resnet50")
     [row] = await deployment.waiting.all()

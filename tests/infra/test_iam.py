@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-import inference_engine.aws
+import inference_engine
 from inference_engine.aws.transport import Service
 from tests.support.aws_stack import AppliedStack
 
@@ -20,9 +20,9 @@ from .iam_actions import WITHOUT_RESOURCE, Account
 from .roles import FUNCTIONS, Roles
 from .traffic import Call, record
 
-AWS_FOLDER = Path(inference_engine.aws.__file__).parent
+PACKAGE = Path(inference_engine.__file__).parent
 #: What only makes local stacks and reads their stream: on AWS, Terraform and Lambda do that.
-LOCAL = ("provision.py", "table_stream.py")
+LOCAL = ("provision.py", "streams.py")
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +276,7 @@ def test_who_reads_all_parameters_cannot_decrypt_the_webhooks_secret(
 
 
 def operations_in_the_code() -> set[tuple[str, str]]:
-    """Every string in `aws/` that is the name of an operation of a service that the transport knows.
+    """Every string in the code that is the name of an operation of a service that the transport knows.
 
     Whether it stands in a `call` or is handed to one makes no difference.
     """
@@ -288,7 +288,7 @@ def operations_in_the_code() -> set[tuple[str, str]]:
     }
     texts = {
         node.value
-        for path in AWS_FOLDER.glob("*.py")
+        for path in PACKAGE.rglob("*.py")
         if path.name not in LOCAL
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)

@@ -60,7 +60,7 @@ async def busy_consumer(settings: Settings) -> AsyncIterator[asyncio.Event]:
         go.set()
 
 
-async def test_a_label_that_was_rung_for(deployment: Deployment) -> None:
+async def test_a_label_that_was_requested(deployment: Deployment) -> None:
     await deployment.registry.set_label(LabelSettings(label="resnet50", lanes=3))
     await send(deployment, "resnet50")
     found = (await work_of(deployment, sweep_queues=0))["resnet50"]
@@ -87,7 +87,7 @@ async def test_a_label_that_nobody_rang_for(deployment: Deployment, label: str) 
     assert found.visible == 1
 
 
-async def test_a_forgotten_label_is_known_once_it_was_rung_for(deployment: Deployment) -> None:
+async def test_a_forgotten_label_is_known_once_it_was_requested(deployment: Deployment) -> None:
     """Looking into a queue counts as a receive: it is done once."""
     await send(deployment, HASHED, ring=False)
     [label] = (await read_activity(deployment, sweep_queues=100)).to_request()
@@ -183,7 +183,7 @@ async def test_a_row_stays_while_jobs_are_in_flight_and_nobody_holds_the_label(d
     assert activity.served() == []
 
 
-async def test_who_waits_is_rung_for_before_the_last_request_expires(deployment: Deployment) -> None:
+async def test_who_waits_is_requested_before_the_last_request_expires(deployment: Deployment) -> None:
     await send(deployment, "resnet50")
     activity = await read_activity(deployment, sweep_queues=0)
     [row] = activity.waiting
@@ -191,7 +191,7 @@ async def test_who_waits_is_rung_for_before_the_last_request_expires(deployment:
     assert replace(activity, waiting=(days_ago,), at=row.requested_at + 1800).to_request() == ["resnet50"]
 
 
-async def test_what_is_measured_is_published_though_a_ring_is_refused(
+async def test_what_is_measured_is_published_though_a_load_request_is_refused(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await send(deployment, "forgotten", ring=False)
@@ -199,14 +199,14 @@ async def test_what_is_measured_is_published_though_a_ring_is_refused(
     async def refuses(label: str) -> None:
         raise TransportError("no")
 
-    monkeypatch.setattr(deployment.load_requests, "ring", refuses)
+    monkeypatch.setattr(deployment.load_requests, "send", refuses)
     measures = await BacklogMetrics(deployment, BacklogSettings()).run()
     assert measures["unserved_labels"] == 1
     assert "unservedlabels" in published(deployment)
     assert "load request not sent" in caplog.text
 
 
-async def test_who_waits_is_rung_for_more_and_more_rarely(deployment: Deployment) -> None:
+async def test_who_waits_is_requested_more_and_more_rarely(deployment: Deployment) -> None:
     await send(deployment, "resnet50")
     activity = await read_activity(deployment, sweep_queues=0)
     [row] = activity.waiting
@@ -217,7 +217,7 @@ async def test_who_waits_is_rung_for_more_and_more_rarely(deployment: Deployment
     assert replace(activity, waiting=(long_ago,), at=row.requested_at + 1000).to_request() == ["resnet50"]
 
 
-async def test_the_function_publishes_rings_and_logs(
+async def test_the_function_publishes_requests_and_logs(
     deployment: Deployment, busy_consumer: asyncio.Event, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await send(deployment, "forgotten", ring=False)

@@ -22,7 +22,7 @@ def measured(labels: list[LabelWork], running: int = 1, desired: int | None = No
 
 
 def work(label: str = "a", visible: int = 0, **known: object) -> LabelWork:
-    known = {"hosts": 1, "loaded": True, "task_seconds": 0.1, "load_seconds": 2.0} | known
+    known = {"holders": 1, "loaded": True, "task_seconds": 0.1, "load_seconds": 2.0} | known
     return LabelWork(label, visible, **known)  # type: ignore[arg-type]
 
 

@@ -120,7 +120,7 @@ views = st.builds(
 
 
 @given(st.lists(views, max_size=8), labels, st.lists(st.floats(NOW - 3, NOW + 3), max_size=3))
-def test_hosts_are_those_who_live_and_hold_the_label_at_any_time(
+def test_holders_are_those_who_live_and_hold_the_label_at_any_time(
     rows: list[ConsumerView], label: str, times: list[float]
 ) -> None:
     fleet = Fleet(tuple(rows), NOW)

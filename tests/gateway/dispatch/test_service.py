@@ -100,7 +100,7 @@ async def test_what_becomes_of_a_job_is_told_by_the_status_of_its_problem(settin
         assert (await gateway.result(message_id, context())).result == "slow"
 
 
-async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to_wake_the_fleet(
+async def test_without_a_consumer_callers_are_sent_away_and_the_message_stays_to_start_the_fleet(
     settings: Settings, deployment: Deployment
 ) -> None:
     async with service(settings, no_consumer_seconds=1) as gateway:
@@ -457,7 +457,7 @@ def view(name: str, *loaded: str, seconds: float = 60) -> ConsumerView:
     )
 
 
-async def test_rooms_follow_hosts_and_the_label_s_own_bound(deployment: Deployment) -> None:
+async def test_rooms_follow_holders_and_the_label_s_own_bound(deployment: Deployment) -> None:
     capacity = FleetCapacity(deployment, GatewaySettings(in_flight_per_host=10))
     assert capacity.room("m") == Room(1, served=False)
     capacity.fleet = Fleet((view("a", "m"), view("b", "m", "n"), view("gone", "n", seconds=-1)))
