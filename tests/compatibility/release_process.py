@@ -8,6 +8,7 @@ the asking process has the classes of another release. The process ends when its
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from typing import Any
+
+from botocore import loaders
 
 import inference_engine
 from inference_engine import Consumer, Producer, Response, Settings
@@ -188,7 +191,14 @@ def _listen(address: str) -> None:
             threading.Thread(target=_answer, args=(release, listener.accept()), daemon=True).start()
 
 
+def _read_once() -> None:
+    """What the SDKs know of AWS they read from large files, for each session anew; here dozens of sessions are made."""
+    read = functools.cache(loaders.JSONFileLoader().load_file)
+    loaders.JSONFileLoader.load_file = lambda _, path: read(path)
+
+
 if __name__ == "__main__":
+    _read_once()
     threading.Thread(target=_listen, args=(sys.argv[1],), daemon=True).start()
     sys.stdin.read()
     os._exit(0)
