@@ -79,7 +79,7 @@ def metric_record(
     metrics = [{"Name": name, "Unit": "Count"} for name in counts]
     directive = {"Namespace": namespace, "Dimensions": [["Deployment"]], "Metrics": metrics}
     return {
-        "_deployment": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [directive]},
+        "_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [directive]},
         "Deployment": deployment,
         **counts,
         **properties,

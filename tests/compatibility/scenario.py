@@ -23,7 +23,7 @@ from inference_engine.aws.provision import provision_now
 from inference_engine.backends.base import LoadedModel
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main as command_line
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ModelSignature, TensorSignature
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
@@ -227,10 +227,10 @@ def _loading(settings: Settings) -> list[str]:
 
 async def _backlog_function(settings: Settings) -> Item:
     """What a run of the backlog function logs; it searches one queue of many."""
-    aws = Aws.for_function(settings)
+    deployment = Deployment.for_function(settings)
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        await BacklogMetrics(aws, BacklogSettings(sweep_queues=1)).run()
-    await aws.close()
+        await BacklogMetrics(deployment, BacklogSettings(sweep_queues=1)).run()
+    await deployment.close()
     found: Item = json.loads(output.getvalue())
     return found
 

@@ -23,10 +23,10 @@ from inference_engine.api_keys import KEY_PATTERN
 from inference_engine.aws.parameters import parameter_path, webhook_secret_name
 from inference_engine.cli.gateway_status import KEY_VARIABLE
 from inference_engine.dead_letters.handler import Buried
-from inference_engine.deployment import Aws
+from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ConsumerState
-from inference_engine.gateway.apis.metrics import Metrics as GatewayMetrics
-from inference_engine.gateway.dispatch.flow_control.limits import Outcome
+from inference_engine.gateway.apis.metrics import GatewayMetrics
+from inference_engine.gateway.dispatch.flow_control.limits import WaitOutcome
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.dispatch.stats import StatusData
 from inference_engine.gateway.settings import GatewaySettings
@@ -37,7 +37,7 @@ from inference_engine.operations.backlog import Measures
 from inference_engine.operations.overview import LabelState
 from inference_engine.operations.scaling import metric_data
 from inference_engine.settings import Settings, WebhookSettings
-from inference_engine.webhooks.delivery import Outcome as DeliveryOutcome
+from inference_engine.webhooks.delivery import DeliveryOutcome
 from inference_engine.webhooks.outbox import delivery_of
 from inference_engine.webhooks.rules import EVENTS
 from lambdas.backlog_metrics.handler import BacklogSettings
@@ -197,7 +197,7 @@ def test_values(written: Written) -> None:
     found |= dict.fromkeys(EVENTS.values(), "`type` of a delivery")
     found |= dict.fromkeys(get_args(ConsumerState), "`state` of a consumer")
     found |= dict.fromkeys(get_args(LabelState), "`state` of a label")
-    found |= dict.fromkeys((outcome.value for outcome in Outcome), "outcome of flow control")
+    found |= dict.fromkeys((outcome.value for outcome in WaitOutcome), "outcome of flow control")
     check_names("values", found)
 
 
@@ -272,7 +272,7 @@ def test_the_port_of_a_consumer(written: Written) -> None:
 
 
 def test_metrics_for_prometheus(written: Written) -> None:
-    gateway = GatewayMetrics(Service(Aws.for_producer(Settings(), threads=True), GatewaySettings()))
+    gateway = GatewayMetrics(Service(Deployment.for_producer(Settings(), threads=True), GatewaySettings()))
     gateway.requests.labels("/", "200").inc()
     gateway.seconds.labels("/").observe(1)
     found = series(written.http["/metrics"][1]) | series(generate_latest(gateway.registry).decode())

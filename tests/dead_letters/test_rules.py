@@ -309,7 +309,7 @@ def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsy
     ]
     assert handler.handle({"Records": records}, None) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
     record = json.loads(capsys.readouterr().out)
-    (metrics,) = record["_deployment"]["CloudWatchMetrics"]
+    (metrics,) = record["_aws"]["CloudWatchMetrics"]
     assert (metrics["Namespace"], metrics["Dimensions"]) == ("Other", [["Deployment"]])
     assert {metric["Name"]: record[metric["Name"]] for metric in metrics["Metrics"]} == {
         "DeadLetters": 1,

@@ -108,7 +108,7 @@ def test_the_answer_names_what_was_not_delivered_and_the_log_counts_it(
         records = [of_queue(name, body(there.url, name)) for name, there in (("a", well), ("b", broken), ("c", gone))]
         answer, logged = invoke(client, settings, [*records, of_queue("d", "no delivery")])
     assert answer == {"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "d"}]}
-    (line,) = [line for line in logged.splitlines() if '"_deployment"' in line]
+    (line,) = [line for line in logged.splitlines() if '"_aws"' in line]
     metrics = json.loads(line[line.index("{") :])
     assert (metrics["WebhooksDelivered"], metrics["WebhooksFailed"]) == (1, 2)
     assert (metrics["gone"], metrics["failed"]) == (["c-SUCCESS-1"], ["b-SUCCESS-1", "d"])
