@@ -28,9 +28,8 @@ from inference_engine.operations.activity import Activity, read_activity
 from inference_engine.operations.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
+from tests.support.waiting import HANG_SECONDS
 from tests.support.workers import environment_of
-
-PATIENCE_SECONDS = 40
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -51,7 +50,7 @@ async def one(aws: Aws) -> ConsumerView:
 
 
 async def until_told(aws: Aws, jobs: int) -> ConsumerView:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if (view := await one(aws)).jobs == jobs:
                 return view
@@ -215,7 +214,7 @@ def _on_terminal(settings: Settings) -> tuple[str, int]:
         process.send_signal(2)
         while part := _read(ours):
             seen += part
-        return seen.decode(errors="replace"), process.wait(PATIENCE_SECONDS)
+        return seen.decode(errors="replace"), process.wait(HANG_SECONDS)
     finally:
         process.kill()
         process.wait()
