@@ -24,10 +24,9 @@ from ..aws.transport import misconfigured
 from ..deployment import Deployment
 from ..errors import InferenceEngineError, NotProvisionedError, TransportError
 from ..settings import Settings
-from .app import create_app
+from .app import create_app, guarded
 from .auth.access import Access
 from .dispatch.service import Service
-from .http.body_limit import guarded
 from .http.protocol import TimedProtocol, limited
 from .settings import GatewaySettings
 

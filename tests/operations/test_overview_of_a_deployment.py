@@ -22,8 +22,8 @@ from inference_engine.consumer import membership
 from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ConsumerView
 from inference_engine.gateway.apis.status import RESULT_MAX_CHARACTERS
-from inference_engine.gateway.dispatch import glance
-from inference_engine.gateway.http.page_files import PAGE_FILES
+from inference_engine.gateway.dispatch import service as glance
+from inference_engine.gateway.http.paths import PAGE_FILES
 from inference_engine.operations.activity import Activity, read_activity
 from inference_engine.operations.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from ...labels import check_label
 from ..auth.caller import NOBODY, Caller, Context
 from ..dispatch.service import Service
-from ..http.budget import share_of
-from ..http.problems import Problem
+from ..http.body_limit import share_of
+from ..http.problems import Problem, later, responses
 from ..settings import PRIORITY_MAX
 
 #: How long a flow's name or a request id may be: they go into logs and memory.
@@ -104,3 +107,56 @@ def _name(header: str, text: str) -> str:
 CallerOf = Annotated[Caller, Depends(_caller)]
 CallContext = Annotated[Context, Depends(_context)]
 ServiceOf = Annotated[Service, Depends(_service)]
+
+
+def use_label(label: str, request: Request, caller: Caller) -> None:
+    """Let only a valid label pass, and record it in the access log. Raises InvalidLabelError; Problem 403 where not allowed."""
+    caller.check(check_label(label))
+    request.state.label = label
+
+
+#: How many unknown fields are reported: each is an error of its own, and a body has room for a million of them.
+UNKNOWN_TOLD = 3
+
+
+class Strict(BaseModel):
+    """A body that accepts no fields but its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_unknown(cls, data: Any) -> Any:
+        """The body without most of its unknown fields, so that only a few of them are validated."""
+        fields = cls.model_fields
+        if not isinstance(data, dict) or len(data) <= len(fields) + UNKNOWN_TOLD:
+            return data
+        unknown = itertools.islice((name for name in data if name not in fields), UNKNOWN_TOLD)
+        return {name: data[name] for name in (*fields, *unknown) if name in data}
+
+
+#: For a request with headers or a query.
+LOOK = responses(400, 422)
+#: For a request that names a label or a job, or posts a job that it does not wait for.
+FIND = responses(400, 404, 422)
+#: For a request that posts a job and waits for it.
+RUN = responses(400, 404, 409, 422, 504)
+
+
+#: Retry-After of a gateway that is not ready.
+RETRY_SECONDS = 5.0
+
+
+def check_live(service: Service) -> None:
+    """Raises Problem 503 where the process should be replaced."""
+    if not service.live:
+        raise Problem(503, "not-live", "the gateway no longer works and must be restarted")
+
+
+def check_ready(service: Service) -> None:
+    """Raises Problem 503 where requests would be rejected.
+
+    A paused gateway is ready: it still reports on jobs, and a platform would replace one that is not ready.
+    """
+    if not service.ready:
+        raise later(503, "not-ready", "the gateway is shutting down, or AWS does not respond to it", RETRY_SECONDS)

@@ -18,12 +18,9 @@ from ..auth.caller import Caller, Context
 from ..http.json import JsonAnswer, json_answer
 from ..http.problems import Problem, answer, responses
 from . import uploads
-from .dependencies import CallContext, CallerOf, ServiceOf
+from .dependencies import FIND, RUN, CallContext, CallerOf, ServiceOf, Strict, use_label
 from .idempotency import IdempotencyKey, dedup_key
 from .idempotency import request_id as repeated_id
-from .labelled import use_label
-from .statuses import FIND, RUN
-from .strict import Strict
 
 router = APIRouter(tags=["Dispatcher"])
 

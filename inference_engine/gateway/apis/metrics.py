@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -11,10 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..dispatch.service import Service
-from ..http.access_log import route_of
 from .dependencies import CallerOf
 
 #: From an answer out of memory to a job that waited for a model to be loaded.
@@ -51,6 +48,14 @@ class GatewayMetrics:
         )
         self.registry.register(_FlowControl(service))
 
+    def answered(self, route: str, status: int) -> None:
+        """Count a request that a route or a guard answers; one whose caller leaves before is not counted."""
+        self.requests.labels(route or NO_ROUTE, str(status)).inc()
+
+    def ended(self, route: str, seconds: float) -> None:
+        """Time a request that was answered."""
+        self.seconds.labels(route or NO_ROUTE).observe(seconds)
+
 
 class _FlowControl(Collector):
     """Reads flow control when Prometheus asks."""
@@ -78,34 +83,6 @@ class _FlowControl(Collector):
         for outcome, count in stats.outcomes.items():
             outcomes.add_metric([outcome], count)
         yield outcomes
-
-
-class Metered:
-    """Counts and times each request that a route or a guard answers, except where the caller leaves before the answer."""
-
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began = time.perf_counter()
-        answered = False
-
-        async def send_and_count(message: Message) -> None:
-            nonlocal answered
-            await send(message)
-            if message["type"] == "http.response.start":
-                answered = True
-                self._metrics.requests.labels(route_of(scope) or NO_ROUTE, str(message["status"])).inc()
-
-        try:
-            await self._app(scope, receive, send_and_count)
-        finally:
-            if answered:
-                self._metrics.seconds.labels(route_of(scope) or NO_ROUTE).observe(time.perf_counter() - began)
 
 
 def _metrics(request: Request) -> GatewayMetrics:

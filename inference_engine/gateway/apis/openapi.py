@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from ..auth.access import PUBLIC_PATHS
+from ..http.paths import PUBLIC_PATHS
 from ..http.problems import MEDIA_TYPE
 from .status_examples import STATUS_EXAMPLES
 

@@ -15,10 +15,7 @@ from pydantic import BaseModel, Field
 from ..http.json import JsonAnswer, json_answer
 from ..http.problems import Problem
 from ..settings import GatewaySettings
-from .dependencies import CallContext, ServiceOf
-from .labelled import use_label
-from .probes import check_live, check_ready
-from .statuses import RUN
+from .dependencies import RUN, CallContext, ServiceOf, check_live, check_ready, use_label
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,20 @@ from ...jobs.job import Response, ResultStatus
 from ..auth.caller import Context
 from ..http.json import JsonAnswer, json_answer
 from ..http.problems import Problem, responses
-from .dependencies import NAME_MAX_CHARACTERS, CallContext, CallerOf, ServiceOf
+from .dependencies import (
+    FIND,
+    LOOK,
+    NAME_MAX_CHARACTERS,
+    RUN,
+    CallContext,
+    CallerOf,
+    ServiceOf,
+    Strict,
+    check_live,
+    check_ready,
+    use_label,
+)
 from .idempotency import IdempotencyKey, dedup_key
-from .labelled import use_label
-from .probes import check_live, check_ready
-from .statuses import FIND, LOOK, RUN
-from .strict import Strict
 
 router = APIRouter(tags=["Serving agent"])
 

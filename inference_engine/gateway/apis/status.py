@@ -15,9 +15,8 @@ from ...jobs.job import Response as JobResponse
 from ..dispatch.stats import StatusData
 from ..http import threads
 from ..http.json import dumps
-from ..http.page_files import PAGE_FILES, page_file
-from .dependencies import CallContext, CallerOf, ServiceOf
-from .statuses import FIND
+from ..http.paths import PAGE_FILES, page_file
+from .dependencies import FIND, CallContext, CallerOf, ServiceOf
 
 router = APIRouter(tags=["Status page"])
 

@@ -20,8 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...api_keys import ApiKey, ApiKeys, digest_of, parse
 from ...errors import TransportError
-from ..apis.probes import HEALTH_PATHS
-from ..http.page_files import PAGE_FILES
+from ..http.paths import PUBLIC_PATHS
 from ..http.problems import Problem, later
 from .caller import Caller
 
@@ -46,16 +45,6 @@ REMEMBERED = 10_000
 STRANGERS_AT_ONCE = 8
 #: How many such reads may be under way or waiting; further callers are told to retry, before guessed ids fill memory and time.
 STRANGERS_MAX = 64
-
-#: What needs no key: health, the API description, and the files of the pages that ask for a key themselves.
-#: Listed one by one, so that no path is public because of its directory.
-PUBLIC_PATHS = frozenset(
-    {
-        *HEALTH_PATHS,
-        "/openapi.json",
-        *PAGE_FILES,
-    }
-)
 
 
 class TokenBucket:

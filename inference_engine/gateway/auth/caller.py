@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field
 
-from ..http.budget import Share, unbounded
+from ..http.body_limit import Share, unbounded
 from ..http.problems import Problem
 
 

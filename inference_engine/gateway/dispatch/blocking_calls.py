@@ -15,7 +15,7 @@ from ..http.problems import Problem, later, problem_of_job
 from ..settings import GatewaySettings
 from .capacity import FleetCapacity
 from .flow_control import FlowController, Limits, NotDispatched, Permit, WaitOutcome
-from .latency import Latency
+from .stats import Latency
 
 #: Rejections that more room would have avoided; all others are caused by the fleet or by the gateway's shutdown.
 TOO_MANY = (WaitOutcome.QUEUE_FULL, WaitOutcome.TTL)

@@ -18,6 +18,7 @@ from ...jobs import payloads
 from ...jobs.job import Response
 from ...jobs.record import JobRecord
 from ...labels import check_label
+from ...operations.activity import read_activity
 from ...operations.overview import Overview
 from ...producer import AsyncProducer
 from ...producer.results import response_of
@@ -28,7 +29,6 @@ from .async_jobs import AsyncJobs
 from .blocking_calls import BlockingCalls
 from .capacity import IDLE_READ_SECONDS, FleetCapacity
 from .flow_control import WaitOutcome
-from .glance import COUNTED_SECONDS, SharedOverview
 from .stats import BandStats, FlowStats, GatewayStats
 
 #: Delay before the next reading after a failed one.
@@ -286,3 +286,31 @@ class Service:
                 flow = self._blocking_calls.flow
                 await self._capacity.fresh(usual if flow.waiting or flow.in_flight else IDLE_READ_SECONDS)
             await asyncio.sleep(usual if self._capacity.answering else FAILED_READ_SECONDS)
+
+
+#: How old an overview for people may be.
+BELIEVED_SECONDS = 2.0
+#: How old one for programs may be: each reading costs a request for each label.
+COUNTED_SECONDS = 15.0
+
+
+class SharedOverview:
+    """Overviews, each with its rates since the one before.
+
+    A caller may leave before a large deployment is read: the overview is then there for the next caller.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._overviews = SingleFlight(self._read)
+
+    async def overview(self, seconds: float = BELIEVED_SECONDS) -> Overview:
+        """The deployment as it was at most this many seconds ago. Raises TransportError."""
+        return await self._overviews.get(seconds)
+
+    async def close(self) -> None:
+        """End the reading that is under way."""
+        await self._overviews.close()
+
+    async def _read(self) -> Overview:
+        return (await read_activity(self._deployment, sweep_queues=0)).overview(self._overviews.value)

@@ -1,4 +1,4 @@
-"""For every request: an id, the headers that all responses have, one record in the log."""
+"""For every request: an id, the headers that all responses have, its counts, one record in the log."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import logging
 import re
 import time
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...api_keys import KEY_PATTERN
-from ..apis.probes import HEALTH_PATHS
+from .paths import HEALTH_PATHS
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,26 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 PATH_MAX_CHARACTERS = 200
 
 
-class ApiHeaders:
-    """Gives each request an id, the caller's own if it is fit for logs, and each response the common headers."""
+class RequestCounts(Protocol):
+    """Where requests are counted, by the template of their route; empty where no route matched."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def answered(self, route: str, status: int) -> None:
+        """An answer with this status code has begun."""
+
+    def ended(self, route: str, seconds: float) -> None:
+        """A request that was answered is over, this long after its headers."""
+
+
+class AccessLog:
+    """Around each request: an id, the headers that all responses have, its counts, and one record in the log when it is over.
+
+    The id is the caller's own if it is fit for logs. The record says who, what, how it ended, how long it took: no header, no
+    query, no body. Routes add to it by `request.state`: `key_id`, `label`.
+    """
+
+    def __init__(self, app: ASGIApp, counts: RequestCounts | None = None) -> None:
         self._app = app
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,32 +55,7 @@ class ApiHeaders:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-class AccessLog:
-    """Logs each request when it is over: who, what, how it ended, how long it took. No header, no query, no body.
-
-    Routes add to the record by `request.state`: `key_id`, `label`.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._counts)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -75,19 +65,21 @@ class AccessLog:
             exchange.status = exchange.status or 500
             raise
         finally:
-            exchange.log()
+            exchange.end()
 
 
 class _Exchange:
     """One request as seen from outside the app."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, counts: RequestCounts | None) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._counts = counts
         self._began = time.perf_counter()
         self._bytes_in = 0
         self._bytes_out = 0
+        self._answered = False
         self.status = 0
         #: Whether the caller left before there was an answer.
         self.left = False
@@ -100,12 +92,23 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
         self._bytes_out += len(message.get("body", b""))
+        if message["type"] != "http.response.start":
+            await self._send(message)
+            return
+        self.status = message["status"]
+        headers = MutableHeaders(scope=message)
+        headers["X-Request-Id"] = self._scope["state"]["request_id"]
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
+        self._answered = True
+        if self._counts is not None:
+            self._counts.answered(route_of(self._scope), self.status)
 
-    def log(self) -> None:
+    def end(self) -> None:
+        if self._answered and self._counts is not None:
+            self._counts.ended(route_of(self._scope), time.perf_counter() - self._began)
         level = logging.DEBUG if self._scope["path"] in WATCHED_PATHS else logging.INFO
         if log.isEnabledFor(level):
             fields = self._fields()

@@ -1,6 +1,4 @@
-"""What every request passes before its route: body limits, the guard of gateways without keys, load balancers' addresses.
-
-`guarded` puts all of them around an app.
+"""Limits of request bodies: of one body's size and time, and of the bytes of all bodies that a process holds at once.
 
 Plain ASGI, so that streams stay streams.
 """
@@ -8,22 +6,16 @@ Plain ASGI, so that streams stay streams.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import re
+import sys
 import time
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..apis.metrics import Metered
-from ..auth.access import Access, KeyGuard
-from ..settings import GatewaySettings
-from .access_log import AccessLog, ApiHeaders
-from .budget import Budget, Share
-from .problems import Problem
+from .problems import Problem, later
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +25,6 @@ LINGER_SECONDS = 2.0
 
 #: How many digits of a Content-Length are read: no limit has more, and Python refuses to convert thousands.
 LENGTH_DIGITS = 20
-
-_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
-_FORWARDED = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9a-f:.]+)", re.IGNORECASE)
-
-
-def guarded(app: Starlette, settings: GatewaySettings, access: Access) -> ASGIApp:
-    """An app behind all guards; the outermost sees a request first. Counts in the app's `state.metrics`, if it has any.
-
-    The guards go around the whole app, not among its own middleware: answers to unexpected errors pass through them as well.
-    """
-    budget = Budget(settings.bodies_max_bytes)
-    around: ASGIApp = BodyLimit(app, settings.body_max_bytes, settings.body_timeout_seconds, budget)
-    around = KeyGuard(around, access)
-    if not access.required:
-        around = LoopbackGuard(around)
-    around = AccessLog(ApiHeaders(around))
-    if metrics := getattr(app.state, "metrics", None):
-        around = Metered(around, metrics)
-    return ForwardedAddress(around) if settings.trust_proxy else around
-
-
-# --- bodies --------------------------------------------------------------------------------------------------------------
 
 
 class BodyLimit:
@@ -185,78 +155,85 @@ async def _discard(receive: Receive) -> None:
         pass
 
 
-# --- gateways without keys -----------------------------------------------------------------------------------------------
+#: Bodies of callers that do not wait are released within a second or so.
+BUSY_RETRY_SECONDS = 2.0
 
 
-class LoopbackGuard:
-    """Keeps web pages away from a gateway without keys: any page in a browser on this machine can send it requests.
+class Budget:
+    """`max_bytes` for the bodies of all requests that are not answered yet, and of jobs that are not posted yet."""
 
-    A page whose own host name resolves to 127.0.0.1 sends that name as Host; requests from pages of other origins say so in
-    Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are rejected with 403.
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether this many bytes more may be held."""
+        return self.held_bytes + size_bytes <= self.max_bytes
+
+
+class Share:
+    """One request body's share of the budget, held until its request is over and its job has been posted.
+
+    A job is still posted when its caller has left meanwhile.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.held_bytes = 0
+        self._posting = False
+        self._over = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := _foreign(Headers(scope=scope))):
-            problem = Problem(403, "not-from-this-machine", refusal)
-            await problem.response()(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    def check(self, size_bytes: int) -> None:
+        """Raises Problem 503 where there is no room for a total of `size_bytes`."""
+        if not self._budget.room_for(size_bytes - self.held_bytes):
+            raise busy(self._budget.max_bytes)
 
+    def grow(self, size_bytes: int) -> None:
+        """Hold a total of `size_bytes`, unless it is more already. Raises Problem 503, and then holds what it held."""
+        self.check(size_bytes)
+        more = max(0, size_bytes - self.held_bytes)
+        self.held_bytes += more
+        self._budget.held_bytes += more
 
-def _foreign(headers: Headers) -> str | None:
-    """Why a request may come from another site's page; None where it does not."""
-    host = headers.get("host", "")
-    if len(headers.getlist("host")) != 1 or not names_loopback(host):
-        return f"host {host[:100]!r} does not name this machine: without API keys, use http://127.0.0.1 or http://localhost"
-    if headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
-        return "without API keys, pages of other sites may not send requests here"
-    same = (f"http://{host}".lower(), f"https://{host}".lower())
-    if any(origin.lower() not in same for origin in headers.getlist("origin")):
-        return "without API keys, pages of other origins may not send requests here"
-    return None
+    def posting(self) -> None:
+        """Mark that a job with this body is about to be posted."""
+        self._posting = True
 
+    def posted(self) -> None:
+        """Mark that the body is no longer held for posting; a second call does nothing."""
+        self._posting = False
+        self._give_back()
 
-def names_loopback(authority: str) -> bool:
-    """Whether a Host header names loopback: 127.0.0.0/8, ::1 or localhost, with any port."""
-    match = _AUTHORITY.fullmatch(authority)
-    if match is None:
-        return False
-    host = match[1].lower()
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    def release(self) -> None:
+        """Mark that the request is over."""
+        self._over = True
+        self._give_back()
 
-
-# --- gateways behind a load balancer -------------------------------------------------------------------------------------
+    def _give_back(self) -> None:
+        if self._over and not self._posting:
+            self._budget.held_bytes -= self.held_bytes
+            self.held_bytes = 0
 
 
-class ForwardedAddress:
-    """Takes the caller's address from the end of X-Forwarded-For, where the load balancer in front has put it.
-
-    Earlier addresses are only the caller's claim. The connection's address stays where the last entry is no IP address.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-            if address := _address(forwarded.rpartition(",")[2].strip()):
-                scope["client"] = (address, 0)
-        await self._app(scope, receive, send)
+def busy(max_bytes: int) -> Problem:
+    """Problem 503: other requests' bodies leave no room."""
+    detail = (
+        f"no room for this body: the bodies of unanswered requests may take {max_bytes} bytes in all (bodies_max_bytes)"
+    )
+    return later(503, "busy", detail, BUSY_RETRY_SECONDS)
 
 
-def _address(text: str) -> str | None:
-    """The IP address in `address`, `address:port` (IPv4) or `[address]:port`; None where there is none."""
-    match = _FORWARDED.fullmatch(text)
-    try:
-        return str(ipaddress.ip_address(match[match.lastindex or 0])) if match else None
-    except ValueError:
-        return None
+def unbounded() -> Share:
+    """A share of a budget with room for everything, for requests that no BodyLimit has seen."""
+    return Share(Budget(sys.maxsize))
+
+
+def share_of(request: HTTPConnection) -> Share:
+    """A request body's share of the budget."""
+    share: Share | None = getattr(request.state, "body_share", None)
+    return unbounded() if share is None else share
+
+
+def hold(request: HTTPConnection, size_bytes: int) -> None:
+    """Count a request's body at its unpacked size. Raises Problem 503."""
+    share_of(request).grow(size_bytes)

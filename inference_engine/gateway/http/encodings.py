@@ -6,7 +6,7 @@ import gzip
 import zlib
 
 from ...errors import PayloadTooLargeError
-from ..apis.open_inference.errors import RequestError
+from ..apis.open_inference.binary import RequestError
 
 #: zlib's window bits for each coding.
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}

@@ -16,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 from inference_engine.api_keys import ApiKey, ApiKeys, digest_of, parse
 from inference_engine.errors import TransportError
 from inference_engine.gateway.auth import access as module
-from inference_engine.gateway.auth.access import PUBLIC_PATHS, Access, KeyGuard, TokenBucket
+from inference_engine.gateway.auth.access import Access, KeyGuard, TokenBucket
 from inference_engine.gateway.auth.caller import Caller
+from inference_engine.gateway.http.paths import PUBLIC_PATHS
 from inference_engine.gateway.http.problems import Problem
 from tests.support.serving import connection, serving
 from tests.support.waiting import turns

@@ -25,9 +25,8 @@ from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, Labe
 from inference_engine.gateway.auth.caller import Caller, Context
 from inference_engine.gateway.dispatch.capacity import FleetCapacity
 from inference_engine.gateway.dispatch.flow_control import Room
-from inference_engine.gateway.dispatch.glance import SharedOverview
-from inference_engine.gateway.dispatch.service import Service
-from inference_engine.gateway.http.budget import Budget, Share
+from inference_engine.gateway.dispatch.service import Service, SharedOverview
+from inference_engine.gateway.http.body_limit import Budget, Share
 from inference_engine.gateway.http.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.operations.activity import Activity, read_activity
@@ -577,7 +576,7 @@ async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_
         # As when the clock was set back by an hour after the reading.
         return replace(await read_activity(deployment, sweep_queues=sweep_queues), at=time.time() + 3600)
 
-    monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", read)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.service.read_activity", read)
     glance = SharedOverview(deployment)
     await glance.overview(0)
     await glance.overview(60)
@@ -598,7 +597,7 @@ async def test_who_looks_and_leaves_finds_the_overview_that_was_begun(
         await go_on.wait()
         return await read_activity(deployment, sweep_queues=sweep_queues)
 
-    monkeypatch.setattr("inference_engine.gateway.dispatch.glance.read_activity", slowly)
+    monkeypatch.setattr("inference_engine.gateway.dispatch.service.read_activity", slowly)
     glance = SharedOverview(deployment)
     for _ in range(5):
         look = asyncio.create_task(glance.overview(60))

@@ -12,18 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from inference_engine.gateway.apis.dependencies import UNKNOWN_TOLD
 from inference_engine.gateway.apis.dispatcher import RunTask, SendTask, UploadModel
 from inference_engine.gateway.apis.router import Prompt
 from inference_engine.gateway.apis.serving_agent import AsyncPredict, Predict
-from inference_engine.gateway.apis.strict import UNKNOWN_TOLD
-from inference_engine.gateway.app import create_app
+from inference_engine.gateway.app import create_app, guarded
 from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.auth.caller import Context
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.dispatch.stats import FlowStats
-from inference_engine.gateway.http.body_limit import guarded
-from inference_engine.gateway.http.failures import ERRORS_TOLD
-from inference_engine.gateway.http.problems import Problem, cut, problem_of_job, unknown_job
+from inference_engine.gateway.http.problems import ERRORS_TOLD, Problem, cut, problem_of_job, unknown_job
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs.job import JobFailure, Response, ResultStatus
 

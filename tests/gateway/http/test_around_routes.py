@@ -17,13 +17,13 @@ from starlette.types import Message, Scope
 
 from inference_engine.api_keys import ApiKey, ApiKeys, digest_of
 from inference_engine.errors import TransportError
-from inference_engine.gateway.app import create_app
-from inference_engine.gateway.auth.access import PUBLIC_PATHS, Access
+from inference_engine.gateway.app import create_app, guarded
+from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.auth.caller import Context
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.dispatch.stats import FlowStats
 from inference_engine.gateway.http import body_limit as guards
-from inference_engine.gateway.http.body_limit import guarded
+from inference_engine.gateway.http.paths import PUBLIC_PATHS
 from inference_engine.gateway.settings import GatewaySettings
 
 SECRET = "s" * 43

@@ -18,12 +18,11 @@ from inference_engine.errors import SettingsError
 from inference_engine.gateway import server
 from inference_engine.gateway.apis.open_inference import request as requests
 from inference_engine.gateway.apis.open_inference import response as answers
-from inference_engine.gateway.app import create_app
+from inference_engine.gateway.app import create_app, guarded
 from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.auth.caller import Context
 from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.http import threads
-from inference_engine.gateway.http.body_limit import guarded
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs.job import Response, ResultStatus
 from tests.support.serving import serving

@@ -10,10 +10,9 @@ import pytest
 
 from inference_engine import Settings
 from inference_engine.deployment import Deployment
-from inference_engine.gateway.app import create_app
+from inference_engine.gateway.app import create_app, guarded
 from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.dispatch.service import Service
-from inference_engine.gateway.http.body_limit import guarded
 from inference_engine.gateway.http.problems import problem_of_job, unknown_job
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs.job import JobFailure, Response, ResultStatus

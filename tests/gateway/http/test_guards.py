@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from inference_engine.gateway.app import guarded
 from inference_engine.gateway.auth.access import Access
 from inference_engine.gateway.http import body_limit as guards
 from inference_engine.gateway.http import protocol
-from inference_engine.gateway.http.body_limit import BodyLimit, guarded, names_loopback
-from inference_engine.gateway.http.budget import Budget, Share
+from inference_engine.gateway.http.body_limit import BodyLimit, Budget, Share
+from inference_engine.gateway.http.origin import names_loopback
 from inference_engine.gateway.http.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.serving import connection, serving

@@ -14,7 +14,7 @@ from inference_engine import AsyncConsumer, AsyncProducer
 from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
-from inference_engine.gateway.dispatch import glance
+from inference_engine.gateway.dispatch import service as glance
 from inference_engine.operations.activity import Activity
 from inference_engine.operations.backlog import LabelWork
 from inference_engine.settings import Settings

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....tensors import DTYPES
-from .errors import RequestError
+
+
+class RequestError(ValueError):
+    """The request cannot be read, or its answer cannot be given in the form that it requests."""
+
+
+class ResultError(Exception):
+    """The job's result has no form in the protocol."""
+
 
 _LENGTH = struct.Struct("<I")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ....errors import ModelInputError
 from ....tensors import DTYPES, TensorSpec, check_inputs
 from . import binary
-from .errors import RequestError
+from .binary import RequestError
 
 #: The most dimensions of a tensor: numpy 1's limit.
 DIMENSIONS_MAX = 32

@@ -16,15 +16,14 @@ from .... import __version__
 from ....jobs import payloads
 from ...auth.caller import Context
 from ...http import encodings, threads
-from ...http.budget import hold
+from ...http.body_limit import hold
 from ...http.problems import Problem, responses
-from ..dependencies import CallContext, CallerOf, ServiceOf
-from ..labelled import use_label
-from ..probes import check_live, check_ready
+from ..dependencies import CallContext, CallerOf, ServiceOf, check_live, check_ready, use_label
 from . import request as requests
 from . import response as answers
-from . import results, schema
-from .errors import RequestError, ResultError
+from . import response as results
+from . import schema
+from .binary import RequestError, ResultError
 from .metadata import (
     EXTENSIONS,
     VERSION,

@@ -7,6 +7,6 @@ band, while those of other labels continue.
 
 from .controller import FlowController
 from .limits import Limits, NotDispatched, Room, WaitOutcome
-from .permit import Permit
+from .queues import Permit
 
 __all__ = ["FlowController", "Limits", "NotDispatched", "Permit", "Room", "WaitOutcome"]

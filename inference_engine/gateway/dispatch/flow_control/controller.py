@@ -21,11 +21,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from .admission import FullError, WaitingBands
-from .agenda import CheckTimes
 from .limits import Limits, NotDispatched, Room, WaitOutcome
-from .permit import Permit
-from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path, Whose
-from .rate import Rate
+from .queues import EarliestDeadlineFirst, FirstComeFirstServed, Item, LabelQueue, Path, Permit, Whose
+from .timing import CheckTimes, Rate
 from .turns import LabelTurns
 
 #: Dispatches before other tasks on the event loop get their turn.

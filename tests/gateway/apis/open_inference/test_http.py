@@ -17,7 +17,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer, Settings
-from inference_engine.gateway.apis.open_inference import results
+from inference_engine.gateway.apis.open_inference import response as results
 from inference_engine.tensors import DTYPES
 from tests.support.deployments import provisioned
 from tests.support.examples import run_page

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference_engine.errors import PayloadTooLargeError
 from inference_engine.gateway.apis.open_inference import request
-from inference_engine.gateway.apis.open_inference.errors import RequestError
+from inference_engine.gateway.apis.open_inference.binary import RequestError
 from inference_engine.gateway.http import encodings
 
 X: dict[str, Any] = {"name": "X", "shape": [2], "datatype": "INT32", "data": [1, 2]}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.gateway.apis.open_inference import results
-from inference_engine.gateway.apis.open_inference.errors import ResultError
+from inference_engine.gateway.apis.open_inference import response as results
+from inference_engine.gateway.apis.open_inference.binary import ResultError
 from inference_engine.gateway.apis.open_inference.request import DIMENSIONS_MAX
 from inference_engine.jobs import codec
 

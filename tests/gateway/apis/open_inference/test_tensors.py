@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tritonclient.http import InferInput, InferRequestedOutput, InferResult
 from tritonclient.http._utils import _get_inference_request
 
-from inference_engine.gateway.apis.open_inference import binary, request, response, results
-from inference_engine.gateway.apis.open_inference.errors import RequestError
+from inference_engine.gateway.apis.open_inference import binary, request, response
+from inference_engine.gateway.apis.open_inference import response as results
+from inference_engine.gateway.apis.open_inference.binary import RequestError
 from inference_engine.tensors import DTYPES
 
 NUMBERS = [name for name in DTYPES if name != "BYTES"]

@@ -1,4 +1,4 @@
-"""The files of the status page, as a browser loads them."""
+"""Paths that more than one part must know: of probes, of the status page's files, and of what needs no key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
+#: The probe routes of all APIs: of the Open Inference Protocol, the router, the serving agent and the dispatcher.
+HEALTH_PATHS = ("/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/live", "/ready", "/health")
 #: The page and the files it loads, by path. Listed one by one: other files in the folder are never served.
 PAGE_FILES = {
     "/ui": "index.html",
@@ -27,6 +29,15 @@ PAGE_FILES = {
         )
     },
 }
+#: What needs no key: health, the API description, and the files of the pages that ask for a key themselves.
+#: Listed one by one, so that no path is public because of its directory.
+PUBLIC_PATHS = frozenset(
+    {
+        *HEALTH_PATHS,
+        "/openapi.json",
+        *PAGE_FILES,
+    }
+)
 _MEDIA_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
 #: The page loads nothing from other origins, sends nothing to them, and runs no text as code.
 CONTENT_SECURITY_POLICY = "; ".join(
