@@ -120,18 +120,17 @@ class PlacedLabels:
         self._deployment = deployment
         self._backend = backend
         self._slots = slots
-        self._membership = Membership(deployment, slots, polling, capacity, metrics, consumer_id)
+        self._membership = Membership(deployment, slots, capacity, metrics, consumer_id)
         self._loader = Loader(
             deployment, backend, slots, polling, in_flight, runner, metrics, consumer_id, self._membership.publish
         )
         self._placer = Placer(deployment, slots, capacity, metrics, self._membership, self._loader)
-        self._placing: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         await self._membership.publish()
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return (self._membership.keep_lease(), self._place())
+        return (self._membership.keep_lease(), self._placer.run())
 
     async def drain(self) -> None:
         self._membership.draining = True
@@ -139,10 +138,9 @@ class PlacedLabels:
         await quietly(self._request_loads(self._slots))
 
     async def settled(self) -> None:
-        if self._placing is not None:
-            await asyncio.wait(
-                [self._placing], timeout=self._deployment.settings.wait_time_seconds + POLL_MARGIN_SECONDS
-            )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deployment.settings.wait_time_seconds + POLL_MARGIN_SECONDS):
+                await self._placer.ended.wait()
 
     async def leave(self) -> None:
         registry, consumer_id = self._deployment.registry, self._membership.consumer_id
@@ -172,10 +170,6 @@ class PlacedLabels:
 
     async def close(self) -> None:
         await self._loader.close()
-
-    async def _place(self) -> None:
-        self._placing = asyncio.current_task()
-        await self._placer.run()
 
     async def _request_loads(self, held: Iterable[LoadedLabel]) -> None:
         """Let other consumers load the labels that have work."""

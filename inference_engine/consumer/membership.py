@@ -12,7 +12,6 @@ from ..fleet import placement
 from ..fleet.placement import ConsumerCapacity
 from ..fleet.view import ConsumerView, Fleet
 from .metrics import ConsumerMetrics
-from .polling import Polling
 from .slots import Slots
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,6 @@ class Membership:
         self,
         deployment: Deployment,
         slots: Slots,
-        polling: Polling,
         capacity: ConsumerCapacity,
         metrics: ConsumerMetrics,
         consumer_id: str,
@@ -45,7 +43,6 @@ class Membership:
         self._deployment = deployment
         self._settings = deployment.settings
         self._slots = slots
-        self._polling = polling
         self._capacity = capacity
         self._metrics = metrics
         self._fleet = Fleet()
@@ -53,20 +50,19 @@ class Membership:
 
     def view(self) -> ConsumerView:
         """This consumer as it is now."""
-        held = self._slots.held()
-        oldest = self._polling.oldest_sent_at()
+        now = self._slots.view()
         open_to_more = self.available and not self.draining
         return ConsumerView(
             consumer_id=self.consumer_id,
             lease_until=time.time() + self._settings.lease_seconds,
-            free_slots=self._capacity.free_slots(held) if open_to_more else 0,
-            coldest_at=placement.coldest_at(held) if open_to_more else None,
-            loading=tuple(loading.label for loading in self._slots.loading),
+            free_slots=self._capacity.free_slots(now.held) if open_to_more else 0,
+            coldest_at=placement.coldest_at(now.held) if open_to_more else None,
+            loading=now.loading,
             loaded={
-                loaded.label: self._metrics.statistics(loaded.label, loaded.size_bytes, oldest.get(loaded.label))
-                for loaded in self._slots.serving
+                loaded.label: self._metrics.statistics(loaded.label, loaded.size_bytes, oldest)
+                for loaded, oldest in now.serving.items()
             },
-            in_flight=self._slots.in_flight,
+            in_flight=now.in_flight,
             jobs=self._metrics.jobs,
             misses=self._metrics.misses,
             draining=self.draining,

@@ -67,6 +67,8 @@ class Placer:
         self._looked_at: tuple[object, ...] = ()
         self._pressed_until = 0.0
         self._someone_waited = False
+        #: Set once it takes part no more, and has answered the requests that it took.
+        self.ended = asyncio.Event()
         self._answers: set[asyncio.Task[list[RequestAnswer]]] = set()
         self._rebalancing = Rebalancing(deployment, slots, metrics, membership, loader)
 
@@ -84,6 +86,7 @@ class Placer:
             for answer in self._answers:
                 answer.cancel()
             await asyncio.gather(*self._answers, return_exceptions=True)
+            self.ended.set()
 
     async def _turn(self) -> None:
         interval = self._settings.placement_interval_seconds

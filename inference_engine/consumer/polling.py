@@ -74,19 +74,6 @@ class Polling:
         """Wait for open polls (up to one wait time): the jobs that they bring must be given back."""
         await asyncio.gather(*self._polls, return_exceptions=True)
 
-    def oldest_sent_at(self) -> dict[str, float]:
-        """For each label, when its oldest job in hand, or of its last batch while more may wait, was sent (Unix seconds)."""
-        now = time.time()
-        oldest = {
-            loaded.label: loaded.batch_sent_at
-            for loaded in self._slots
-            if loaded.batch_sent_at is not None and not loaded.as_held(now).idle
-        }
-        for message in self._jobs.values():
-            sent_at = message.received.sent_at
-            oldest[message.label] = min(sent_at, oldest.get(message.label, sent_at))
-        return oldest
-
     def _poll(self, loaded: LoadedLabel) -> None:
         loaded.polls += 1
         task = asyncio.get_running_loop().create_task(self._poll_loop(loaded))
@@ -146,7 +133,8 @@ class Polling:
     def _start(self, loaded: LoadedLabel, message: InFlightMessage) -> asyncio.Task[bool]:
         job = asyncio.get_running_loop().create_task(self._runner.run(message, loaded.limit))
         self._jobs[job] = message
-        job.add_done_callback(self._jobs.pop)
+        loaded.in_hand.add(message)
+        job.add_done_callback(lambda ended: loaded.in_hand.discard(self._jobs.pop(ended)))
         return job
 
     async def _run(self, loaded: LoadedLabel, messages: list[InFlightMessage]) -> None:

@@ -17,6 +17,7 @@ from enum import Enum
 
 from ..fleet.placement import HeldLabel
 from ..fleet.view import LabelSettings
+from .in_flight import InFlightMessage
 
 #: A poll that has been open this long found the queue empty: SQS answers at once if it has messages.
 IDLE_AFTER_SECONDS = 0.5
@@ -43,7 +44,10 @@ class LoadedLabel:
     loaded_at: float = 0.0
     last_used: float = field(default_factory=time.time)
     state: SlotState = SlotState.LOADING
+    #: Jobs of batches that are not over.
     in_flight: int = 0
+    #: Its messages whose jobs are in hand.
+    in_hand: set[InFlightMessage] = field(default_factory=set)
     #: Open polls, and since when they have found nothing.
     polls: int = 0
     polling_since: float = 0.0
@@ -70,6 +74,13 @@ class LoadedLabel:
         waiting = self.polls > 0 and now - self.polling_since >= IDLE_AFTER_SECONDS
         idle = self.state is SlotState.SERVING and self.in_flight == 0 and waiting and not self.held_back
         return HeldLabel(self.label, idle, self.last_used, self.loaded_at, self.load_seconds, self.size_bytes)
+
+    def oldest_sent_at(self, now: float) -> float | None:
+        """When its oldest job in hand, or of its last batch while more may wait, was sent (Unix seconds); None for neither."""
+        sent_at = [message.received.sent_at for message in self.in_hand]
+        if self.batch_sent_at is not None and not self.as_held(now).idle:
+            sent_at.append(self.batch_sent_at)
+        return min(sent_at, default=None)
 
     def serve(self) -> None:
         """Its model is ready."""
@@ -107,6 +118,16 @@ class LoadedLabel:
         await self._freed.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class SlotsView:
+    """The slots at one moment: every label that has one, those that load, and those that serve with their oldest job's time."""
+
+    held: list[HeldLabel]
+    loading: tuple[str, ...]
+    serving: dict[LoadedLabel, float | None]
+    in_flight: int
+
+
 class Slots:
     """All labels that have a slot. Iterate over a copy of them: any await may change them."""
 
@@ -133,11 +154,6 @@ class Slots:
         return [loaded for loaded in self._labels.values() if loaded.state is SlotState.SERVING]
 
     @property
-    def loading(self) -> list[LoadedLabel]:
-        """Labels whose model is being loaded."""
-        return [loaded for loaded in self._labels.values() if loaded.state is SlotState.LOADING]
-
-    @property
     def in_flight(self) -> int:
         """Jobs that this consumer has received and not finished."""
         return sum([loaded.in_flight for loaded in self._labels.values()])
@@ -146,6 +162,13 @@ class Slots:
         """All labels that have a slot, including those that are loading (never idle) but not those that are leaving."""
         now = time.time()
         return [loaded.as_held(now) for loaded in self._labels.values() if loaded.state is not SlotState.LEAVING]
+
+    def view(self) -> SlotsView:
+        """All that others may know of them, at this moment."""
+        now = time.time()
+        loading = (loaded.label for loaded in self._labels.values() if loaded.state is SlotState.LOADING)
+        serving = {loaded: loaded.oldest_sent_at(now) for loaded in self.serving}
+        return SlotsView(self.held(), tuple(loading), serving, self.in_flight)
 
     def reserve(self, new: LoadedLabel, victims: Sequence[str] = ()) -> list[LoadedLabel]:
         """Give the victims' slots to `new` in one atomic step. Returns the labels that leave."""
