@@ -5,6 +5,7 @@ WORKDIR /src
 RUN python -m venv /opt/venv
 COPY pyproject.toml README.md LICENSE ./
 COPY inference_engine ./inference_engine
+COPY inference_engine_demo ./inference_engine_demo
 
 FROM source AS build
 RUN /opt/venv/bin/pip install --no-cache-dir '.[triton]'

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from inference_engine.aws.provision import provision_now
-from inference_engine.local import environments
+from inference_engine.local import log_files
 from inference_engine.local.emulator import Emulator, http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.settings import Settings
@@ -109,7 +109,7 @@ def consumers(
                     *(sys.executable, "-m", "inference_engine.cli", "consume", *arguments),
                     *("--http-port", str(port), "--consumer-id", f"consumer-{number}", "--log-level", "WARNING"),
                 ],
-                log_file=environments.cache_folder() / "logs" / f"bench-consumer-{port}.log",
+                log_file=log_files.log_file("bench-consumer", port),
                 environment=variables | {"PYTHONPATH": str(ROOT)},
             )
             process.start()

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from inference_engine import AsyncProducer
-from inference_engine.local import environments
+from inference_engine.local import log_files
 from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 
@@ -89,7 +89,7 @@ def _gateway(deployed: EmulatedDeployment) -> Iterator[tuple[ChildProcess, str]]
     port = free_port()
     process = ChildProcess(
         [sys.executable, "-m", "inference_engine.cli", "gateway", "--port", str(port), "--log-level", "WARNING"],
-        log_file=environments.cache_folder() / "logs" / f"bench-gateway-{port}.log",
+        log_file=log_files.log_file("bench-gateway", port),
         environment={**os.environ, **deployed.environment(), "PYTHONPATH": str(ROOT)},
     )
     with consumers(deployed, 1, *arguments):

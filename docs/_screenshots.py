@@ -18,8 +18,8 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
 from inference_engine import Producer, Settings  # noqa: E402 - found once the project is on the path
-from inference_engine.local import demo, demo_models  # noqa: E402
 from inference_engine.local.stack import LocalStack  # noqa: E402
+from inference_engine_demo import inputs, jobs, models  # noqa: E402
 from tests.support.browser import browser_tab  # noqa: E402
 from tests.support.gateway import running_gateway  # noqa: E402
 
@@ -33,10 +33,10 @@ PAUSE_SECONDS = 0.8
 
 def post_bursts(stop: threading.Event) -> None:
     """Real inputs for the demo's models until told to stop, some labels more than others."""
-    inputs = {label: list(demo_models.sample_inputs(label)) for label in demo_models.DEMO_LABELS[1:]}
+    samples = {label: inputs.sample_inputs(label) for label in models.DEMO_LABELS[1:]}
     with Producer() as producer:
         for turn, burst in enumerate(itertools.cycle(BURSTS)):
-            for place, (label, bodies) in enumerate(inputs.items()):
+            for place, (label, bodies) in enumerate(samples.items()):
                 if (turn + place) % 3:
                     producer.post_many([bodies[number % len(bodies)] for number in range(burst // (place + 1))], label)
             if stop.wait(PAUSE_SECONDS):
@@ -45,8 +45,8 @@ def post_bursts(stop: threading.Event) -> None:
 
 def call_gateway(url: str, stop: threading.Event) -> None:
     """Sentences to embed, one call after another."""
-    for sentence in itertools.cycle(demo.SENTENCES):
-        task = {"task_type": "embed_texts", "label": demo.EMBEDDING_LABEL}
+    for sentence in itertools.cycle(jobs.SENTENCES):
+        task = {"task_type": "embed_texts", "label": inputs.EMBEDDING_LABEL}
         body = json.dumps(task | {"parameters_json": json.dumps({"texts": [sentence]})}).encode()
         request = urllib.request.Request(f"{url}/run-task", body, {"Content-Type": "application/json"})  # noqa: S310
         with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own gateway
@@ -60,7 +60,7 @@ async def take(url: str, message_id: str) -> None:
     async with browser_tab() as tab:
         await tab.size(WIDTH, HEIGHT)
         await tab.open(f"{url}/ui")
-        await tab.until(f"document.querySelectorAll('#labels tbody tr').length === {len(demo_models.DEMO_LABELS)}")
+        await tab.until(f"document.querySelectorAll('#labels tbody tr').length === {len(models.DEMO_LABELS)}")
         await asyncio.sleep(WATCH_SECONDS)
         await tab.type("#job-id", message_id)
         await tab.click("#job-form button")
@@ -74,8 +74,11 @@ async def take(url: str, message_id: str) -> None:
 def main() -> None:
     """Run the stack, load it, and take the pictures."""
     stop = threading.Event()
-    with LocalStack(repository=demo.model_repository(print), use_triton=False, progress=print), Producer() as producer:
-        job = producer.post(next(iter(demo_models.sample_inputs("magika"))), "magika")
+    with (
+        LocalStack(repository=models.model_repository(print), use_triton=False, progress=print),
+        Producer() as producer,
+    ):
+        job = producer.post(inputs.sample_inputs("magika")[0], "magika")
         with running_gateway(Settings()) as url:
             loads = [
                 threading.Thread(target=post_bursts, args=(stop,)),

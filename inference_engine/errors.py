@@ -19,8 +19,9 @@ InferenceEngineError
 │   ├── ModelLoadError            the model could not be loaded
 │   ├── ModelInputError           the job does not fit the model's inputs (never retried)
 │   └── BackendLostError          the backend is gone; jobs go back to the queue
-└── TransportError                AWS refused a call, after every retry
-    └── NotProvisionedError       a queue, a table or a bucket does not exist
+├── TransportError                AWS refused a call, after every retry
+│   └── NotProvisionedError       a queue, a table or a bucket does not exist
+└── LocalStackError               a part of the one-machine stack cannot be set up, started or stopped
 
 Every message says what was wrong, with which value, and what to do about it.
 """
@@ -123,6 +124,10 @@ class TransportError(InferenceEngineError):
 
 class NotProvisionedError(TransportError):
     """A queue, a table or a bucket does not exist."""
+
+
+class LocalStackError(InferenceEngineError):
+    """A part of the one-machine stack could not be set up, started or stopped."""
 
 
 def how_to_install(extra: str) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from inference_engine import errors
-
-ROOT = Path(__file__).parents[2]
+from tests.support.project import PROJECT
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
@@ -49,8 +47,10 @@ def test_a_bug_of_our_own_is_no_missing_extra() -> None:
 def test_extras_that_messages_name_exist() -> None:
     named = {
         extra
-        for path in (ROOT / "inference_engine").rglob("*.py")
+        for path in PROJECT.glob("inference_engine*/**/*.py")
         for extra in re.findall(r"\b(?:needs|how_to_install)\([\"'](\w+)[\"']\)", path.read_text("utf-8"))
     }
     assert {"consumer", "progress"} <= named
-    assert named <= set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+    assert named <= set(
+        tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    )

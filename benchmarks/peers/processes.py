@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference_engine.local import environments
-from inference_engine.local.errors import tail_of_file
+from inference_engine.local.log_files import log_file, tail_of_file
 from inference_engine.local.processes import ChildProcess, free_port
 
 from ..report import ROOT
@@ -105,6 +104,6 @@ def module_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _log_file() -> Path:
-    folder = environments.cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"bench-contender-{free_port()}.log"
+    file = log_file("bench-contender", free_port())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file

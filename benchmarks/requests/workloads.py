@@ -12,7 +12,7 @@ from typing import Any
 
 from inference_engine.aws.schema import placement_queue_attributes
 from inference_engine.aws.transport import ThreadTransport
-from inference_engine.local.errors import LocalStackError
+from inference_engine.errors import LocalStackError
 from inference_engine.local.processes import ChildProcess
 
 from ..deployment import EmulatedDeployment, consumers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.deployment import READY_SECONDS, ConsumerProcess, EmulatedDeployment
 from benchmarks.report import ROOT
-from inference_engine.local import environments
+from inference_engine.local import log_files
 from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.local.triton import TritonServer
@@ -56,7 +56,7 @@ def workers(deployed: EmulatedDeployment, plan: FleetPlan) -> Iterator[list[Cons
             port = free_port()
             process = ChildProcess(
                 _command(plan, f"consumer-{number}", port, _computes(plan, stack)),
-                log_file=environments.cache_folder() / "logs" / f"bench-routing-{port}.log",
+                log_file=log_files.log_file("bench-routing", port),
                 environment=variables,
             )
             process.start()

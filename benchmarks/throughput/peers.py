@@ -11,7 +11,7 @@ from typing import Any
 
 from inference_engine.aws.schema import jobs_table
 from inference_engine.aws.transport import ThreadTransport
-from inference_engine.local.errors import LocalStackError
+from inference_engine.errors import LocalStackError
 
 from ..deployment import EmulatedDeployment, deployment
 from ..peers import environments, processes

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from inference_engine.local import demo
 from inference_engine.local.triton import TritonServer
 from inference_engine.local.triton_support import unavailable_reason
+from inference_engine_demo.models import model_repository
 
 from ..deployment import deployment
 from ..plots import bars
@@ -85,7 +85,7 @@ def _compare(plan: Plan, report: Report) -> Iterator[Comparison]:
     console = Console(stderr=True)
     with (
         deployment(wait_time_seconds=POLL_SECONDS, bucket="bench-payloads") as deployed,
-        TritonServer(demo.model_repository(console.print)) as server,
+        TritonServer(model_repository(console.print)) as server,
     ):
         report.versions["Triton"] = _server_version(server)
         for lanes, workloads in plan.workloads.items():

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_engine.local import demo, demo_inputs
+from inference_engine_demo.inputs import EMBEDDING_LABEL, sample_inputs
+from inference_engine_demo.jobs import QUERY, SENTENCES
 
 Body = dict[str, NDArray[Any]]
 
@@ -32,14 +33,14 @@ class Workload:
 
     def bodies(self) -> list[Body]:
         """A few different bodies, to be sent in turn."""
-        if self.label == demo.EMBEDDING_LABEL:
+        if self.label == EMBEDDING_LABEL:
             return [_sentences(self.items, start) for start in range(VARIETY)]
-        samples = demo_inputs.sample_inputs(self.label)
+        samples = sample_inputs(self.label)
         return [_pictures(samples, self.items, start) for start in range(VARIETY)]
 
 
 def _sentences(count: int, start: int) -> Body:
-    texts = itertools.islice(itertools.cycle((demo.QUERY, *demo.SENTENCES)), start, start + count)
+    texts = itertools.islice(itertools.cycle((QUERY, *SENTENCES)), start, start + count)
     return {"TEXT": np.array([text.encode() for text in texts], dtype=object)}
 
 
@@ -50,7 +51,7 @@ def _pictures(samples: list[Body], count: int, start: int) -> Body:
 
 def sentences(items: int) -> Workload:
     """Sentences to embed: small bodies, a result of 384 numbers a sentence."""
-    return Workload(demo.EMBEDDING_LABEL, "sentences", items)
+    return Workload(EMBEDDING_LABEL, "sentences", items)
 
 
 def strips(items: int) -> Workload:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import InferenceEngineError
+from ..errors import InferenceEngineError, LocalStackError
 from . import consume, dead_letters, fleet, gateway, jobs, keys, local, top, webhooks
 from .common import Parser, UsageError, formatter
 
@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _complain(error: Exception, code: int) -> int:
     """Print the error to standard error: one line, except where the message includes the end of a log."""
     text = str(error)
-    if type(error).__name__ != "LocalStackError":
+    if not isinstance(error, LocalStackError):
         text = " ".join(text.split())
     print(f"inference-engine: {text}", file=sys.stderr)
     return code

@@ -122,15 +122,17 @@ def _stack(arguments: argparse.Namespace, repository: Path) -> LocalStack:
 
 def _up(arguments: argparse.Namespace) -> int:
     with needs("local"):
-        from ..local import demo, log_files, running
-        from ..local.report import watch
+        from inference_engine_demo.models import model_repository
+
+        from ..local import log_files, running
+        from ..local.watch import watch
     if arguments.gateway:
         from ..gateway.settings import GatewaySettings
 
         # Checked before anything starts: the gateway would report invalid settings only in its log.
         GatewaySettings(port=arguments.gateway)
     with running.only_one(), _sigterm_as_interrupt():
-        models = arguments.models or (demo.model_repository(note) if arguments.consumers else Path())
+        models = arguments.models or (model_repository(note) if arguments.consumers else Path())
         if not models.is_dir():
             raise InferenceEngineError(f"--models {models}: no such folder; give a Triton model repository")
         stack = _stack(arguments, models)
@@ -178,9 +180,10 @@ def _env(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     with needs("local"):
-        from ..local import demo, report
-    with _sigterm_as_interrupt(), _stack(arguments, demo.model_repository(note)) as stack:
-        outcome = demo.run(stack, jobs=arguments.jobs, query=arguments.query or demo.QUERY)
+        from inference_engine_demo import jobs, report
+        from inference_engine_demo.models import model_repository
+    with _sigterm_as_interrupt(), _stack(arguments, model_repository(note)) as stack:
+        outcome = jobs.run(stack, jobs=arguments.jobs, query=arguments.query or jobs.QUERY)
     if arguments.json:
         print_json(outcome.as_json())
     else:

@@ -1,5 +1,5 @@
-"""Everything on one machine: an AWS emulator, Triton without docker, demo models."""
+"""Everything on one machine: an AWS emulator, consumers, Triton without docker."""
 
-from .errors import LocalStackError
+from ..errors import LocalStackError
 
 __all__ = ["LocalStackError"]

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..errors import LocalStackError
 from . import guardian
-from .errors import LocalStackError, tail_of_file
+from .log_files import tail_of_file
 
 #: Below the range that kernels use for outgoing connections, so that none of those takes a port first.
 PORT_RANGE = (15_000, 32_000)

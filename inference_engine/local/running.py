@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import environments
-from .errors import LocalStackError
+from ..errors import LocalStackError
+from .cache import cache_folder
 
 POLL_SECONDS = 0.1
 #: Another terminal that checks whether the stack runs holds the lock for an instant, so a start tries this often.
@@ -25,11 +25,11 @@ LOCK_TRIES = 5
 
 
 def _lock_path() -> Path:
-    return environments.cache_folder() / "local.lock"
+    return cache_folder() / "local.lock"
 
 
 def _state_path() -> Path:
-    return environments.cache_folder() / "local.json"
+    return cache_folder() / "local.json"
 
 
 @contextmanager

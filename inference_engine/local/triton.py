@@ -7,19 +7,12 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
+from ..errors import LocalStackError
 from . import environments, log_files
 from .emulator import http_ok
 from .environments import Progress, silent
-from .errors import LocalStackError
 from .processes import ChildProcess, check_ports, free_ports, process_exists
-from .triton_support import (
-    SHARED_MEMORY,
-    backend_folder,
-    library_path,
-    remove_shared_memory,
-    server_folder,
-    unavailable_reason,
-)
+from .triton_support import backend_folder, library_path, server_folder, unavailable_reason
 
 #: A start takes a tenth of a second; a busy machine may need much longer.
 READY_TIMEOUT_SECONDS = 30.0
@@ -27,6 +20,7 @@ READY_TIMEOUT_SECONDS = 30.0
 EXIT_TIMEOUT_SECONDS = 5
 #: More than the server's own exit timeout, so that only a server that hangs gets SIGKILL.
 STOP_GRACE_SECONDS = EXIT_TIMEOUT_SECONDS + 3.0
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 #: Names of the server's shared memory begin with this, the owner's process id and a random part.
 SHARED_MEMORY_PREFIX = "inference-engine-triton-"
 #: Large buffers come straight from the kernel and go back to it, so that an unload really returns a model's memory.
@@ -151,6 +145,13 @@ class TritonServer:
             f"--metrics-port={self.metrics_port}",
             "--allow-gpu-metrics=false",
         ]
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the shared memory regions whose names begin with `prefix`."""
+    if prefix and SHARED_MEMORY.is_dir():
+        for path in SHARED_MEMORY.glob(f"{prefix}*"):
+            path.unlink(missing_ok=True)
 
 
 def remove_stale_shared_memory() -> None:

@@ -12,9 +12,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from . import environments
+from ..errors import LocalStackError
+from .cache import cache_folder, digest, locked
 from .environments import MARKER
-from .errors import LocalStackError, tail
+from .log_files import tail
 
 #: The server is linked against this version.
 MINIMUM_GLIBC = (2, 35)
@@ -27,7 +28,6 @@ MISSING_LIBRARY_STATUS = 127
 STUB = "triton_python_backend_stub"
 #: The library's own Triton backends: folders with a model.py.
 OWN_BACKENDS = Path(__file__).parent / "triton_backends"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 
 
 def unavailable_reason() -> str | None:
@@ -76,10 +76,10 @@ def backend_folder(environment: Path) -> Path:
         server / "python_backend_stubs" / _dotted(sys.version_info[:2]),
         OWN_BACKENDS,
     ]
-    folder = environments.cache_folder() / "triton-backends" / f"{environment.name}-{_own_backends_hash()}"
+    folder = cache_folder() / "triton-backends" / f"{environment.name}-{_own_backends_hash()}"
     if (folder / MARKER).exists():
         return folder
-    with environments.locked(folder.with_name(folder.name + ".lock")):
+    with locked(folder.with_name(folder.name + ".lock")):
         if not (folder / MARKER).exists():
             _copy_backends(sources, folder, library_path(environment))
     return folder
@@ -94,13 +94,6 @@ def server_folder(environment: Path) -> Path:
 def library_path(environment: Path) -> str:
     """`LD_LIBRARY_PATH` for server and stub: libpython, and the wheel's own libraries, for files that are copied out of it."""
     return f"{libpython_folder()}{os.pathsep}{server_folder(environment).parents[1] / 'nvidia_pytriton.libs'}"
-
-
-def remove_shared_memory(prefix: str) -> None:
-    """Remove the shared memory regions whose names begin with `prefix`."""
-    if prefix and SHARED_MEMORY.is_dir():
-        for path in SHARED_MEMORY.glob(f"{prefix}*"):
-            path.unlink(missing_ok=True)
 
 
 def _copy_backends(sources: list[Path], folder: Path, libraries: str) -> None:
@@ -129,7 +122,7 @@ def _check_stub(stub: Path, libraries: str) -> None:
 
 
 def _own_backends_hash() -> str:
-    return environments.digest(*(path.read_text() for path in sorted(OWN_BACKENDS.glob("*/model.py"))))
+    return digest(*(path.read_text() for path in sorted(OWN_BACKENDS.glob("*/model.py"))))
 
 
 def _libpython() -> str:

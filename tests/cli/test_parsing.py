@@ -13,12 +13,9 @@ import pytest
 from inference_engine import cli, logs
 from inference_engine.cli import common, consume, fleet
 from inference_engine.cli.local import _sigterm_as_interrupt
-from inference_engine.errors import InferenceEngineError, SettingsError
+from inference_engine.errors import InferenceEngineError, LocalStackError, SettingsError
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelSettings, LabelStatistics
 from inference_engine.local import running
-from inference_engine.local.demo import percentile, rows_of
-from inference_engine.local.errors import LocalStackError
-from inference_engine.local.outcome import DemoRun, Row
 
 
 def parsers(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -196,22 +193,6 @@ def test_json_logs_carry_exceptions_on_one_line() -> None:
 def test_text_logs_end_with_what_is_structured() -> None:
     record = logging.getLogger("x").makeRecord("x", logging.INFO, "f", 1, "did", (), None, extra={"label": "red"})
     assert logs.TextFormatter().format(record).endswith("x: did [label=red]")
-
-
-def test_percentiles_are_values_that_occurred() -> None:
-    assert percentile([], 50) == 0.0
-    assert percentile([1.0, 2.0, 3.0, 4.0], 50) == 2.0
-    assert percentile([float(n) for n in range(1, 101)], 99) == 99.0
-
-
-def test_the_demos_rows_and_verdict() -> None:
-    counts = {"jobs": 2, "misses": 1, "load_seconds": 0.5, "service_seconds": [0.2, 0.1]}
-    rows = rows_of([{"consumer_id": "c", "labels": {"red": counts}}])
-    assert rows == [Row("red", "c", 2, 1, 0.5, 0.1, 0.2)]
-    assert DemoRun("triton", "q", posted=2, results=2, succeeded=2, computed=2).ok
-    assert not DemoRun("triton", "q", posted=2, results=2, succeeded=2, computed=3).ok
-    assert not DemoRun("triton", "q", posted=2, results=2, succeeded=1, computed=2).ok
-    assert not DemoRun("triton", "q").ok
 
 
 def test_only_one_local_stack_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

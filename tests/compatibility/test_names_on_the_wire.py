@@ -32,7 +32,7 @@ from inference_engine.gateway.dispatch.stats import StatusData
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs import codec
 from inference_engine.labels import cell_of, message_group, placement_queue_name, queue_name
-from inference_engine.local import environments
+from inference_engine.local.cache import cache_folder
 from inference_engine.operations.backlog import Measures
 from inference_engine.operations.overview import LabelState
 from inference_engine.operations.scaling import metric_data
@@ -348,6 +348,6 @@ def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_SERVER_ADDRESS", "127.0.0.1:7")
     assert GatewaySettings().port == 7
     monkeypatch.setenv("INFERENCE_ENGINE_CACHE", "/cache")
-    assert str(environments.cache_folder()) == "/cache"
+    assert str(cache_folder()) == "/cache"
     others = {"HTTP_SERVER_ADDRESS": "gateway", "INFERENCE_ENGINE_CACHE": "local stack", KEY_VARIABLE: "command line"}
     check_names("variables", found | others)

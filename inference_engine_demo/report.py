@@ -1,41 +1,70 @@
-"""Output of the stack for people: live status, live progress, the demo's tables."""
+"""The outcome of the demo's jobs, and how people see it: progress bars while results arrive, tables at the end."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from .outcome import DemoRun
-    from .stack import LocalStack
 
-WATCH_SECONDS = 1.0
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one consumer did for one label; p50 and p99 are of the seconds from a job's start to its result."""
+
+    label: str
+    consumer: str
+    jobs: int
+    misses: int
+    load_seconds: float
+    p50_seconds: float
+    p99_seconds: float
 
 
-def watch(stack: LocalStack) -> None:
-    """Show what each consumer serves and has done, until interrupted; without a terminal, only changes of state."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Live(_status(stack), console=console, auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_SECONDS)
-                live.update(_status(stack), refresh=True)
-    seen: dict[str, str] = {}
-    while True:
-        for consumer in stack.consumers:
-            if seen.get(consumer.name) != (state := consumer.state):
-                seen[consumer.name] = state
-                console.print(f"{consumer.name} is {state}; log: {consumer.process.log_file}", soft_wrap=True)
-        time.sleep(WATCH_SECONDS)
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A sentence and the cosine of its embedding with the query's."""
+
+    sentence: str
+    cosine: float
+
+
+@dataclass(slots=True)
+class DemoRun:
+    """The outcome of the jobs. `results` counts those that ended, `succeeded` the successes among them, and `computed` the
+    results that consumers report to have written. `examples` has a line for people per label."""
+
+    backend: str
+    query: str
+    posted: int = 0
+    results: int = 0
+    succeeded: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    neighbours: list[Neighbour] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def misses(self) -> int:
+        """Loads that jobs had to wait for."""
+        return sum(row.misses for row in self.rows)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every job has exactly one result, and that a success."""
+        return self.posted == self.results == self.succeeded == self.computed > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields, for programs."""
+        return asdict(self) | {"misses": self.misses, "ok": self.ok}
 
 
 class Ticker:
@@ -78,23 +107,5 @@ def print_outcome(outcome: DemoRun) -> None:
     console.print(f"\nnearest to [bold]{escape(outcome.query)}[/bold]", highlight=False)
     for neighbour in outcome.neighbours:
         console.print(f"  {neighbour.cosine:.3f}  {escape(neighbour.sentence)}", highlight=False)
-    print_errors(console, outcome.errors)
-
-
-def print_errors(console: Console, errors: Iterable[str]) -> None:
-    """Print each different error once, with how often it occurred."""
-    for error, times in Counter(errors).most_common():
+    for error, times in Counter(outcome.errors).most_common():
         console.print(f"[red]{times} ×[/red] {escape(error)}", highlight=False)
-
-
-def _status(stack: LocalStack) -> Table:
-    table = Table(title=f"local stack, models run by {stack.backend}; ctrl-C ends it", title_justify="left")
-    for name in ("consumer", "state", "labels that it has served: jobs (misses)", "HTTP"):
-        table.add_column(name)
-    for consumer in stack.consumers:
-        labels: Mapping[str, Any] = consumer.stats()["labels"]
-        served = ", ".join(
-            f"{label}: {counts['jobs']} ({counts['misses']})" for label, counts in sorted(labels.items())
-        )
-        table.add_row(consumer.name, consumer.state, escape(served) or "none yet", consumer.http_url)
-    return table
