@@ -1,17 +1,21 @@
-"""Fixtures that all tests share: AWS, and a deployment of one's own for each test."""
+"""What all tests share: which kind each is, AWS, and a deployment of one's own for each test."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from botocore import loaders
 
 from inference_engine.deployment import Deployment
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
+from tests.support import kinds
 from tests.support.deployments import provisioned
 from tests.support.lambdas import lambda_zips
 
@@ -29,13 +33,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Before pytest-xdist's own, which reads the marks.
+# Before the choice by `-m`, and before pytest-xdist's own, which read the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`-n 2`), tests of one file stay together, and all that share the applied stack."""
+    """Give every test its kind, and a group: with several workers (`-n 2`), tests of one file stay together."""
     for item in items:
-        shared = "infra" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("infra" if shared else str(item.path)))
+        kind = kinds.kind_of(item)
+        item.add_marker(kind)
+        # All that share the applied stack.
+        item.add_marker(pytest.mark.xdist_group("infra" if kind == "infra" else str(item.path)))
+    items[:] = kinds.longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is called a unit test is one."""
+    with kinds.without_processes() if item.get_closest_marker("unit") else contextlib.nullcontext():
+        return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -45,6 +59,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"of tests with one id only one is run: {', '.join(twice)}")
     if session.config.getoption("loadgroup", False) and not all("@" in name for name in ids):
         raise pytest.UsageError("tests of one file would not stay together: their ids do not have their groups")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> None:
+    """What the SDKs know of AWS they read from large files, for each session anew; a run makes a thousand sessions."""
+    read = functools.cache(loaders.JSONFileLoader().load_file)
+    loaders.JSONFileLoader.load_file = lambda _, path: read(path)
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,13 @@ from inference_engine.local.triton import TritonServer, available
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.models.store import FolderStore, folder_bytes
 from inference_engine.tensors import TensorSpec, signature_of
+from tests.support.waiting import HANG_SECONDS
 
-pytestmark = pytest.mark.skipif(not available(), reason="Triton's wheel does not run on this machine")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not available(), reason="Triton's wheel does not run on this machine"),
+]
 
-#: Only a hang takes this long, in seconds.
-HANG_SECONDS = 60
 
 #: A model of strings that does what its input says.
 SCRIPTED = """

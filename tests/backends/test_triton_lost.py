@@ -16,6 +16,8 @@ from inference_engine.local.triton_support import unavailable_reason
 from inference_engine.model_authoring.tiny_models import write_tiny_models
 from tests.support.deployments import with_short_terms
 
+pytestmark = pytest.mark.faults
+
 reason = unavailable_reason()
 
 

@@ -38,6 +38,7 @@ def test_as_many_records_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert table.fitting([1_000, 10_000, 100_000, 1_000]) == [1_000, 10_000, 1_000]
 
 
+@pytest.mark.integration
 def test_processor_time_of_a_process_has_that_of_its_children() -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
     started = subprocess.Popen(

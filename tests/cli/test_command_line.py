@@ -13,6 +13,7 @@ import pytest
 from inference_engine.local.emulator import http_ok
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.settings import Settings
+from tests.support.waiting import HANG_SECONDS
 
 APP = """
 import time
@@ -23,8 +24,6 @@ def compute(body, message_id, label):
     time.sleep(body.get("seconds", 0))
     return {"label": label, "answer": body.get("number", 0) + 38, "text": "größer"}
 """
-READY_SECONDS = 30
-COMMAND_SECONDS = 60
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -43,7 +42,7 @@ def run(environment: dict[str, str]) -> Run:
     def run_(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "inference_engine.cli", *arguments]
         return subprocess.run(
-            command, input=text, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            command, input=text, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
         )
 
     return run_
@@ -61,7 +60,7 @@ def consumer(environment: dict[str, str], tmp_path: Path) -> Iterator[ChildProce
         environment=environment | {"PYTHONPATH": str(tmp_path)},
     )
     process.start()
-    process.wait_until_ready(lambda: http_ok(f"http://127.0.0.1:{port}/readyz"), timeout_seconds=READY_SECONDS)
+    process.wait_until_ready(lambda: http_ok(f"http://127.0.0.1:{port}/readyz"), timeout_seconds=HANG_SECONDS)
     yield process
     process.stop()
 

@@ -11,6 +11,8 @@ from inference_engine import AsyncConsumer, AsyncProducer, ResultStatus, Setting
 from tests.support.deployments import with_short_terms
 from tests.support.fault_proxy import FaultProxy
 
+pytestmark = pytest.mark.acceptance
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:

@@ -31,6 +31,7 @@ from inference_engine.consumer import rebalancing
 from inference_engine.deployment import Deployment
 from inference_engine.errors import ModelLoadError, NotProvisionedError, SettingsError
 from inference_engine.fleet.view import LabelSettings, ModelSignature
+from tests.support.waiting import HANG_SECONDS
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -137,7 +138,7 @@ async def test_a_cancelled_job_is_not_computed_and_a_running_one_keeps_no_result
         assert await producer.cancel(waiting)
         async with AsyncConsumer(settings, compute_result=compute):
             started = await producer.post_non_blocking("started", "m")
-            await asyncio.wait_for(running.wait(), 30)
+            await asyncio.wait_for(running.wait(), HANG_SECONDS)
             assert await producer.cancel(started)
             go_on.set()
             assert (await producer.post("last", "m")).result == "last"
@@ -223,6 +224,7 @@ async def test_a_consumer_with_too_much_to_do_leaves_a_label_to_one_that_rests(
             assert sum(counts.jobs for counts in second.metrics.labels.values()) > 10
 
 
+@pytest.mark.acceptance
 async def test_a_thousand_labels_can_be_created_and_used(settings: Settings) -> None:
     async with fleet(settings, *({"compute_result": echo, "max_labels": 100} for _ in range(3))) as (
         producer,
@@ -242,7 +244,7 @@ async def test_the_http_port_tells_health_readiness_and_counts(settings: Setting
         await producer.post(1, "m")
         assert (await http.get("/healthz")).status == 200
         assert (await http.get("/readyz")).status == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_SECONDS):
             # The result is there before its message is deleted, and until then the consumer is busy.
             while await (await http.get("/busy")).json() != {"busy": False}:
                 pass
@@ -348,7 +350,7 @@ async def test_another_thread_may_stop_what_still_starts(settings: Settings) -> 
     await asyncio.to_thread(backend.begun.wait)
     await asyncio.to_thread(consumer.stop_consuming)
     assert backend.closed.is_set()
-    await asyncio.wait_for(start, 30)
+    await asyncio.wait_for(start, HANG_SECONDS)
 
 
 def test_ctrl_c_ends_a_start(settings: Settings) -> None:

@@ -15,7 +15,10 @@ import pytest
 from inference_engine import Producer, Response, ResultStatus, Settings
 from inference_engine.deployment import Deployment
 from tests.support.deployments import with_short_terms
-from tests.support.workers import eventually, workers
+from tests.support.waiting import HANG_SECONDS, eventually
+from tests.support.workers import workers
+
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_a_stopped_consumer_finishes_its_jobs_and_leaves(settings: Settings, tmp
         eventually(lambda: len(starts(tmp_path)) == 5, "the held jobs have started")
         worker.process.terminate()
         (tmp_path / "go").touch()
-        assert worker.process.wait(60) == 0
+        assert worker.process.wait(HANG_SECONDS) == 0
         later = producer.post_many([{"n": n} for n in range(20)], "held")
         with workers(settings, 1):
             responses = collect(producer, held + later)
@@ -89,7 +92,7 @@ def test_a_stopped_consumer_gives_back_what_does_not_end(settings: Settings, tmp
                 "the jobs were given back",
             )
             (tmp_path / "go").touch()
-            worker.process.wait(60)
+            worker.process.wait(HANG_SECONDS)
         with workers(settings, 1):
             responses = collect(producer, held)
     assert {response.status for response in responses} == {ResultStatus.SUCCESS}
@@ -103,7 +106,7 @@ def test_a_second_signal_ends_a_consumer_at_once(settings: Settings, tmp_path: P
             worker.process.terminate()
             eventually(lambda: draining(settings), "the worker has taken the first signal")
             worker.process.send_signal(signal.SIGINT)
-            assert worker.process.wait(60) == -signal.SIGINT
+            assert worker.process.wait(HANG_SECONDS) == -signal.SIGINT
         (tmp_path / "go").touch()
         with workers(settings, 1):
             responses = collect(producer, held)

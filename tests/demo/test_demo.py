@@ -12,6 +12,8 @@ import pytest
 from inference_engine.local.triton import available
 from inference_engine.local.triton_support import unavailable_reason
 
+pytestmark = pytest.mark.acceptance
+
 JOBS = 200
 #: The first run on a machine downloads models and builds Triton's environment.
 DEMO_SECONDS = 900

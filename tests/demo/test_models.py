@@ -20,6 +20,8 @@ from inference_engine.local.triton import TritonServer, available
 from inference_engine.local.wheel_files import WheelFile, fetch
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tokenizers")
 

@@ -63,6 +63,7 @@ def test_what_is_an_example(page: Path) -> None:
     ]
 
 
+@pytest.mark.integration
 def test_examples_are_run_and_compared(page: Path) -> None:
     assert run_page(page, "http://127.0.0.1:1") == 4
 
@@ -77,6 +78,7 @@ def test_examples_are_run_and_compared(page: Path) -> None:
         ("```python\nprint(1)\n```\n```text\n2\n```", "expected\n2"),
     ],
 )
+@pytest.mark.integration
 def test_examples_that_are_wrong_are_told(block: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text(block + "\n", "utf-8")

@@ -18,6 +18,7 @@ from inference_engine.errors import TransportError
 from inference_engine.fleet.registry import Registry
 from inference_engine.fleet.view import ModelSignature, TensorSignature
 from inference_engine.model_authoring.tiny_models import write_tiny_models
+from tests.support.waiting import HANG_SECONDS
 
 CATS = ModelSignature(
     label="cats",
@@ -77,7 +78,7 @@ class Writes:
         patch.setattr(Registry, "describe", describe)
 
     async def reach(self, count: int) -> None:
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(HANG_SECONDS), self.changed:
             await self.changed.wait_for(lambda: len(self.asked) >= count)
 
 

@@ -25,7 +25,10 @@ from inference_engine.gateway.server import LAST_ANSWERS_SECONDS
 from inference_engine.local.processes import free_port
 from inference_engine.settings import Settings
 from tests.support.gateway_process import GatewayProcess, gateway_process
-from tests.support.workers import eventually, workers
+from tests.support.waiting import HANG_SECONDS, eventually
+from tests.support.workers import workers
+
+pytestmark = pytest.mark.acceptance
 
 CALLERS = 2000
 LEAVING = 100
@@ -34,6 +37,8 @@ IN_FLIGHT = 64
 BODY_BYTES = 20_000
 #: What 2,000 connections with a body each cost at once, and twice that again; all bodies of callers who wait are 10 MB.
 MEMORY_MAX_BYTES = 200_000_000
+#: A delay, in seconds, that no test waits for: what ends within it ends for another reason.
+LONGER = 2 * int(HANG_SECONDS)
 #: Of an answer of which most still lies in the gateway's memory when the connection's own buffers are full.
 LARGE_BYTES = 12_000_000
 
@@ -82,7 +87,7 @@ async def test_every_caller_of_a_saturated_label_gets_one_outcome_in_bounded_mem
 async def test_a_gateway_that_is_told_to_stop_refuses_newcomers_and_serves_who_was_there(
     settings: Settings, tmp_path: Path
 ) -> None:
-    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
+    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=LONGER) as gateway:
         await asyncio.to_thread(_warm, settings)
         async with aiohttp.ClientSession(gateway.url) as session:
             callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(6)]
@@ -95,7 +100,7 @@ async def test_a_gateway_that_is_told_to_stop_refuses_newcomers_and_serves_who_w
             assert submitted.headers["Retry-After"] == "1"
             (tmp_path / "go").touch()
             assert Counter(await asyncio.gather(*callers)) == {(200, "done"): 6}
-        assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+        assert await asyncio.to_thread(gateway.process.wait, HANG_SECONDS) == 0
 
 
 async def test_who_has_no_turn_within_the_shutdown_delay_is_told_so(settings: Settings, tmp_path: Path) -> None:
@@ -107,12 +112,12 @@ async def test_who_has_no_turn_within_the_shutdown_delay_is_told_so(settings: Se
             gateway.process.send_signal(signal.SIGTERM)
             outcomes = Counter(await asyncio.gather(*callers))
         assert outcomes == {(503, "/problems/shutting-down"): 6}
-        assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+        assert await asyncio.to_thread(gateway.process.wait, HANG_SECONDS) == 0
         (tmp_path / "go").touch()
 
 
 async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, tmp_path: Path) -> None:
-    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=60) as gateway:
+    with workers(settings, 1), gateway_process(settings, in_flight_per_host=2, shutdown_delay=LONGER) as gateway:
         await asyncio.to_thread(_warm, settings)
         async with aiohttp.ClientSession(gateway.url) as session:
             callers = [asyncio.create_task(_call(session, tmp_path, number)) for number in range(6)]
@@ -121,19 +126,19 @@ async def test_a_second_signal_sends_everybody_away_at_once(settings: Settings, 
             await asyncio.to_thread(eventually, lambda: not gateway.ready, "it is not ready any more")
             gateway.process.send_signal(signal.SIGTERM)
             assert Counter(await asyncio.gather(*callers)) == {(503, "/problems/shutting-down"): 6}
-        assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+        assert await asyncio.to_thread(gateway.process.wait, HANG_SECONDS) == 0
         (tmp_path / "go").touch()
 
 
 async def test_answers_and_uploads_under_way_are_given_the_rest_of_the_shutdown_delay(settings: Settings) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
     async with _uploader(asked, go_on) as url:
-        bounds: dict[str, object] = {"shutdown_delay": 60, "uploader_url": url}
+        bounds: dict[str, object] = {"shutdown_delay": LONGER, "uploader_url": url}
         with workers(settings, 1), gateway_process(settings, **bounds) as gateway, _reading(gateway) as reader:
             async with aiohttp.ClientSession(gateway.url) as session:
                 begin = await asyncio.to_thread(reader.recv, 1000)
                 upload = asyncio.ensure_future(_upload(session))
-                await asyncio.wait_for(asked.wait(), 60)
+                await asyncio.wait_for(asked.wait(), HANG_SECONDS)
                 gateway.process.send_signal(signal.SIGTERM)
                 await asyncio.to_thread(eventually, lambda: not _listens(gateway), "it listens no more")
                 with pytest.raises(subprocess.TimeoutExpired):
@@ -141,19 +146,19 @@ async def test_answers_and_uploads_under_way_are_given_the_rest_of_the_shutdown_
                 rest = await asyncio.to_thread(_rest, reader)
                 go_on.set()
                 assert await upload == 200
-            assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+            assert await asyncio.to_thread(gateway.process.wait, HANG_SECONDS) == 0
     head, _, body = (begin + rest).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert len(json.loads(body)["n"]) == LARGE_BYTES
 
 
 async def test_a_second_signal_waits_for_nobody_who_does_not_read(settings: Settings) -> None:
-    with workers(settings, 1), gateway_process(settings, shutdown_delay=60) as gateway, _reading(gateway) as reader:
+    with workers(settings, 1), gateway_process(settings, shutdown_delay=LONGER) as gateway, _reading(gateway) as reader:
         await asyncio.to_thread(reader.recv, 1000)
         gateway.process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(eventually, lambda: not _listens(gateway), "it listens no more")
         gateway.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(gateway.process.wait, 20) == 0
+        assert await asyncio.to_thread(gateway.process.wait, HANG_SECONDS) == 0
 
 
 def test_a_gateway_that_can_never_work_says_so_in_a_line_and_ends(settings: Settings) -> None:

@@ -19,13 +19,11 @@ from inference_engine.local.triton import TritonServer
 from inference_engine.local.triton_support import unavailable_reason
 from tests.support.aws_stack import AppliedStack
 from tests.support.project import PROJECT
+from tests.support.waiting import HANG_SECONDS
 from tests.support.webhooks import receiver
 
-READY_SECONDS = 60.0
 #: A fifth of the patience that a cold environment on AWS gets.
 E2E_SECONDS = 180.0
-#: The emulator starts a process for the function, twice.
-TOLD_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -56,10 +54,10 @@ def consumer(applied_stack: AppliedStack, tmp_path: Path) -> Iterator[None]:
         )
         process.start()
         try:
-            process.wait_until_ready(lambda: http_ok(f"http://127.0.0.1:{port}/readyz"), timeout_seconds=READY_SECONDS)
+            process.wait_until_ready(lambda: http_ok(f"http://127.0.0.1:{port}/readyz"), timeout_seconds=HANG_SECONDS)
             yield
         finally:
-            process.stop(READY_SECONDS)
+            process.stop(HANG_SECONDS)
 
 
 def of_the_task(stack: AppliedStack) -> dict[str, str]:
@@ -102,7 +100,7 @@ def test_the_end_of_a_job_is_told_to_its_callback_url(
     with receiver() as hook, Producer(applied_stack.settings) as producer:
         message_id = producer.post_non_blocking({"n": 1}, "told", callback_url=hook.url)
         assert producer.cancel(message_id)
-        event = hook.next(TOLD_SECONDS).verified(secret)
+        event = hook.next(HANG_SECONDS).verified(secret)
     assert (event["type"], event["data"]["message_id"]) == ("job.cancelled", message_id)
     applied_stack.delete_queues_of_posts()
 

@@ -28,10 +28,10 @@ from inference_engine.jobs.job import Job
 from inference_engine.labels import message_group
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
 from tests.support.aws_stack import AppliedStack
+from tests.support.waiting import HANG_SECONDS
 
 from .gateway_traffic import deliver, make_secret, serve_callers
 
-WAIT_SECONDS = 60.0
 #: Payloads over this go to S3 here.
 INLINE_BYTES = 2_000
 #: A body that makes a dead letter's text too large for a row.
@@ -103,7 +103,7 @@ def record(stack: AppliedStack) -> dict[str, list[Call]]:
 
 async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
-    async with AsyncProducer(settings, timeout_seconds=WAIT_SECONDS, _connect=_over(calls["producer"])) as producer:
+    async with AsyncProducer(settings, timeout_seconds=HANG_SECONDS, _connect=_over(calls["producer"])) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
         await _forgotten_job(settings)
@@ -154,11 +154,11 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
         assert [answer.status for answer in answers] == [ResultStatus.SUCCESS] * 2 + [ResultStatus.ERROR] * 2
         assert answers[1].result == large
         many = await producer.post_many([{"n": n} for n in range(12)], "first")
-        ended = [response async for response in producer.as_completed(many, timeout_seconds=WAIT_SECONDS)]
+        ended = [response async for response in producer.as_completed(many, timeout_seconds=HANG_SECONDS)]
         assert {response.status for response in ended} == {ResultStatus.SUCCESS}
         await _ring_for_a_label_without_a_queue(settings, calls)
         await producer.post_non_blocking("hold", "first")
-        await asyncio.wait_for(started.wait(), WAIT_SECONDS)
+        await asyncio.wait_for(started.wait(), HANG_SECONDS)
     held.set()
 
 
@@ -166,7 +166,7 @@ async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call
     """Whoever takes the request makes the queue."""
     async with _deployment(settings, []) as deployment:
         await deployment.load_requests.send("unposted")
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HANG_SECONDS):
         while not any(call.operation == "create_queue" for call in calls):  # noqa: ASYNC110 - the recorder has no event
             await asyncio.sleep(0.05)
 
@@ -188,7 +188,7 @@ async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
     async with _deployment(stack.settings, calls) as deployment:
         before = len(calls)
         function = BacklogMetrics(deployment, settings.model_copy(update={"sweep_queues": 2}))
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             while not any(call.operation == "delete_item" for call in calls[before:]):
                 await function.run()
 

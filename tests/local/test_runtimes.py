@@ -25,9 +25,9 @@ from inference_engine.local.environments import EnvironmentSpec
 from inference_engine.local.processes import ChildProcess, free_ports
 from inference_engine.local.triton import SHARED_MEMORY_PREFIX, TritonServer, available, remove_stale_shared_memory
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
+from tests.support.waiting import HANG_SECONDS
 
-#: Only a hang takes this long, in seconds.
-HANG_SECONDS = 60
+pytestmark = pytest.mark.integration
 
 needs_triton = pytest.mark.skipif(not available(), reason="Triton's wheel does not run on this machine")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="watches processes by their file descriptors")

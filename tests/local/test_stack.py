@@ -16,10 +16,11 @@ import pytest
 from inference_engine.local import environments
 from inference_engine.local.processes import ChildProcess, free_port
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
+from tests.support.waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.integration
 
 COMMAND = [sys.executable, "-m", "inference_engine.cli"]
-READY_SECONDS = 120
-COMMAND_SECONDS = 90
 ROW = [[1.0, 2.0, 3.0, 4.0]]
 
 
@@ -36,7 +37,7 @@ def terminal(tmp_path: Path) -> dict[str, str]:
 
 def run(terminal: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], env=terminal, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        [*COMMAND, *arguments], env=terminal, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
 
 
@@ -47,7 +48,7 @@ def test_up_env_post_and_down(terminal: dict[str, str], tmp_path: Path) -> None:
     stack = ChildProcess([*COMMAND, "local", "up", *options], log_file=tmp_path / "up.log", environment=terminal)
     stack.start()
     try:
-        stack.wait_until_ready(lambda: (tmp_path / "cache" / "local.json").exists(), timeout_seconds=READY_SECONDS)
+        stack.wait_until_ready(lambda: (tmp_path / "cache" / "local.json").exists(), timeout_seconds=HANG_SECONDS)
         state: dict[str, Any] = json.loads(run(terminal, "local", "env", "--json").stdout)
         told = (tmp_path / "up.log").read_text()
         assert "labels: cats, dogs\n" in told
@@ -65,7 +66,7 @@ def test_up_env_post_and_down(terminal: dict[str, str], tmp_path: Path) -> None:
             data=json.dumps({"model_name": "dogs", "inputs": {"X": ROW}}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=COMMAND_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
             assert json.load(answer)["outputs"]["Y"] == tiny_expected("dogs", np.array(ROW)).tolist()
 
         down = run(terminal, "local", "down")

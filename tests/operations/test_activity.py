@@ -21,6 +21,7 @@ from inference_engine.operations.activity import read_activity
 from inference_engine.operations.backlog import LabelWork
 from inference_engine.settings import Settings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
+from tests.support.waiting import HANG_SECONDS
 
 HASHED = "models/résumé v2"
 
@@ -52,7 +53,7 @@ async def busy_consumer(settings: Settings) -> AsyncIterator[asyncio.Event]:
     async with AsyncConsumer(settings, compute_result=compute) as consumer:
         deployment = Deployment.for_consumer(settings)
         await send(deployment, "held")
-        await asyncio.wait_for(here.wait(), 30)
+        await asyncio.wait_for(here.wait(), HANG_SECONDS)
         assert isinstance(consumer._assignment, PlacedLabels)
         await consumer._assignment._membership.publish()
         await deployment.close()

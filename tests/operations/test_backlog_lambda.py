@@ -6,10 +6,14 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from inference_engine.aws.queues import OutgoingMessage
 from inference_engine.deployment import Deployment
 from inference_engine.jobs.job import Job
 from tests.support.lambdas import function
+
+pytestmark = pytest.mark.acceptance
 
 LABELS = 1000
 

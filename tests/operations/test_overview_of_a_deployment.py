@@ -28,9 +28,8 @@ from inference_engine.operations.activity import Activity, read_activity
 from inference_engine.operations.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
+from tests.support.waiting import HANG_SECONDS
 from tests.support.workers import environment_of
-
-WAIT_SECONDS = 40
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -51,7 +50,7 @@ async def one(deployment: Deployment) -> ConsumerView:
 
 
 async def until_told(deployment: Deployment, jobs: int) -> ConsumerView:
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if (view := await one(deployment)).jobs == jobs:
                 return view
@@ -217,7 +216,7 @@ def _on_terminal(settings: Settings) -> tuple[str, int]:
         process.send_signal(2)
         while part := _read(ours):
             seen += part
-        return seen.decode(errors="replace"), process.wait(WAIT_SECONDS)
+        return seen.decode(errors="replace"), process.wait(HANG_SECONDS)
     finally:
         process.kill()
         process.wait()

@@ -36,6 +36,7 @@ def instructions(name: str, stage: str = "") -> list[str]:
     return [line.removeprefix(name).strip() for line in lines if line.startswith(f"{name} ")]
 
 
+@pytest.mark.integration
 def test_the_images_pass_hadolint() -> None:
     command = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     if command is None:

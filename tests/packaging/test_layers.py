@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.project import PROJECT
+
+pytestmark = pytest.mark.integration
 
 
 def test_layers_are_kept() -> None:

@@ -117,6 +117,7 @@ def test_files_of_packages(name: str, bundled: bool) -> None:
     assert package.is_bundled(PurePosixPath(name)) is bundled
 
 
+@pytest.mark.integration
 def test_what_pip_cannot_install_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

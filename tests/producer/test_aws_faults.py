@@ -15,6 +15,8 @@ from tests.support.deployments import with_short_terms
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.queues import drain
 
+pytestmark = pytest.mark.faults
+
 LABEL = "resnet50"
 POSTS = 500
 

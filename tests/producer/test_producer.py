@@ -32,7 +32,7 @@ from inference_engine.producer import AsyncProducer, Producer
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy
 from tests.support.queues import drain
-from tests.support.workers import eventually
+from tests.support.waiting import HANG_SECONDS, eventually
 
 LABEL = "resnet50"
 
@@ -234,7 +234,7 @@ async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(deployme
     sent = asyncio.Event()
     async with AsyncProducer(deployment.settings) as producer:
         waiting = asyncio.create_task(producer.post("a body to be found", LABEL, timeout_seconds=60, _sent=sent.set))
-        await asyncio.wait_for(sent.wait(), 60)
+        await asyncio.wait_for(sent.wait(), HANG_SECONDS)
         await asyncio.to_thread(eventually, lambda: not kept(), "nothing of it is kept")
         [(message_id, body)] = await posted(deployment)
         assert body == "a body to be found"

@@ -10,6 +10,7 @@ import pytest
 from inference_engine.jobs.job import ResultStatus
 from inference_engine.jobs.record import JobRecord
 from inference_engine.producer.result_poller import HEAD_MAX, HEAD_MIN, ResultPoller
+from tests.support.waiting import HANG_SECONDS
 
 
 class Records:
@@ -106,7 +107,7 @@ async def test_line_that_begins_anew_during_a_look_is_kept() -> None:
     await asyncio.sleep(0)
     records.set("second")
     records.gate.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         assert (await second).message_id == "second"
     await watch.close()
 
@@ -116,7 +117,7 @@ async def test_last_state_can_be_asked_for() -> None:
     watch = watcher(records)
     records.set("a", ResultStatus.IN_PROGRESS)
     wait = asyncio.create_task(watch.wait("a", "l"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while (seen := watch.seen("a", "l")) is None:  # noqa: ASYNC110 - nothing tells of a look
             await asyncio.sleep(0)
     assert seen.status is ResultStatus.IN_PROGRESS

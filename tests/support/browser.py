@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from .waiting import HANG_SECONDS
+
 #: Names that distributions give the program.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 OPTIONS = (
@@ -31,7 +33,6 @@ OPTIONS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-WAIT_SECONDS = 60.0
 
 
 def unavailable_reason() -> str | None:
@@ -79,7 +80,7 @@ class Tab:
         number = next(self._numbers)
         asked = self._asked[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        told = await asyncio.wait_for(asked, WAIT_SECONDS)
+        told = await asyncio.wait_for(asked, HANG_SECONDS)
         assert "error" not in told, f"{method}: {told['error']}"
         result: dict[str, Any] = told["result"]
         return result
@@ -88,7 +89,7 @@ class Tab:
         """Go to a page and wait until it is loaded."""
         self._loaded.clear()
         await self.send("Page.navigate", url=url)
-        await asyncio.wait_for(self._loaded.wait(), WAIT_SECONDS)
+        await asyncio.wait_for(self._loaded.wait(), HANG_SECONDS)
 
     async def value(self, expression: str) -> Any:
         """What an expression of the page's language is; a promise is awaited."""
@@ -96,7 +97,7 @@ class Tab:
         assert "exceptionDetails" not in told, f"{expression}: {told['exceptionDetails']}"
         return told["result"].get("value")
 
-    async def until(self, condition: str, seconds: float = WAIT_SECONDS) -> Any:
+    async def until(self, condition: str, seconds: float = HANG_SECONDS) -> Any:
         """Wait until an expression is true, looking with each change of the page; its value."""
         return await self.value(
             f"""new Promise((resolve, reject) => {{
@@ -155,7 +156,7 @@ async def browser_tab() -> AsyncIterator[Tab]:
             start_new_session=True,
         )
         try:
-            port = await asyncio.wait_for(_port(process), WAIT_SECONDS)
+            port = await asyncio.wait_for(_port(process), HANG_SECONDS)
             async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/json/list") as answer:
                 (first,) = [one for one in await answer.json() if one["type"] == "page"]
                 async with session.ws_connect(first["webSocketDebuggerUrl"], max_msg_size=0) as socket:

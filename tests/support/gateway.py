@@ -13,7 +13,7 @@ from inference_engine.gateway.server import Gateway
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.settings import Settings
 
-WAIT_SECONDS = 30.0
+from .waiting import HANG_SECONDS
 
 
 @contextlib.contextmanager
@@ -25,12 +25,12 @@ def running_gateway(settings: Settings, **overrides: Any) -> Iterator[str]:
     thread.start()
     server: Gateway | None = None
     try:
-        server, url = listening.result(WAIT_SECONDS)
+        server, url = listening.result(HANG_SECONDS)
         yield url
     finally:
         if server is not None:
             server.should_exit = True
-        thread.join(WAIT_SECONDS)
+        thread.join(HANG_SECONDS)
         assert not thread.is_alive(), "the gateway did not end"
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from inference_engine.local.processes import free_port
 from inference_engine.settings import GATEWAY_ENV_PREFIX, Settings
 
-from .workers import WAIT_SECONDS, environment_of, eventually
+from .waiting import HANG_SECONDS, eventually
+from .workers import environment_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +49,4 @@ def gateway_process(settings: Settings, **overrides: object) -> Iterator[Gateway
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(WAIT_SECONDS)
+        process.wait(HANG_SECONDS)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from inference_engine.gateway.http.protocol import TimedProtocol
 
-WAIT_SECONDS = 20.0
+from .waiting import HANG_SECONDS
 
 
 @contextlib.asynccontextmanager
@@ -29,6 +29,8 @@ async def serving(app: ASGIApp, protocol: type[TimedProtocol] = TimedProtocol) -
         access_log=False,
         lifespan="off",
         proxy_headers=False,
+        # No connection is closed for resting before a test calls that a hang.
+        timeout_keep_alive=2 * int(HANG_SECONDS),
     )
     server = uvicorn.Server(config)
     config.load()
@@ -67,7 +69,7 @@ class RawConnection:
 
     async def answer(self) -> Answer:
         """The next response."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
                 name.strip().lower(): value.strip()
@@ -78,7 +80,7 @@ class RawConnection:
 
     async def closed(self) -> bool:
         """Wait until the other side closes; whether it said nothing more."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             try:
                 return await self._reader.read() == b""
             except ConnectionError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from inference_engine.webhooks.rules import verify
 
-WAIT_SECONDS = 30.0
+from .waiting import HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Receiver:
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/hook?job=1"
 
-    def next(self, seconds: float = WAIT_SECONDS) -> Received:
+    def next(self, seconds: float = HANG_SECONDS) -> Received:
         """The next request that comes."""
         return self.requests.get(timeout=seconds)
 

@@ -7,32 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from inference_engine.settings import Settings
 
 from .project import PROJECT
-
-WAIT_SECONDS = 60.0
+from .waiting import HANG_SECONDS, eventually
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment variables that make the same settings in a child process."""
     values = {f"INFERENCE_ENGINE_{name.upper()}": value for name, value in settings.model_dump().items()}
     return {name: str(value) for name, value in values.items() if value is not None}
-
-
-def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
-    """Wait until a condition that no event tells of holds; its value."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
 def behave(body: dict[str, Any], message_id: str, label: str) -> dict[str, Any]:
@@ -65,11 +53,11 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(WAIT_SECONDS)
+        self.process.wait(HANG_SECONDS)
 
     def terminate(self) -> int:
         self.process.terminate()
-        return self.process.wait(WAIT_SECONDS)
+        return self.process.wait(HANG_SECONDS)
 
 
 @contextlib.contextmanager

@@ -375,6 +375,7 @@ async def test_the_local_stack_goes_on_where_one_was_stopped(
         local.stop()
 
 
+@pytest.mark.integration
 def test_a_started_stack_delivers_signed_with_the_secret_of_its_environment(tmp_path: Path) -> None:
     stack = LocalStack(repository=tmp_path, consumer_count=0, prefix="hooks", use_triton=False)
     with receiver() as there, stack, Producer() as producer:

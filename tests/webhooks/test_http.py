@@ -8,7 +8,6 @@ import ipaddress
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,9 +55,13 @@ def connected_to(monkeypatch: pytest.MonkeyPatch, there: Receiver) -> list[str]:
     return asked
 
 
+#: How often a raw server repeats its last part before it hangs up: without a time limit of its own, a caller would wait for all.
+REPEATED = 400
+
+
 @contextmanager
 def raw_server(*parts: bytes, every: float = 0.05) -> Iterator[str]:
-    """Answers each connection with some bytes, a part at a time, and the last one for ever."""
+    """Answers each connection with some bytes, a part at a time, and the last one again and again."""
     done = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -69,11 +72,12 @@ def raw_server(*parts: bytes, every: float = 0.05) -> Iterator[str]:
             try:
                 for part in parts:
                     connection.sendall(part)
-                while parts and not done.wait(every):
-                    connection.sendall(parts[-1])
+                for _ in range(REPEATED):
+                    if done.wait(every):
+                        return
+                    connection.sendall(parts[-1] if parts else b"")
             except OSError:
                 return
-            done.wait(30)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -155,11 +159,9 @@ def test_a_redirect_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["silent", "an endless header", "endless headers", "endless promises"],
 )
 def test_a_receiver_that_never_comes_to_an_end_is_cut_off(parts: tuple[bytes, ...]) -> None:
-    with raw_server(*parts) as url:
-        started = time.monotonic()
-        with pytest.raises((CallbackTimeoutError, http.client.HTTPException)):
-            post(url, {}, b"{}", timeout_seconds=0.5, allow_private=True)
-        assert time.monotonic() - started < 5
+    # A receiver that hangs up by itself is another error.
+    with raw_server(*parts) as url, pytest.raises(CallbackTimeoutError):
+        post(url, {}, b"{}", timeout_seconds=0.5, allow_private=True)
 
 
 def test_the_status_counts_whatever_the_body_is() -> None:
@@ -169,9 +171,9 @@ def test_the_status_counts_whatever_the_body_is() -> None:
         answer = post(url, {}, b"{}", timeout_seconds=5, allow_private=True)
     assert (answer.status, len(answer.text)) == (500, ANSWER_MAX_BYTES)
     with raw_server(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x") as url:
-        started = time.monotonic()
-        assert post(url, {}, b"{}", timeout_seconds=0.5, allow_private=True).status == 200
-        assert time.monotonic() - started < 5
+        answer = post(url, {}, b"{}", timeout_seconds=0.5, allow_private=True)
+    assert answer.status == 200
+    assert len(answer.text) < REPEATED, "it was not waited for the end of the body"
 
 
 def test_what_is_no_http_is_an_error() -> None:
@@ -226,8 +228,6 @@ def test_tls_is_verified_against_the_hosts_name(
 
 
 def test_a_handshake_that_never_ends_is_cut_off() -> None:
-    with raw_server() as url:
-        started = time.monotonic()
-        with pytest.raises(CallbackTimeoutError):
-            post(url.replace("http:", "https:"), {}, b"{}", timeout_seconds=0.5, allow_private=True)
-        assert time.monotonic() - started < 5
+    # A receiver that hangs up by itself is another error.
+    with raw_server() as url, pytest.raises(CallbackTimeoutError):
+        post(url.replace("http:", "https:"), {}, b"{}", timeout_seconds=0.5, allow_private=True)

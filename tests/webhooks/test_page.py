@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from inference_engine.jobs.job import ResultStatus
 from inference_engine.local.processes import free_port
 from inference_engine.webhooks.http import ReceiverAnswer, post
 from inference_engine.webhooks.rules import SECRET_PREFIX, Delivery, JobData, keys_of, new_secret, signed_headers
 from tests.support.project import DOCS
-from tests.support.workers import eventually
+from tests.support.waiting import eventually
 
 PAGE = DOCS / "howto" / "webhooks.md"
 SECRET = new_secret()
@@ -58,6 +60,7 @@ def send(url: str, headers: dict[str, str], body: bytes = BODY) -> ReceiverAnswe
         return None
 
 
+@pytest.mark.integration
 def test_it_takes_what_is_genuine_and_a_repetition_in_silence() -> None:
     headers = signed_headers(DELIVERY.id, BODY, keys_of(SECRET))
     with running(prints="job.succeeded id\n") as url:
@@ -67,6 +70,7 @@ def test_it_takes_what_is_genuine_and_a_repetition_in_silence() -> None:
         assert send(url, both) == ReceiverAnswer(204, "")
 
 
+@pytest.mark.integration
 def test_it_refuses_what_is_not() -> None:
     genuine = signed_headers(DELIVERY.id, BODY, keys_of(SECRET))
     forged = [

@@ -25,8 +25,7 @@ from inference_engine.gateway.server import Gateway
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.examples import run_page
 from tests.support.project import DOCS
-
-WAIT_SECONDS = 60.0
+from tests.support.waiting import HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Live:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait for what no event tells of; the first value of the condition that counts as true."""
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             value = condition()
             if inspect.isawaitable(value):

@@ -35,6 +35,8 @@ from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.settings import GatewaySettings
 from tests.support.gateway import running_gateway
 
+pytestmark = pytest.mark.acceptance
+
 #: The labels of the description's examples; no other label has a queue.
 LABELS = ("resnet50", "minilm", "chat")
 #: What a gateway that works does not answer here: the model, the uploader and AWS are well.

@@ -19,6 +19,7 @@ from inference_engine.gateway.dispatch.service import Service
 from inference_engine.gateway.http.problems import Problem, problem_of
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs.job import Job
+from tests.support.waiting import HANG_SECONDS
 
 CONTEXT = Context(Caller(), 0, "/", 30, request_id="asked")
 
@@ -239,7 +240,7 @@ async def test_a_gateway_that_stops_waits_for_jobs_that_are_being_posted(
     await asyncio.wait([ended], timeout=0.1)
     assert not ended.done()
     go_on.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         await ended
     assert post.done()
     assert (await gateway.result(await post, CONTEXT)).status is ResultStatus.SUBMITTED

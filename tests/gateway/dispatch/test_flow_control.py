@@ -24,6 +24,7 @@ from inference_engine.gateway.dispatch.flow_control.admission import FullError, 
 from inference_engine.gateway.dispatch.flow_control.controller import BATCH
 from inference_engine.gateway.dispatch.flow_control.queues import FirstComeFirstServed, Item, LabelQueue, Path, Whose
 from inference_engine.gateway.dispatch.flow_control.shares import REQUESTS, Group
+from tests.support.waiting import HANG_SECONDS
 
 ALL = 10_000
 
@@ -619,7 +620,7 @@ async def test_the_task_wakes_by_itself_for_room_time_and_pauses() -> None:
         waiting = asyncio.ensure_future(flow.acquire("m"))
         await asyncio.sleep(0)
         room["m"] = 1
-        permit: Permit = await asyncio.wait_for(waiting, 10)
+        permit: Permit = await asyncio.wait_for(waiting, HANG_SECONDS)
         flow.pause()
         second = asyncio.ensure_future(flow.acquire("m"))
         permit.release()
@@ -627,7 +628,7 @@ async def test_the_task_wakes_by_itself_for_room_time_and_pauses() -> None:
         await asyncio.sleep(0.01)
         assert not second.done()
         flow.resume()
-        (await asyncio.wait_for(second, 10)).release()
+        (await asyncio.wait_for(second, HANG_SECONDS)).release()
         assert flow.in_flight == 0
     finally:
         task.cancel()

@@ -31,7 +31,7 @@ from inference_engine.gateway.http.budget import Budget, Share
 from inference_engine.gateway.http.problems import Problem
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.operations.activity import Activity, read_activity
-from tests.support.workers import eventually
+from tests.support.waiting import HANG_SECONDS, eventually
 
 ANYONE = Caller()
 
@@ -169,7 +169,7 @@ async def test_a_caller_that_leaves_its_job_behind_keeps_the_label_s_place_until
     go_on = threading.Event()
 
     def compute(body: Any, message_id: str) -> Any:
-        assert go_on.wait(30)
+        assert go_on.wait(HANG_SECONDS)
         return body
 
     async with consumer(settings, compute), service(settings, in_flight_per_host=2) as gateway:
@@ -181,7 +181,7 @@ async def test_a_caller_that_leaves_its_job_behind_keeps_the_label_s_place_until
         stats = gateway.gateway_stats()
         assert (stats.in_flight, stats.waiting, stats.latency_ms.count) == (2, 0, 0)
         # Nobody waits: a gateway that stops need not wait either.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await gateway.emptied()
         assert gateway.gateway_stats().in_flight == 2
         go_on.set()
@@ -256,7 +256,7 @@ async def test_the_body_of_a_caller_who_left_is_held_and_counted_until_its_job_i
     go_on = threading.Event()
 
     def compute(body: Any, message_id: str) -> Any:
-        assert body == "first" or go_on.wait(30)
+        assert body == "first" or go_on.wait(HANG_SECONDS)
         return "done"
 
     way = Hanging(AioTransport(region=settings.region))
@@ -330,7 +330,7 @@ async def test_who_is_sent_away_is_told_by_what_id_its_job_goes_on(
 
     def compute(body: Any, message_id: str) -> Any:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(HANG_SECONDS)
         return {"echo": body}
 
     async with AsyncProducer(settings) as producer, consumer(settings, compute) if served else nullcontext():
@@ -371,7 +371,7 @@ async def test_who_is_sent_away_while_aws_does_not_answer_is_told_in_time(
         await asyncio.to_thread(eventually, lambda: gateway.gateway_stats().in_flight == 1, "it is on its way")
         gateway.stop()
         gateway.send_away()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             with pytest.raises(Problem) as told:
                 await caller
         assert (told.value.status, told.value.kind, told.value.members) == (503, "shutting-down", {})
@@ -519,7 +519,7 @@ async def test_nobody_waits_for_a_reading_that_hangs(deployment: Deployment, mon
     capacity = FleetCapacity(deployment, GatewaySettings())
     await capacity.fresh(0)
     monkeypatch.setattr(deployment.registry, "whole_fleet", hangs)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         await capacity.fresh(0)
         await capacity.fresh(0, wait_seconds=0.01)
     assert capacity.answering

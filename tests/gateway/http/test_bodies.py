@@ -27,7 +27,7 @@ from inference_engine.gateway.http.body_limit import guarded
 from inference_engine.gateway.settings import GatewaySettings
 from inference_engine.jobs.job import Response, ResultStatus
 from tests.support.serving import serving
-from tests.support.workers import eventually
+from tests.support.waiting import eventually
 
 BODY_BYTES = 1_000_000
 SMALL: dict[str, Any] = {"inputs": [{"name": "X", "datatype": "INT32", "shape": [2], "data": [1, 2]}]}

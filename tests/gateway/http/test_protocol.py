@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from inference_engine.gateway.http import protocol
 from tests.support.serving import connection, serving
+from tests.support.waiting import HANG_SECONDS
 
 #: More than the kernel keeps for both ends of a connection.
 LARGE_BYTES = 30_000_000
@@ -36,7 +37,7 @@ async def test_an_answer_that_nobody_reads_is_not_kept(monkeypatch: pytest.Monke
 
     async with serving(large, Told) as port, connection(port) as raw:
         await raw.send("\r\n".join(("GET / HTTP/1.1", "Host: localhost", *lines, "", "")).encode())
-        await asyncio.wait_for(lost.wait(), 20)
+        await asyncio.wait_for(lost.wait(), HANG_SECONDS)
 
 
 async def test_an_answer_that_is_read_comes_whole() -> None:

@@ -21,7 +21,10 @@ from inference_engine.settings import Settings
 from tests.support.browser import Tab, browser_tab, unavailable_reason
 from tests.support.gateway import running_gateway
 
-pytestmark = pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason()))
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(unavailable_reason() is not None, reason=str(unavailable_reason())),
+]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 #: WCAG 2.2, success criterion 1.4.3.

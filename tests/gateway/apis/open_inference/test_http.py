@@ -23,7 +23,7 @@ from tests.support.deployments import provisioned
 from tests.support.examples import run_page
 from tests.support.gateway import running_gateway
 from tests.support.project import DOCS
-from tests.support.workers import eventually
+from tests.support.waiting import eventually
 
 ARRAYS: dict[str, Any] = {
     "BOOL": np.array([[True], [False]]),

@@ -16,7 +16,7 @@ from inference_engine.deployment import Deployment
 from inference_engine.settings import Settings
 from tests.support.deployments import provisioned
 from tests.support.gateway import running_gateway
-from tests.support.workers import eventually
+from tests.support.waiting import eventually
 
 
 def echo(body: dict[str, Any], message_id: str) -> dict[str, Any]:

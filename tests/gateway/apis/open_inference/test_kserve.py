@@ -6,11 +6,15 @@ import json
 import subprocess
 from typing import Any
 
+import pytest
+
 from inference_engine import Consumer, Settings
 from inference_engine.local import environments
 from inference_engine.local.environments import EnvironmentSpec
 from tests.support.gateway import running_gateway
 from tests.support.project import PROJECT
+
+pytestmark = pytest.mark.acceptance
 
 SCRIPT = PROJECT / "tests" / "support" / "kserve_client.py"
 #: What the client's modules import. The package itself asks for its server and for Kubernetes besides: twice the size.

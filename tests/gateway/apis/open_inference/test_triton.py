@@ -17,7 +17,7 @@ from inference_engine.model_authoring.tiny_models import tiny_expected, write_ti
 from tests.backends.test_triton import write_scripted_model
 from tests.support.deployments import provisioned
 from tests.support.gateway import running_gateway
-from tests.support.workers import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not available(), reason="Triton's wheel does not run on this machine")
 
