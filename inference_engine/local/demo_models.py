@@ -21,7 +21,7 @@ from pathlib import Path
 
 import onnx
 
-from .. import models
+from .. import model_authoring, models
 from ..errors import UnknownLabelError
 from ..model_authoring.minilm import HIDDEN, build_minilm
 from ..model_authoring.onnx_config import pbtxt, tensor_entry, write_onnx_model
@@ -125,9 +125,8 @@ def _write_minilm(repository: Path) -> Path:
     version.mkdir(parents=True, exist_ok=True)
     (version / "model.onnx").write_bytes(build_minilm(weights).SerializeToString())
     shutil.copyfile(tokenizer, version / "tokenizer.json")
-    code = Path(models.__file__).parent
-    shutil.copyfile(code / "sentence_encoder.py", version / "sentence_encoder.py")
-    shutil.copyfile(code / "triton_text_model.py", version / "model.py")
+    shutil.copyfile(Path(models.__file__).with_name("sentence_encoder.py"), version / "sentence_encoder.py")
+    shutil.copyfile(Path(model_authoring.__file__).with_name("triton_text_model.py"), version / "model.py")
     inputs, outputs = (
         [tensor_entry("TEXT", "TYPE_STRING", [-1])],
         [tensor_entry("EMBEDDING", "TYPE_FP32", [-1, HIDDEN])],

@@ -18,7 +18,7 @@ from typing import Any
 
 from inference_engine.local.processes import free_port
 from tests.support.gateway_process import GatewayProcess
-from tests.support.workers import WAIT_SECONDS, eventually
+from tests.support.waiting import HANG_SECONDS, eventually
 
 FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
@@ -174,7 +174,7 @@ class Side:
             yield gateway
         finally:
             process.kill()
-            process.wait(WAIT_SECONDS)
+            process.wait(HANG_SECONDS)
 
     def _ask(self, what: str, **arguments: Any) -> Any:
         return self.release.ask(what, settings=self.settings, **arguments)
