@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes at once; 0 for one without workers, which debuggers want.
 WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+WORKERS_TOGETHER := -n $(WORKERS) --dist loadgroup
+# Tests start hundreds of processes; without this, each would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Of `make fuzz`, which shows the seed: the same one makes the same requests.
 FUZZ_EXAMPLES ?= 100
 FUZZ_SEED := $(or $(FUZZ_SEED),$(shell date +%s))
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-infra fuzz lint format lambdas e2e bench bench-quick docs clean
+.PHONY: help venv demo check test test-infra acceptance fuzz lint format lambdas e2e bench bench-quick docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -42,20 +46,27 @@ format: $(STAMP) ## write the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint ## lint, then all tests; ARGS='tests/unit -k labels'
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+check: lint ## lint, then the unit tests: 90 seconds; ARGS='tests/jobs -k codec'
+	$(PYTEST) $(WORKERS_TOGETHER) -m unit $(ARGS)
+
+test: lint ## lint, then all that needs no more than this machine: 6 minutes
+	$(PYTEST) $(WORKERS_TOGETHER) -m 'unit or integration or faults' $(ARGS)
 
 test-infra: $(STAMP) ## the tests of terraform/ alone, against emulators
-	TESTS_REQUIRE_TERRAFORM=1 $(BIN)/python -m pytest tests/infra $(ARGS)
+	TESTS_REQUIRE_TERRAFORM=1 $(PYTEST) $(WORKERS_TOGETHER) -m infra $(ARGS)
+
+# Chosen tests say nothing of how much of the code all of them run.
+acceptance: lint ## all tests, the slow ones too, thoroughly, and how much of the code they run; ARGS='-m acceptance' for some
+	TESTS_THOROUGH=1 $(PYTEST) $(WORKERS_TOGETHER) $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
 fuzz: $(STAMP) ## many made-up requests to a gateway, others each time; FUZZ_EXAMPLES=500 FUZZ_SEED=5
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/acceptance/test_openapi.py $(ARGS)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) $(PYTEST) tests/gateway/apis/test_openapi_live.py $(ARGS)
 
 lambdas: $(STAMP) ## the Lambdas' zips, in lambdas/dist; ARGS='--architecture x86_64'
 	$(BIN)/python -m lambdas.package $(ARGS)
 
 e2e: $(STAMP) ## a deployed environment; ENVIRONMENT=prod
-	$(BIN)/python -m pytest e2e_test --environment '$(ENVIRONMENT)' $(ARGS)
+	$(PYTEST) e2e_test --environment '$(ENVIRONMENT)' $(ARGS)
 
 bench: $(STAMP) ## all benchmarks, about twenty-five minutes; ARGS='throughput' for some
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -36,12 +36,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before the choice by `-m`, and before pytest-xdist's own, which read the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its kind, and a group: with several workers (`-n 2`), tests of one file stay together."""
+    """Give every test its kind, and a group: with several workers, tests of one file, and all of one stack, stay together."""
     for item in items:
-        kind = kinds.kind_of(item)
-        item.add_marker(kind)
-        # All that share the applied stack.
-        item.add_marker(pytest.mark.xdist_group("infra" if kind == "infra" else str(item.path)))
+        item.add_marker(kinds.kind_of(item))
+        stack = "applied_stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("the applied stack" if stack else str(item.path)))
     items[:] = kinds.longest_first(items)
 
 

@@ -207,18 +207,33 @@ async def test_a_consumer_with_too_much_to_do_leaves_a_label_to_one_that_rests(
     monkeypatch.setattr(rebalancing, "OFFLOAD_SECONDS", 0.2)
     monkeypatch.setattr(rebalancing, "OVERLOADED_SECONDS", 0.5)
     settings = settings.model_copy(update={"turn_min_seconds": 0.2, "max_in_flight": 1})
+    relieved = asyncio.Event()
+    ids: list[str] = []
 
-    async def compute(body: Any, message_id: str) -> Any:
+    async def slowly(body: Any, message_id: str) -> Any:
         await asyncio.sleep(0.1)
         return body
 
-    async with AsyncProducer(settings) as producer, AsyncConsumer(settings, compute_result=compute) as first:
-        ids = await producer.post_many(range(60), "red") + await producer.post_many(range(60), "blue")
+    async def relieving(body: Any, message_id: str) -> Any:
+        relieved.set()
+        return body
+
+    async def post(producer: AsyncProducer) -> None:
+        """Two batches, until their first jobs have ended: of each label, most of one waits all the time."""
+        for label in ("red", "blue"):
+            ids.extend(await producer.post_many(range(20), label))
+        await asyncio.gather(producer.wait(ids[-20]), producer.wait(ids[-40]))
+
+    async with (
+        AsyncProducer(settings, timeout_seconds=HANG_SECONDS) as producer,
+        AsyncConsumer(settings, compute_result=slowly) as first,
+    ):
         # Both labels are loaded, and what their jobs cost is known.
-        await producer.wait(ids[0])
-        await producer.wait(ids[60])
-        async with AsyncConsumer(settings, compute_result=compute) as second:
-            assert await collect(producer, ids) == {"SUCCESS": 120}
+        await post(producer)
+        async with AsyncConsumer(settings, compute_result=relieving) as second:
+            while not relieved.is_set():
+                await post(producer)
+            assert await collect(producer, ids) == {"SUCCESS": len(ids)}
             assert misses([second]) == 1
             assert misses([first]) == 2
             assert sum(counts.jobs for counts in second.metrics.labels.values()) > 10

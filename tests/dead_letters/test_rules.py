@@ -26,6 +26,7 @@ from inference_engine.jobs.record import JobRecord
 from inference_engine.jobs.store import DEAD_LETTERED
 from inference_engine.settings import Settings
 from lambdas.dead_letters import handler
+from tests.support.thorough import examples
 
 ID = "0b1c2d3e-0000-4000-8000-00000000000a"
 FAILURE = JobFailure(type=DEAD_LETTERED, message="received too often")
@@ -143,7 +144,7 @@ def check(name: str, before: JobRecord | None, after: JobRecord | None) -> None:
         assert before.error == FAILURE
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 11)), max_size=25))
 def test_only_the_last_message_of_a_job_has_a_say(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:

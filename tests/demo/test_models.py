@@ -22,6 +22,8 @@ from inference_engine_demo.wheel_files import WheelFile, fetch
 
 pytestmark = pytest.mark.integration
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tokenizers")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.aws_stack import AppliedStack, applying
+from tests.support.aws_stack import AppliedStack, applied
 from tests.support.lambdas import lambda_zips
 
 __all__ = ["lambda_zips"]
@@ -20,16 +20,15 @@ REQUIRED = "TESTS_REQUIRE_TERRAFORM"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Within this folder: first what needs no stack, then what needs it applied, then what needs it destroyed."""
+    """Within this folder: what needs the stack destroyed comes last."""
     places = [place for place, item in enumerate(items) if item.path.is_relative_to(HERE)]
-    ordered = sorted((items[place] for place in places), key=_turn)
+    ordered = sorted((items[place] for place in places), key=lambda item: "destroyed_stack" in _fixtures(item))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
 
-def _turn(item: pytest.Item) -> int:
-    names = getattr(item, "fixturenames", ())
-    return ("applied_stack" in names) + ("destroyed_stack" in names)
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
@@ -43,27 +42,13 @@ def terraform_command() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack_under_way(
+def applied_stack(
     terraform_command: str, lambda_zips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], AppliedStack]]:
-    """The apply, begun."""
+) -> Iterator[AppliedStack]:
+    """Both stacks, as `terraform apply` of the example makes them: a minute of waiting."""
     folder = tmp_path_factory.mktemp("terraform")
-    with applying(folder, next(iter(lambda_zips.values())).parent) as stack:
+    with applied(folder, next(iter(lambda_zips.values())).parent) as stack:
         yield stack
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _begin_early(request: pytest.FixtureRequest) -> None:
-    """An apply is a minute of waiting: the tests that do without the stack go on meanwhile."""
-    wanted = any("applied_stack" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    if wanted and shutil.which("terraform"):
-        request.getfixturevalue("stack_under_way")
-
-
-@pytest.fixture(scope="session")
-def applied_stack(stack_under_way: Callable[[], AppliedStack]) -> AppliedStack:
-    """Both stacks, as `terraform apply` of the example makes them."""
-    return stack_under_way()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,16 +72,14 @@ class AppliedStack:
 
 
 @contextlib.contextmanager
-def applying(folder: Path, zips: Path) -> Iterator[Callable[[], AppliedStack]]:
-    """Begin to apply `terraform/examples/complete`, with the Lambdas' zips of the folder `zips`.
+def applied(folder: Path, zips: Path) -> Iterator[AppliedStack]:
+    """Apply `terraform/examples/complete`, with the Lambdas' zips of the folder `zips`. Raises TerraformError.
 
-    Yields at once what waits for the end of the apply and returns the stack; it raises TerraformError. The emulators and all
-    that was applied are gone after the block. Nothing is written outside `folder`.
+    The emulators and all that was applied are gone after the block. Nothing is written outside `folder`.
     """
     root = copy_project(PROJECT, folder) / "examples" / "complete"
-    with AwsEmulators(folder) as emulators, ThreadPoolExecutor(1) as pool:
-        stack = pool.submit(_apply, emulators, root, zips)
-        yield stack.result
+    with AwsEmulators(folder) as emulators:
+        yield _apply(emulators, root, zips)
 
 
 def _apply(emulators: AwsEmulators, root: Path, zips: Path) -> AppliedStack:

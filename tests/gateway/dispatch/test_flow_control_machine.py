@@ -21,6 +21,7 @@ from inference_engine.gateway.dispatch.flow_control import (
     WaitOutcome,
 )
 from inference_engine.gateway.dispatch.flow_control.queues import Item, LabelQueue, Path, Whose
+from tests.support.thorough import examples
 
 LIMITS = Limits(requests=6, bytes=40, bands=3, concurrency=3, ttl_seconds=20, no_consumer_seconds=5)
 #: Few of each, and some more often than others, so that requests meet: in a flow, in a band, and at the bounds.
@@ -390,4 +391,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestMachine.settings = settings(max_examples=examples(200), stateful_step_count=60, deadline=None)

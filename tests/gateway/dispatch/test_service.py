@@ -71,29 +71,34 @@ async def test_a_waiting_caller_gets_the_result_with_its_times(settings: Setting
         assert gateway.gateway_stats().latency_ms.count == 1
 
 
-def moody(body: Any, message_id: str) -> Any:
-    match body:
-        case "input":
-            raise ModelInputError("does not fit")
-        case "final":
-            raise UnretryableError("broken")
-        case "slow":
-            time.sleep(3)
-    return body
-
-
 async def test_what_becomes_of_a_job_is_told_by_the_status_of_its_problem(settings: Settings) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def moody(body: Any, message_id: str) -> Any:
+        match body:
+            case "input":
+                raise ModelInputError("does not fit")
+            case "final":
+                raise UnretryableError("broken")
+        begun.set()
+        assert go_on.wait(HANG_SECONDS)
+        return body
+
     async with consumer(settings, moody), service(settings) as gateway:
         for body, status, kind in (("input", 400, "invalid-input"), ("final", 500, "job-failed")):
             with pytest.raises(Problem) as told:
                 await gateway.run("m", body, context())
             assert (told.value.status, told.value.kind) == (status, kind)
             assert told.value.members["job_status"] == "ERROR"
-        with pytest.raises(Problem) as late:
-            await gateway.run("m", "slow", context(seconds=1))
-        assert (late.value.status, late.value.kind) == (504, "timeout")
+        for seconds in (1, 2, 4, 8, 16, 32):
+            with pytest.raises(Problem) as late:
+                await gateway.run("m", "slow", context(seconds=seconds))
+            assert (late.value.status, late.value.kind) == (504, "timeout")
+            if begun.is_set():
+                break
         # The job was begun in time and goes on: who wants its result can poll.
         message_id = late.value.members["message_id"]
+        go_on.set()
         async with AsyncProducer(settings) as producer:
             assert (await producer.wait(message_id)).result == "slow"
         assert (await gateway.result(message_id, context())).result == "slow"

@@ -19,6 +19,7 @@ from inference_engine.gateway.apis.open_inference import binary, request, respon
 from inference_engine.gateway.apis.open_inference import response as results
 from inference_engine.gateway.apis.open_inference.binary import RequestError
 from inference_engine.tensors import DTYPES
+from tests.support.thorough import examples
 
 NUMBERS = [name for name in DTYPES if name != "BYTES"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -69,7 +70,7 @@ def assert_same(found: NDArray[Any], wanted: NDArray[Any]) -> None:
 
 
 @pytest.mark.parametrize("datatype", DTYPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_bytes_there_and_back(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype))
@@ -82,7 +83,7 @@ def test_bytes_there_and_back(datatype: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "FP16"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_json_there_and_back(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype, json_only=True))
@@ -100,7 +101,7 @@ def test_json_there_and_back(datatype: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "FP16"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data())
 def test_nested_data_is_what_flat_data_is(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype, json_only=True))
