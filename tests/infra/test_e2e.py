@@ -22,7 +22,7 @@ from tests.support.project import PROJECT
 from tests.support.webhooks import receiver
 
 READY_SECONDS = 60.0
-#: A fifth of the patience that a cold environment on AWS gets.
+#: A fifth of the time that a cold environment on AWS gets.
 E2E_SECONDS = 180.0
 #: The emulator starts a process for the function, twice.
 TOLD_SECONDS = 60.0
