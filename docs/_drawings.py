@@ -22,8 +22,8 @@ KINDS = {
 INK, MUTED = "#1b1f24", "#57606a"
 FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
 FONT_SIZE, LINE_HEIGHT = 13, 17
-#: Estimated width of a letter as a share of the font size; a text must not be wider than its box on any system's font.
-LETTER = 0.53
+#: Estimated width of a character as a share of the font size; a text must not be wider than its box on any system's font.
+CHARACTER_WIDTH = 0.53
 
 Point = tuple[float, float]
 
@@ -61,7 +61,7 @@ class Drawing:
         """A box with text, as high as its lines need or as `height`. Raises ValueError where a line is too wide."""
         lines = text.split("\n")
         for line in lines:
-            if len(line) * FONT_SIZE * LETTER > width - 8:
+            if len(line) * FONT_SIZE * CHARACTER_WIDTH > width - 8:
                 raise ValueError(f"{line!r} does not fit a box of {width}: widen it or break the line")
         box = Box(x, y, width, height or len(lines) * LINE_HEIGHT + 14)
         fill, border = KINDS[kind]
@@ -271,7 +271,7 @@ def autoscaling() -> Drawing:
     queues = drawing.box(20, 30, 170, "queues\nmessages per label", "queue")
     registry = drawing.box(20, 210, 170, "registry\ncost of a job, loads", "table")
     function = drawing.box(260, 110, 170, "backlog function\neach minute", "code")
-    wake = drawing.box(510, 30, 310, "RequiresConsumer = 1\nwork, and no task runs or starts: 0 → 1", "plain")
+    from_zero = drawing.box(510, 30, 310, "RequiresConsumer = 1\nwork, and no task runs or starts: 0 → 1", "plain")
     track = drawing.box(
         510, 120, 310, "BacklogSecondsPerDesiredTask\ntarget tracking: seconds of work per task", "plain"
     )
@@ -279,9 +279,9 @@ def autoscaling() -> Drawing:
     tasks = drawing.box(290, 228.5, 130, "consumers", "code")
     drawing.arrow(queues.at("right"), function.at("left", 0.3))
     drawing.arrow(registry.at("right", 0.3), function.at("left", 0.7))
-    drawing.arrow(function.at("right", 0.3), wake.at("left"))
+    drawing.arrow(function.at("right", 0.3), from_zero.at("left"))
     drawing.arrow(function.at("right", 0.6), track.at("left"))
-    drawing.arrow(wake.at("right", 0.5), (832, 54), (832, 256), service.at("right", 0.75))
+    drawing.arrow(from_zero.at("right", 0.5), (832, 54), (832, 256), service.at("right", 0.75))
     drawing.arrow(track.at("bottom"), service.at("top"))
     drawing.arrow(service.at("left"), tasks.at("right"), text="starts and stops tasks")
     drawing.arrow(tasks.at("left"), registry.at("right", 0.7083), text="measure", at=(240, 238))

@@ -45,7 +45,7 @@ def label(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def orphan(deployment: Deployment) -> Iterator[str]:
-    """A label with a queue that no consumer knows of: nobody has rung for it."""
+    """A label with a queue that no consumer knows of: no load request was sent for it."""
     name = f"e2e-dead-{uuid.uuid4().hex[:8]}"
     settings = deployment.settings
     sqs = deployment.client("sqs")
@@ -78,9 +78,9 @@ def test_a_bulk_of_jobs_ends(producer: Producer, label: str) -> None:
     np.testing.assert_array_equal(last, tiny_expected(label, x * 19))
 
 
-def test_the_backlog_metrics_find_a_job_that_nobody_rang_for(deployment: Deployment, orphan: str) -> None:
-    _send_unrung(deployment, orphan)
-    # In our hands it stays: a visible one would be rung for, and taken.
+def test_the_backlog_metrics_find_a_job_without_a_load_request(deployment: Deployment, orphan: str) -> None:
+    _send_without_a_load_request(deployment, orphan)
+    # While it is in flight here, nobody takes it: for a visible one the function would send a load request.
     assert _receive(deployment, orphan, visibility_seconds=300)
 
     def measured() -> dict[str, Any] | None:
@@ -99,7 +99,7 @@ def test_the_backlog_metrics_find_a_job_that_nobody_rang_for(deployment: Deploym
 def test_a_dead_letter_becomes_an_error(
     deployment: Deployment, producer: Producer, orphan: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message_id = _send_unrung(deployment, orphan)
+    message_id = _send_without_a_load_request(deployment, orphan)
     _receive_too_often(deployment, orphan)
 
     def ended() -> Response | None:
@@ -118,8 +118,8 @@ def test_a_dead_letter_becomes_an_error(
     assert main(["dlq", "purge", message_id, "--yes", *settings]) == 0
 
 
-def _send_unrung(deployment: Deployment, label: str) -> str:
-    """A job as a producer sends it that dies before it writes a record and rings; its message id."""
+def _send_without_a_load_request(deployment: Deployment, label: str) -> str:
+    """A job as of a producer that died before it wrote a record and sent a load request; its message id."""
     sqs = deployment.client("sqs")
     url = sqs.get_queue_url(QueueName=queue_name(deployment.settings.prefix, label))["QueueUrl"]
     job = Job(label=label, request_id="e2e", body=json.dumps({"n": 1}), submitted_at=time.time())

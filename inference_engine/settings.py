@@ -141,7 +141,8 @@ class WebhookSettings(BaseSettings):
     )
 
     allow_private: bool = Field(
-        False, description="permit callback URLs with http, any port, and private hosts (never an instance's metadata)"
+        False,
+        description="permit callback URLs with http, any port and private addresses (never an instance's metadata)",
     )
     timeout_seconds: Seconds = Field(10, le=30, description="how long a receiver may take to answer")
     secret: SecretStr | None = Field(

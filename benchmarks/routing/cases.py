@@ -21,8 +21,8 @@ FACTOR = 10.0
 SEED = 5
 #: Models that only sleep: the times of a small ONNX Runtime model on Triton, divided by FACTOR as waits are.
 SLEPT = Slept(load_seconds=0.03, unload_seconds=0.11, job_seconds=0.005)
-#: The emulator wakes a long poll after up to 0.1 s. One place in the ranking must be worth several of these ticks. Otherwise the
-#: second consumer, which looks without waiting, takes what the first is about to receive.
+#: The emulator looks again for a long poll after up to 0.1 s. One place in the ranking must be worth several of these intervals.
+#: Otherwise the second consumer, which looks without waiting, takes what the first is about to receive.
 INTERVAL_MIN_SECONDS = 0.3
 #: Settings in seconds that matter relative to the time between requests and are compressed with it.
 _COMPRESSED = ("placement_interval_seconds", "placement_idle_seconds", "host_cache_seconds", "turn_min_seconds")

@@ -22,8 +22,8 @@ NOTES = (
     "consumer computes one job at a time, as the published workers do.",
     f"The producers' waits (normally distributed, negative values set to zero) are divided by {FACTOR:g}, and so are the "
     f"library's own waits (`placement_interval_seconds`, `placement_idle_seconds`, `host_cache_seconds`, `turn_min_seconds`, "
-    f"`wait_time_seconds`; none below {INTERVAL_MIN_SECONDS:g} s, three times the emulator's wake-up tick). Loads, unloads and "
-    "jobs take their real time. With label routing, an event therefore begins only when all events that end before it in "
+    f"`wait_time_seconds`; none below {INTERVAL_MIN_SECONDS:g} s, three times the emulator's polling interval). Loads, unloads "
+    "and jobs take their real time. With label routing, an event therefore begins only when all events that end before it in "
     "nominal time have ended. `python -m benchmarks.routing a b --published` waits in real time.",
     "Triton takes 1.1 s to free a Python-backed model and 0.2–0.5 s to load one; a miss in a full fleet pays both. The "
     "published workers dropped a model in no time. Compare the ratios of task runtimes, not the seconds.",

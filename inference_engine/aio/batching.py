@@ -20,7 +20,7 @@ LINGER_SECONDS = 0.02
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[Item, Result]):
+class _WaitingItem(Generic[Item, Result]):
     item: Item
     size: int
     key: Hashable | None
@@ -52,7 +52,7 @@ class Batcher(Generic[Item, Result]):
         self._key_of = key_of
         self._concurrency = concurrency
         #: In order. A dictionary, because removing one of thousands of items must be fast.
-        self._waiting: OrderedDict[_Waiting[Item, Result], None] = OrderedDict()
+        self._waiting: OrderedDict[_WaitingItem[Item, Result], None] = OrderedDict()
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -64,7 +64,7 @@ class Batcher(Generic[Item, Result]):
 
         If the caller is cancelled before the item is sent, the item is dropped.
         """
-        waiting: _Waiting[Item, Result] = _Waiting(item, self._size_of(item), self._key_of(item))
+        waiting: _WaitingItem[Item, Result] = _WaitingItem(item, self._size_of(item), self._key_of(item))
         self._waiting[waiting] = None
         if not patient or len(self._waiting) >= self._max_items:
             self._start_soon()
@@ -108,9 +108,9 @@ class Batcher(Generic[Item, Result]):
         self._calls.discard(call)
         self._start_calls()
 
-    def _take(self) -> list[_Waiting[Item, Result]]:
-        batch: list[_Waiting[Item, Result]] = []
-        held_back: list[_Waiting[Item, Result]] = []
+    def _take(self) -> list[_WaitingItem[Item, Result]]:
+        batch: list[_WaitingItem[Item, Result]] = []
+        held_back: list[_WaitingItem[Item, Result]] = []
         keys: set[Hashable] = set()
         size = 0
         while self._waiting and len(batch) < self._max_items:
@@ -133,7 +133,7 @@ class Batcher(Generic[Item, Result]):
             self._waiting.move_to_end(waiting, last=False)
         return batch
 
-    async def _call(self, batch: list[_Waiting[Item, Result]]) -> None:
+    async def _call(self, batch: list[_WaitingItem[Item, Result]]) -> None:
         try:
             outcomes = await self._send([waiting.item for waiting in batch])
         except BaseException as error:

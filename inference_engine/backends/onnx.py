@@ -46,7 +46,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
+class _OnnxModel:
     """A model in memory: its inputs, its outputs and how to run it (in a worker thread)."""
 
     inputs: tuple[TensorSpec, ...]
@@ -64,7 +64,7 @@ class OnnxBackend:
     def __init__(self, repository: Path, threads: int = 2) -> None:
         self.repository = repository
         self.threads = threads
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, _OnnxModel] = {}
         self._workers: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
@@ -144,12 +144,12 @@ def _version_folder(repository: Path, label: str) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
-def _load(folder: Path) -> _Model:
+def _load(folder: Path) -> _OnnxModel:
     size_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     return _load_text(folder, size_bytes) if (folder / "tokenizer.json").exists() else _load_tensors(folder, size_bytes)
 
 
-def _load_text(folder: Path, size_bytes: int) -> _Model:
+def _load_text(folder: Path, size_bytes: int) -> _OnnxModel:
     from ..models.sentence_encoder import SentenceEncoder
 
     encoder = SentenceEncoder(folder)
@@ -158,10 +158,10 @@ def _load_text(folder: Path, size_bytes: int) -> _Model:
         return {"EMBEDDING": encoder.encode([text.decode() for text in arrays["TEXT"]])}
 
     inputs = (TensorSpec("TEXT", "BYTES", (-1,)),)
-    return _Model(inputs, (TensorSpec("EMBEDDING", "FP32", (-1, -1)),), run, size_bytes)
+    return _OnnxModel(inputs, (TensorSpec("EMBEDDING", "FP32", (-1, -1)),), run, size_bytes)
 
 
-def _load_tensors(folder: Path, size_bytes: int) -> _Model:
+def _load_tensors(folder: Path, size_bytes: int) -> _OnnxModel:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -178,7 +178,7 @@ def _load_tensors(folder: Path, size_bytes: int) -> _Model:
         feed = {name: _strings(array) if array.dtype == object else array for name, array in arrays.items()}
         return dict(zip(names, session.run(names, feed), strict=True))
 
-    return _Model(inputs, outputs, run, size_bytes)
+    return _OnnxModel(inputs, outputs, run, size_bytes)
 
 
 def _specs(nodes: Iterable[Any]) -> tuple[TensorSpec, ...]:

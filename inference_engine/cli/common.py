@@ -165,8 +165,8 @@ def port(text: str) -> int:
 
 
 _UNITS = {"": 1, "b": 1}
-_UNITS |= {f"{letter}{suffix}": 1000 ** (power + 1) for power, letter in enumerate("kmgt") for suffix in ("", "b")}
-_UNITS |= {f"{letter}i{suffix}": 1024 ** (power + 1) for power, letter in enumerate("kmgt") for suffix in ("", "b")}
+_UNITS |= {f"{prefix}{suffix}": 1000 ** (power + 1) for power, prefix in enumerate("kmgt") for suffix in ("", "b")}
+_UNITS |= {f"{prefix}i{suffix}": 1024 ** (power + 1) for power, prefix in enumerate("kmgt") for suffix in ("", "b")}
 
 
 def size(text: str) -> int:

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "dlq",
         "list, redrive, purge or collect dead letters",
         "A message that was received too often and never finished is dead-lettered: its job ends as ERROR (DeadLettered),\n"
-        "and the message is kept as a letter for 14 days, under the id that posting returned.",
+        "and the message is kept as a dead letter for 14 days, under the id that posting returned.",
         "  inference-engine dlq list --label resnet50\n"
         "  inference-engine dlq redrive 7b2c…\n"
         "  inference-engine dlq redrive --all --label resnet50\n"
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         actions,
         "collect",
         "do once what the dead-letter Lambda does",
-        "Take all messages off the dead-letter queue: end their jobs as ERROR and keep the letters.\n"
+        "Take all messages off the dead-letter queue: end their jobs as ERROR and keep the messages as dead letters.\n"
         "For deployments and local stacks without the Lambda. The exit code is 1 when a message had to be left.",
         "  inference-engine dlq collect && inference-engine dlq list",
     )
@@ -52,11 +52,11 @@ def _add_list(actions: Commands) -> None:
     lister = command(
         actions,
         "list",
-        "print the letters that are kept",
-        "Print the letters that are kept, and how many messages are still in the dead-letter queue.",
+        "print the dead letters that are kept",
+        "Print the dead letters that are kept, and how many messages are still in the dead-letter queue.",
         "  inference-engine dlq list --label resnet50\n  inference-engine dlq list --json | jq -r '.letters[].message_id'",
     )
-    lister.add_argument("--label", metavar="LABEL", help="only letters of this label")
+    lister.add_argument("--label", metavar="LABEL", help="only dead letters of this label")
     _finish(lister, _list)
 
 
@@ -80,8 +80,8 @@ def _add_purge(actions: Commands) -> None:
     purger = command(
         actions,
         "purge",
-        "delete letters for good",
-        "Delete letters for good. The records of their jobs stay ERROR until they expire.",
+        "delete dead letters for good",
+        "Delete dead letters for good. The records of their jobs stay ERROR until they expire.",
         "  inference-engine dlq purge 7b2c…\n  inference-engine dlq purge --all --label resnet50 --yes",
     )
     _add_choice(purger)
@@ -91,8 +91,8 @@ def _add_purge(actions: Commands) -> None:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("message_ids", metavar="MESSAGE_ID", nargs="*", help="the ids that `dlq list` prints")
-    parser.add_argument("--all", action="store_true", help="all letters, or with --label all of a label")
-    parser.add_argument("--label", metavar="LABEL", help="with --all: only letters of this label")
+    parser.add_argument("--all", action="store_true", help="all dead letters, or with --label all of a label")
+    parser.add_argument("--label", metavar="LABEL", help="with --all: only dead letters of this label")
 
 
 def _finish(parser: argparse.ArgumentParser, run: Any) -> None:
@@ -105,13 +105,13 @@ def _list(arguments: argparse.Namespace) -> int:
     async def read(deployment: Deployment) -> tuple[list[DeadLetter], Backlog]:
         return await deployment.dead_letters.store.all(arguments.label), await deployment.dead_letters.waiting()
 
-    letters, waiting = with_aws(arguments, read)
+    dead_letters, waiting = with_aws(arguments, read)
     if arguments.json:
-        rows = [letter.model_dump() | {"redrivable": letter.redrivable} for letter in letters]
+        rows = [one.model_dump() | {"redrivable": one.redrivable} for one in dead_letters]
         print_json({"letters": rows, "queue": {"visible": waiting.visible, "in_flight": waiting.in_flight}})
         return 0
-    if letters:
-        print_table(("MESSAGE ID", "LABEL", "DEAD SINCE", "REDRIVABLE", "REASON"), [_line(one) for one in letters])
+    if dead_letters:
+        print_table(("MESSAGE ID", "LABEL", "DEAD SINCE", "REDRIVABLE", "REASON"), [_line(one) for one in dead_letters])
     else:
         print("no dead letters" + (f" of label {arguments.label!r}" if arguments.label else ""))
     if waiting.total:
@@ -119,12 +119,12 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _line(letter: DeadLetter) -> tuple[Any, ...]:
-    since = datetime.fromtimestamp(letter.dead_at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    reason = letter.reason
+def _line(row: DeadLetter) -> tuple[Any, ...]:
+    since = datetime.fromtimestamp(row.dead_at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    reason = row.reason
     if len(reason) > REASON_MAX_CHARACTERS:
         reason = reason[: REASON_MAX_CHARACTERS - 1] + "…"
-    return letter.message_id, letter.label, f"{since} UTC", "yes" if letter.redrivable else "no", reason
+    return row.message_id, row.label, f"{since} UTC", "yes" if row.redrivable else "no", reason
 
 
 def _redrive(arguments: argparse.Namespace) -> int:
@@ -163,7 +163,7 @@ def _check_choice(arguments: argparse.Namespace) -> None:
 async def _chosen(deployment: Deployment, arguments: argparse.Namespace) -> list[str]:
     if not arguments.all:
         return list(arguments.message_ids)
-    return [letter.message_id for letter in await deployment.dead_letters.store.all(arguments.label)]
+    return [one.message_id for one in await deployment.dead_letters.store.all(arguments.label)]
 
 
 def _confirmed(count: int) -> bool:
@@ -193,12 +193,12 @@ def _collect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             {
-                "letters": [letter.model_dump() for letter in buried.letters],
+                "letters": [one.model_dump() for one in buried.dead_letters],
                 "failed": [message.sent_id for message in buried.failed],
             }
         )
     else:
-        print(f"{len(buried.letters)} dead letters collected")
+        print(f"{len(buried.dead_letters)} dead letters collected")
     if buried.failed:
         note(f"inference-engine: {len(buried.failed)} messages could not be collected and stay in the queue")
     return 1 if buried.failed else 0

@@ -85,7 +85,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(rows)
     else:
-        print_table(("LABEL", "LANES", "MAX IN FLIGHT", "HOSTS"), [_line(row) for row in rows])
+        print_table(("LABEL", "LANES", "MAX IN FLIGHT", "HOLDERS"), [_line(row) for row in rows])
     return 0
 
 

@@ -39,7 +39,7 @@ def check_url(text: str) -> str:
         fits = False
     if not fits or parts.query or parts.fragment or not text.isascii() or any(one <= " " for one in text):
         raise SettingsError(
-            f"{text!r} is not the URL of a gateway; write http://127.0.0.1:8000, or https://… with its host"
+            f"{text!r} is not the URL of a gateway; write http://127.0.0.1:8000, or https://… with its host name"
         )
     return text.rstrip("/")
 

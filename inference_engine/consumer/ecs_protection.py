@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 #: Protection expires after this unless it is renewed, as it is while jobs run (ECS allows 1 to 2,880 minutes).
 PROTECTION_MINUTES = 60
-#: The agent is on the same host: if it does not answer quickly, it will not.
+#: The agent is on the same machine: if it does not answer quickly, it will not.
 AGENT_TIMEOUT_SECONDS = 3
 
 

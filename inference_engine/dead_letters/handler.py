@@ -28,17 +28,17 @@ REASON_MAX_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Buried:
-    """The outcome for dead messages: `letters` are kept, `failed` must be retried, all others are void and only deleted."""
+    """The outcome for dead messages: `dead_letters` are kept, `failed` must be retried, all others are void and deleted."""
 
-    letters: tuple[DeadLetter, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
     failed: tuple[DeadMessage, ...] = ()
 
     def __add__(self, other: Buried) -> Buried:
-        return Buried(self.letters + other.letters, self.failed + other.failed)
+        return Buried(self.dead_letters + other.dead_letters, self.failed + other.failed)
 
 
 class DeadLetterHandler:
-    """The dead-letter queue of a deployment, and the letters kept from it."""
+    """The dead-letter queue of a deployment, and what is kept of its messages."""
 
     def __init__(
         self, transport: Transport, settings: Settings, queues: Queues, jobs: JobRecords, blobs: Blobs
@@ -50,7 +50,7 @@ class DeadLetterHandler:
         self.store = DeadLetterStore(transport, settings.registry_table, blobs, has_bucket=settings.bucket is not None)
 
     async def bury(self, messages: Sequence[DeadMessage]) -> Buried:
-        """Fail the jobs of some messages and keep their letters. Safe to repeat with the same messages.
+        """Fail the jobs of some messages and keep these as dead letters. Safe to repeat with the same messages.
 
         Works in order within a message group. After a failure, the group's later messages are reported as failed without being
         tried, as partial batch responses for a FIFO queue require (Lambda Developer Guide, "Handling errors for an SQS event
@@ -82,20 +82,20 @@ class DeadLetterHandler:
         return await self._queues.backlog(await self._url())
 
     async def _bury_in_order(self, messages: Sequence[DeadMessage]) -> Buried:
-        letters: list[DeadLetter] = []
+        dead_letters: list[DeadLetter] = []
         for index, message in enumerate(messages):
             try:
-                letter = await self._bury_one(message)
+                dead_letter = await self._bury_one(message)
             except Exception:
                 # Whatever the error, only this group's messages are retried.
                 log.exception("dead letter not kept", extra={"message_id": message.sent_id})
-                return Buried(tuple(letters), tuple(messages[index:]))
-            if letter is not None:
-                letters.append(letter)
-        return Buried(tuple(letters))
+                return Buried(tuple(dead_letters), tuple(messages[index:]))
+            if dead_letter is not None:
+                dead_letters.append(dead_letter)
+        return Buried(tuple(dead_letters))
 
     async def _bury_one(self, message: DeadMessage) -> DeadLetter | None:
-        """The letter for a message; None if its job ended otherwise or was redriven since."""
+        """The dead letter for a message; None if its job ended otherwise or was redriven since."""
         count = self._settings.max_receive_count
         try:
             job = Job.decode(message.body)
@@ -105,8 +105,8 @@ class DeadLetterHandler:
             )
         message_id = job.message_id or message.sent_id
         reason = f"the message was received {count} times (max_receive_count) and no consumer could finish the job"
-        # The record first: a letter exists only for a job whose end is recorded. After a crash in between, the message
-        # comes again.
+        # The record first: a dead letter exists only for a job whose end is recorded. After a crash in between, the
+        # message comes again.
         if not await self._jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message=reason)):
             log.info(
                 "dead letter discarded: its job has ended otherwise or was redriven",
@@ -116,7 +116,7 @@ class DeadLetterHandler:
         return await self._keep(message, message_id, job, reason)
 
     async def _keep(self, message: DeadMessage, message_id: str, job: Job | None, reason: str) -> DeadLetter:
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             message_id=message_id,
             label=job.label if job else None,
             reason=reason,
@@ -125,9 +125,11 @@ class DeadLetterHandler:
             submitted_at=job.submitted_at if job else None,
             queue=message.source,
         )
-        letter = await self.store.keep(letter, message.body)
-        log.warning("dead-lettered: %s", letter.reason, extra={"message_id": message_id, "label": letter.label})
-        return letter
+        dead_letter = await self.store.keep(dead_letter, message.body)
+        log.warning(
+            "dead-lettered: %s", dead_letter.reason, extra={"message_id": message_id, "label": dead_letter.label}
+        )
+        return dead_letter
 
     async def _url(self) -> str:
         return await self._queues.named(dead_letter_queue_name(self._settings.prefix))

@@ -1,7 +1,7 @@
 """Redrives dead letters to their queues, or purges them, as an operator decides.
 
-record ──► send ──► delete the letter. A crash in between leaves the letter. If it is redriven again, its job gets a new message
-that supersedes the one that may have been sent (see `JobRecords.redrive`).
+record ──► send ──► delete the dead letter. A crash in between leaves it. If it is redriven again, its job gets a new message that
+supersedes the one that may have been sent (see `JobRecords.redrive`).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ TOGETHER = 50
 
 
 class Verdict(Enum):
-    """The outcome for one letter."""
+    """The outcome for one dead letter."""
 
     REDRIVEN = "redriven"
     PURGED = "purged"
-    UNKNOWN = "there is no such letter"
+    UNKNOWN = "there is no such dead letter"
     NO_JOB = "it is not a job of this library, or its text is not kept"
     LATE = "its deadline has passed; --ignore-deadline redrives it without one"
-    VOID = "its job has ended otherwise, or is under way again; the letter is deleted"
+    VOID = "its job has ended otherwise, or is under way again; the dead letter is deleted"
     UNDER_WAY = "its job is under way again: redrive it, or cancel it before you purge"
     FAILED = "AWS refused"
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveOutcome:
-    """The verdict on a letter; `detail` is the reason for a failure."""
+    """The verdict on a dead letter; `detail` is the reason for a failure."""
 
     message_id: str
     verdict: Verdict
@@ -59,25 +59,25 @@ class RedriveOutcome:
 class _Addressed:
     """A job whose record says SUBMITTED again, and its destination; `load_label` is its label if a load must be requested."""
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     url: str
     message: OutgoingMessage
     load_label: str | None
 
 
 class Redriver:
-    """Redrives and purges the letters of one deployment."""
+    """Redrives and purges the dead letters of one deployment."""
 
     def __init__(
         self,
-        letters: DeadLetterStore,
+        dead_letters: DeadLetterStore,
         jobs: JobRecords,
         queues: Queues,
         registry: Registry,
         load_requests: LoadRequests,
         prefix: str,
     ) -> None:
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._jobs = jobs
         self._queues = queues
         self._registry = registry
@@ -97,7 +97,7 @@ class Redriver:
         return outcomes
 
     async def purge(self, message_ids: Sequence[str]) -> list[RedriveOutcome]:
-        """Delete letters; the job records stay as they are. Returns the outcome of each."""
+        """Delete dead letters; the job records stay as they are. Returns the outcome of each."""
         outcomes: list[RedriveOutcome] = []
         for chunk in _chunks(list(dict.fromkeys(message_ids))):
             outcomes += await asyncio.gather(*(self._purge(one) for one in chunk))
@@ -106,38 +106,38 @@ class Redriver:
     async def _address(self, message_id: str, ignore_deadline: bool) -> _Addressed | RedriveOutcome:
         label = None
         try:
-            found = await self._letters.get(message_id)
+            found = await self._dead_letters.get(message_id)
             if found is None:
                 return RedriveOutcome(message_id, Verdict.UNKNOWN)
-            letter, text = found
-            label = letter.label
-            if not letter.redrivable or text is None:
+            dead_letter, text = found
+            label = dead_letter.label
+            if not dead_letter.redrivable or text is None:
                 return RedriveOutcome(message_id, Verdict.NO_JOB, label)
             job = Job.decode(text)
             if job.expired():
                 if not ignore_deadline:
                     return RedriveOutcome(message_id, Verdict.LATE, label)
                 job = job.model_copy(update={"deadline": None})
-            return await self._submit(letter, job)
+            return await self._submit(dead_letter, job)
         except InferenceEngineError as error:
             return RedriveOutcome(message_id, Verdict.FAILED, label, str(error))
 
-    async def _submit(self, letter: DeadLetter, job: Job) -> _Addressed | RedriveOutcome:
+    async def _submit(self, dead_letter: DeadLetter, job: Job) -> _Addressed | RedriveOutcome:
         """Look up everything that can fail before changing the record: a job that cannot be sent stays dead."""
-        url, lanes = await self._destination(letter, job)
-        again = await self._jobs.redrive(letter.message_id, job)
+        url, lanes = await self._destination(dead_letter, job)
+        again = await self._jobs.redrive(dead_letter.message_id, job)
         if again is None:
-            await self._letters.discard(letter.message_id)
-            return RedriveOutcome(letter.message_id, Verdict.VOID, letter.label)
-        deduplication_id = f"{letter.message_id}-redrive-{again.redrive}"
+            await self._dead_letters.discard(dead_letter.message_id)
+            return RedriveOutcome(dead_letter.message_id, Verdict.VOID, dead_letter.label)
+        deduplication_id = f"{dead_letter.message_id}-redrive-{again.redrive}"
         group = message_group(again.label, deduplication_id, lanes) if lanes else deduplication_id
         message = OutgoingMessage(again.encode(), group, deduplication_id)
-        return _Addressed(letter, url, message, again.label if lanes else None)
+        return _Addressed(dead_letter, url, message, again.label if lanes else None)
 
-    async def _destination(self, letter: DeadLetter, job: Job) -> tuple[str, int]:
+    async def _destination(self, dead_letter: DeadLetter, job: Job) -> tuple[str, int]:
         """The queue URL and the label's lanes; 0 lanes for the fixed queue of a single-queue deployment, which has none."""
-        if letter.queue not in (None, queue_name(self._prefix, job.label)):
-            return await self._queues.named(str(letter.queue)), 0
+        if dead_letter.queue not in (None, queue_name(self._prefix, job.label)):
+            return await self._queues.named(str(dead_letter.queue)), 0
         url = await self._queues.of_label(job.label)
         if job.label not in self._lanes:
             self._lanes[job.label] = (await self._registry.label(job.label)).lanes
@@ -146,10 +146,10 @@ class Redriver:
     async def _send(self, one: _Addressed | RedriveOutcome) -> RedriveOutcome:
         if isinstance(one, RedriveOutcome):
             return one
-        message_id, label = one.letter.message_id, one.letter.label
+        message_id, label = one.dead_letter.message_id, one.dead_letter.label
         try:
             await self._queues.send(one.url, one.message)
-            await self._letters.discard(message_id)
+            await self._dead_letters.discard(message_id)
         except TransportError as error:
             return RedriveOutcome(message_id, Verdict.FAILED, label, f"{error}; redrive it again")
         return RedriveOutcome(message_id, Verdict.REDRIVEN, label)
@@ -159,7 +159,7 @@ class Redriver:
             record = await self._jobs.current(message_id)
             if record is not None and not record.status.finished:
                 return RedriveOutcome(message_id, Verdict.UNDER_WAY, record.label)
-            if not await self._letters.discard(message_id):
+            if not await self._dead_letters.discard(message_id):
                 return RedriveOutcome(message_id, Verdict.UNKNOWN)
         except TransportError as error:
             return RedriveOutcome(message_id, Verdict.FAILED, None, str(error))

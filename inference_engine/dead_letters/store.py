@@ -97,49 +97,49 @@ class DeadLetterStore:
         self._blobs = blobs
         self._inline_max_bytes = TEXT_INLINE_BYTES if has_bucket else TEXT_MAX_BYTES
 
-    async def keep(self, letter: DeadLetter, text: str) -> DeadLetter:
-        """Write a letter and its text, replacing an earlier one with that id. Returns the letter as it is kept."""
+    async def keep(self, dead_letter: DeadLetter, text: str) -> DeadLetter:
+        """Write a dead letter and its text, replacing an earlier one with that id. Returns what is kept."""
         fields: dict[str, Any] = {}
         if len(text.encode("utf-8", "surrogatepass")) <= self._inline_max_bytes:
             fields["message_text"] = {"S": text}
         else:
-            letter = await self._with_text_in_s3(letter, text)
-        fields["row"] = {"S": letter.model_dump_json()}
-        await self._rows.put(_PARTITION, letter.message_id, fields, time.time() + RETENTION_SECONDS)
-        return letter
+            dead_letter = await self._with_text_in_s3(dead_letter, text)
+        fields["row"] = {"S": dead_letter.model_dump_json()}
+        await self._rows.put(_PARTITION, dead_letter.message_id, fields, time.time() + RETENTION_SECONDS)
+        return dead_letter
 
     async def all(self, label: str | None = None) -> list[DeadLetter]:
-        """The letters of `label`, or of all labels, in the order in which their jobs were submitted."""
-        letters = [_letter(item) async for item in self._rows.of(_PARTITION, consistent=True)]
-        chosen = [letter for letter in letters if letter is not None and label in (None, letter.label)]
-        return sorted(chosen, key=lambda letter: letter.submitted_at or letter.dead_at)
+        """The dead letters of `label`, or of all labels, in the order in which their jobs were submitted."""
+        rows = [_dead_letter(item) async for item in self._rows.of(_PARTITION, consistent=True)]
+        chosen = [row for row in rows if row is not None and label in (None, row.label)]
+        return sorted(chosen, key=lambda row: row.submitted_at or row.dead_at)
 
     async def get(self, message_id: str) -> tuple[DeadLetter, str | None] | None:
-        """A letter and its text (None if the text is not kept); None if there is no such letter."""
+        """A dead letter and its text (None if the text is not kept); None if there is no such dead letter."""
         item = await self._rows.get(_PARTITION, message_id, consistent=True) if message_id else None
-        letter = _letter(item) if item else None
-        if item is None or letter is None:
+        dead_letter = _dead_letter(item) if item else None
+        if item is None or dead_letter is None:
             return None
-        if letter.text_ref is not None:
-            return letter, str(json.loads(await self._blobs.get(letter.text_ref)))
-        return letter, item["message_text"]["S"] if letter.kept else None
+        if dead_letter.text_ref is not None:
+            return dead_letter, str(json.loads(await self._blobs.get(dead_letter.text_ref)))
+        return dead_letter, item["message_text"]["S"] if dead_letter.kept else None
 
     async def discard(self, message_id: str) -> bool:
-        """Delete a letter; False if there is none. A text in S3 is left to the bucket's own expiry."""
+        """Delete a dead letter; False if there is none. A text in S3 is left to the bucket's own expiry."""
         return await self._rows.delete(_PARTITION, message_id, ConditionExpression="attribute_exists(pk)")
 
-    async def _with_text_in_s3(self, letter: DeadLetter, text: str) -> DeadLetter:
+    async def _with_text_in_s3(self, dead_letter: DeadLetter, text: str) -> DeadLetter:
         try:
             # Payloads are ASCII, which not every message is; its JSON form is.
             reference = await self._blobs.put("dead-letter", json.dumps(text))
         except PayloadTooLargeError as error:
-            reason = f"{letter.reason}; its text is not kept, so it cannot be redriven: {error}"
-            return letter.model_copy(update={"kept": False, "reason": reason})
-        return letter.model_copy(update={"text_ref": reference})
+            reason = f"{dead_letter.reason}; its text is not kept, so it cannot be redriven: {error}"
+            return dead_letter.model_copy(update={"kept": False, "reason": reason})
+        return dead_letter.model_copy(update={"text_ref": reference})
 
 
-def _letter(item: Mapping[str, Any]) -> DeadLetter | None:
-    """The letter of a row; None if it has expired, as DynamoDB deletes expired rows only days later."""
+def _dead_letter(item: Mapping[str, Any]) -> DeadLetter | None:
+    """The dead letter of a row; None if it has expired, as DynamoDB deletes expired rows only days later."""
     if int(item["expires_at"]["N"]) <= time.time():
         return None
     return DeadLetter.model_validate_json(item["row"]["S"])

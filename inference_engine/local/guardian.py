@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    """SIGCHLD needs a handler, or it would not wake the select."""
+    """SIGCHLD needs a handler, or it would not end the select."""
 
 
 def _die_with_parent() -> Callable[[], None] | None:

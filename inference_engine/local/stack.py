@@ -87,7 +87,7 @@ class LocalStack:
     with each step.
 
     Between `start` and `stop` this process's own environment variables point at the stack, so that a `Producer()` made
-    here posts to it. Callbacks may go to private hosts. They are signed with INFERENCE_ENGINE_WEBHOOKS_SECRET, else with a
+    here posts to it. Callbacks may go to private addresses. They are signed with INFERENCE_ENGINE_WEBHOOKS_SECRET, else with a
     new secret of each stack. Everything ends with this process, whatever ends it.
 
         with LocalStack(repository=Path("models")), Producer() as producer:

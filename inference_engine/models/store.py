@@ -73,7 +73,7 @@ class _Flight:
     """A fetch in progress and how many callers wait for it."""
 
     task: asyncio.Task[StoredModel]
-    waiters: int = 0
+    callers: int = 0
 
 
 class _DiskStore:
@@ -96,12 +96,12 @@ class _DiskStore:
         flight = self._flights.get(label)
         if flight is None:
             flight = self._flights[label] = _Flight(asyncio.create_task(self._fetch(label)))
-        flight.waiters += 1
+        flight.callers += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
-            flight.waiters -= 1
-            if flight.waiters == 0:
+            flight.callers -= 1
+            if flight.callers == 0:
                 # The copy is stopped only when its last caller gives up: until then others wait for it.
                 flight.task.cancel()
                 if self._flights.get(label) is flight:

@@ -51,7 +51,7 @@ def post(
     """
     target = target_of(url, allow_private=allow_private)
     addresses = _resolved(target, allow_private)
-    connection = _Connection(target, addresses, time.monotonic() + timeout_seconds, tls)
+    connection = _CallbackConnection(target, addresses, time.monotonic() + timeout_seconds, tls)
     with contextlib.closing(connection), connection.ended_in_time():
         connection.request("POST", target.path, body, dict(headers))
         # Closing the connection alone leaves the socket to an answer that was not read.
@@ -81,7 +81,7 @@ def _runtime_port() -> int | None:
     return int(os.environ.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2] or 0) or None
 
 
-class _Connection(http.client.HTTPConnection):
+class _CallbackConnection(http.client.HTTPConnection):
     """A connection to one of several addresses, cut when its time is over, whatever it is doing.
 
     A socket's own timeout restarts with each byte: a receiver that sends one a second would hold the connection forever.

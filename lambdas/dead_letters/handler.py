@@ -41,9 +41,7 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def buried_record(buried: Buried, namespace: str, deployment: str, now: float) -> dict[str, Any]:
     """The outcome of a batch, as metrics and by name; failed messages are no error of the function, and come again forever."""
-    counts = {"DeadLetters": len(buried.letters), "DeadLettersFailed": len(buried.failed)}
-    letters = [
-        {"message_id": letter.message_id, "label": letter.label, "reason": letter.reason} for letter in buried.letters
-    ]
+    counts = {"DeadLetters": len(buried.dead_letters), "DeadLettersFailed": len(buried.failed)}
+    letters = [{"message_id": one.message_id, "label": one.label, "reason": one.reason} for one in buried.dead_letters]
     failed = [message.sent_id for message in buried.failed]
     return metric_record(namespace, deployment, counts, now, letters=letters, failed=failed)

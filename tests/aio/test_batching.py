@@ -25,7 +25,7 @@ Item = tuple[int, int, str | None]
     st.integers(0, 3),
 )
 def test_every_item_has_its_own_outcome(
-    plan: list[tuple[int, str | None, bool]], max_items: int, max_bytes: int, concurrency: int, patience: int
+    plan: list[tuple[int, str | None, bool]], max_items: int, max_bytes: int, concurrency: int, patient: int
 ) -> None:
     calls: list[list[Item]] = []
     running = 0
@@ -50,7 +50,7 @@ def test_every_item_has_its_own_outcome(
             concurrency=concurrency,
         )
         items = [(number, size, key) for number, (size, key, _) in enumerate(plan)]
-        submits = (batcher.submit(item, patient=item[0] % 4 < patience) for item in items)
+        submits = (batcher.submit(item, patient=item[0] % 4 < patient) for item in items)
         return await asyncio.gather(*submits, return_exceptions=True)
 
     outcomes = asyncio.run(run())
@@ -192,7 +192,7 @@ async def test_patient_items_leave_with_the_first_that_is_not() -> None:
     assert calls == [[0, 1, 2, 3]]
 
 
-async def test_patience_ends_by_itself_and_when_a_batch_is_full() -> None:
+async def test_patient_items_leave_after_a_while_and_when_a_batch_is_full() -> None:
     calls: list[list[int]] = []
 
     async def send(batch: list[int]) -> list[int]:

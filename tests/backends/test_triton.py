@@ -68,7 +68,7 @@ def fill(repository: Path) -> Path:
     write_scripted_model(repository, "scripted")
     write_scripted_model(repository, "decoupled", "model_transaction_policy { decoupled: true }")
     write_scripted_model(repository, "bf16", datatype="TYPE_BF16")
-    write_scripted_model(repository, "crowded", "dynamic_batching { default_queue_policy { max_queue_size: 1 } }")
+    write_scripted_model(repository, "full", "dynamic_batching { default_queue_policy { max_queue_size: 1 } }")
     return repository
 
 
@@ -84,7 +84,7 @@ async def backend(server: TritonServer) -> AsyncIterator[TritonBackend]:
     backend = TritonBackend(server.grpc_url, repository=server.repository)
     await backend.start()
     yield backend
-    for label in ("cats", "dogs", "scripted", "crowded"):
+    for label in ("cats", "dogs", "scripted", "full"):
         await backend.unload(label)
     await backend.close()
 
@@ -297,11 +297,11 @@ async def test_a_job_that_takes_too_long_may_be_tried_again(server: TritonServer
 
 
 async def test_a_full_queue_is_no_lost_server(backend: TritonBackend, tmp_path: Path) -> None:
-    await backend.load("crowded")
+    await backend.load("full")
     job = Waiting(tmp_path / "pipe")
-    running = asyncio.create_task(backend.infer(work("crowded", job.body)))
+    running = asyncio.create_task(backend.infer(work("full", job.body)))
     await job.arrived()
-    others = [asyncio.create_task(backend.infer(work("crowded", ["x"]))) for _ in range(5)]
+    others = [asyncio.create_task(backend.infer(work("full", ["x"]))) for _ in range(5)]
     done, _ = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
     assert {type(task.exception()) for task in done} == {BackendError}
     await job.release()

@@ -110,9 +110,9 @@ def test_without_a_consumer_a_job_waits_and_can_be_cancelled(run: Run) -> None:
     waiting = run("result", message_id)
     assert waiting.returncode == 1
     assert "is SUBMITTED; use --wait" in waiting.stderr
-    patience = run("result", message_id, "--wait", "--timeout", "0.5")
-    assert patience.returncode == 1
-    assert "ResultTimeoutError" in patience.stderr
+    too_soon = run("result", message_id, "--wait", "--timeout", "0.5")
+    assert too_soon.returncode == 1
+    assert "ResultTimeoutError" in too_soon.stderr
     assert run("cancel", message_id).stdout == "cancelled\n"
     assert json_of(run("status", message_id, "--json"))["status"] == "CANCELLED"
 

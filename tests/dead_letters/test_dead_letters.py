@@ -1,4 +1,4 @@
-"""Dead letters from end to end: a message that nobody could finish, its ERROR, its letter, its second life."""
+"""Dead letters from end to end: a message that nobody could finish, its ERROR, its dead letter, its second life."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def compute(body: dict[str, Any], message_id: str) -> Any:
 async def test_from_death_to_a_second_life_under_the_same_id(deployment: Deployment, producer: AsyncProducer) -> None:
     (message_id,) = await dead(deployment, producer)
     buried = await deployment.dead_letters.collect()
-    assert [letter.message_id for letter in buried.letters] == [message_id]
+    assert [one.message_id for one in buried.dead_letters] == [message_id]
     assert (await deployment.dead_letters.waiting()).total == 0
 
     response = await producer.wait(message_id)
@@ -64,8 +64,13 @@ async def test_from_death_to_a_second_life_under_the_same_id(deployment: Deploym
     assert response.error.type == DEAD_LETTERED
     assert "received 5 times" in response.error.message
     assert not await producer.cancel(message_id)
-    (letter,) = await deployment.dead_letters.store.all()
-    assert (letter.message_id, letter.label, letter.received, letter.redrivable) == (message_id, "m", 5, True)
+    (dead_letter,) = await deployment.dead_letters.store.all()
+    assert (dead_letter.message_id, dead_letter.label, dead_letter.received, dead_letter.redrivable) == (
+        message_id,
+        "m",
+        5,
+        True,
+    )
 
     (outcome,) = await deployment.redriver().redrive([message_id])
     assert (outcome.verdict, outcome.ok) == (Verdict.REDRIVEN, True)
@@ -73,7 +78,7 @@ async def test_from_death_to_a_second_life_under_the_same_id(deployment: Deploym
     assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
     assert (await producer.retrieve_result(message_id)).error is None
 
-    # No post rings for the label: the redrive did.
+    # No post sends a load request: the redrive did.
     consumer = AsyncConsumer(deployment.settings, compute_result=compute)
     await consumer.start()
     try:
@@ -104,27 +109,27 @@ async def test_redriven_job_dies_again(deployment: Deployment, producer: AsyncPr
         (outcome,) = await deployment.redriver().redrive([message_id])
         assert outcome.verdict is Verdict.REDRIVEN
         await receive_until_dead(deployment, "m")
-        assert [letter.message_id for letter in (await deployment.dead_letters.collect()).letters] == [message_id]
+        assert [one.message_id for one in (await deployment.dead_letters.collect()).dead_letters] == [message_id]
         assert (await producer.wait(message_id)).status is ResultStatus.ERROR
-    (letter,) = await deployment.dead_letters.store.all()
-    assert letter.message_id == message_id
+    (dead_letter,) = await deployment.dead_letters.store.all()
+    assert dead_letter.message_id == message_id
 
 
-async def test_many_letters_go_back_in_their_order_over_the_lanes(
+async def test_many_dead_letters_go_back_in_their_order_over_the_lanes(
     deployment: Deployment, producer: AsyncProducer
 ) -> None:
     ids = await dead(deployment, producer, count=30)
     others = await dead_of_another_label(deployment, producer)
-    assert len((await deployment.dead_letters.collect()).letters) == 31
-    letters = await deployment.dead_letters.store.all("m")
-    assert [letter.message_id for letter in letters] == ids
+    assert len((await deployment.dead_letters.collect()).dead_letters) == 31
+    dead_letters = await deployment.dead_letters.store.all("m")
+    assert [one.message_id for one in dead_letters] == ids
     await deployment.registry.set_label(LabelSettings(label="m", lanes=1))
     outcomes = await deployment.redriver().redrive(ids)
     assert {outcome.verdict for outcome in outcomes} == {Verdict.REDRIVEN}
     messages = await drain(deployment.queues, await deployment.queues.of_label("m"))
     assert [Job.decode(message.body).message_id for message in messages] == ids
     assert not set(ids) & {message.message_id for message in messages}
-    assert [letter.message_id for letter in await deployment.dead_letters.store.all()] == others
+    assert [one.message_id for one in await deployment.dead_letters.store.all()] == others
 
     await deployment.registry.set_label(LabelSettings(label="other", lanes=4))
     await deployment.redriver().redrive(others)
@@ -138,14 +143,14 @@ async def dead_of_another_label(deployment: Deployment, producer: AsyncProducer)
     return [message_id]
 
 
-async def test_finished_job_keeps_its_result_and_leaves_no_letter(
+async def test_finished_job_keeps_its_result_and_leaves_no_dead_letter(
     deployment: Deployment, producer: AsyncProducer
 ) -> None:
     message_id = await producer.post_non_blocking({"n": 0}, "m")
     assert await producer.cancel(message_id)
     await receive_until_dead(deployment, "m")
     buried = await deployment.dead_letters.collect()
-    assert (buried.letters, buried.failed) == ((), ())
+    assert (buried.dead_letters, buried.failed) == ((), ())
     assert (await deployment.dead_letters.waiting()).total == 0
     assert await producer.retrieve_result_status(message_id) is ResultStatus.CANCELLED
 
@@ -170,12 +175,12 @@ async def test_what_is_no_job_is_kept_and_cannot_be_redriven(deployment: Deploym
     url = await deployment.queues.named(dead_letter_queue_name(deployment.settings.prefix))
     sent = await deployment.queues.send(url, OutgoingMessage("☃ is no job", "g", "d"))
     buried = await deployment.dead_letters.collect()
-    assert [letter.message_id for letter in buried.letters] == [sent]
+    assert [one.message_id for one in buried.dead_letters] == [sent]
     found = await deployment.dead_letters.store.get(sent)
     assert found is not None
-    letter, text = found
-    assert (letter.label, letter.redrivable, text) == (None, False, "☃ is no job")
-    assert "not a job of this library" in letter.reason
+    dead_letter, text = found
+    assert (dead_letter.label, dead_letter.redrivable, text) == (None, False, "☃ is no job")
+    assert "not a job of this library" in dead_letter.reason
     (outcome,) = await deployment.redriver().redrive([sent])
     assert (outcome.verdict, outcome.ok) == (Verdict.NO_JOB, False)
     assert [one.verdict for one in await deployment.redriver().purge([sent, sent, "nobody"])] == [
@@ -212,14 +217,14 @@ async def test_large_text_goes_to_the_bucket_or_is_not_kept(
     await deployment.dead_letters.collect()
     found = await deployment.dead_letters.store.get(message_id)
     assert found is not None
-    letter, text = found
-    assert letter.redrivable is with_bucket
+    dead_letter, text = found
+    assert dead_letter.redrivable is with_bucket
     (outcome,) = await deployment.redriver().redrive([message_id])
     if with_bucket:
         assert text == job.encode()
         assert outcome.verdict is Verdict.REDRIVEN
     else:
-        assert "its text is not kept" in letter.reason
+        assert "its text is not kept" in dead_letter.reason
         assert outcome.verdict is Verdict.NO_JOB
     await deployment.close()
 
@@ -239,7 +244,7 @@ async def test_crash_between_record_and_message_makes_no_second_job(
         assert [one.verdict for one in await deployment.redriver().redrive([message_id])] == [Verdict.FAILED]
     assert [one.verdict for one in await deployment.redriver().redrive([message_id])] == [Verdict.REDRIVEN]
     assert (await deployment.queues.backlog(await deployment.queues.of_label("m"))).total == 2, (
-        "the first one was sent before the letter could be deleted"
+        "the first one was sent before the dead letter could be deleted"
     )
 
     computed: list[str] = []
@@ -270,10 +275,10 @@ async def test_burial_and_redrive_survive_a_fault(
         operations = ("BatchGetItem", "BatchExecuteStatement", "PutItem")
         for operation in operations:
             proxy.plan(operation, fault)
-        (letter,) = (await deployment.dead_letters.bury([message])).letters
+        (dead_letter,) = (await deployment.dead_letters.bury([message])).dead_letters
         for operation in (*operations, "GetItem", "DeleteItem", "SendMessageBatch"):
             proxy.plan(operation, fault)
-        (outcome,) = await deployment.redriver().redrive([letter.message_id])
+        (outcome,) = await deployment.redriver().redrive([dead_letter.message_id])
         assert outcome.verdict is Verdict.REDRIVEN
         assert await deployment.dead_letters.store.all() == []
         (sent,) = await drain(deployment.queues, await deployment.queues.of_label("m"))
@@ -301,7 +306,7 @@ async def test_commands(
     assert await run("collect") == (0, "2 dead letters collected\n", "")
     code, out, _ = await run("list", "--label", "m", "--json")
     listed = json.loads(out)
-    assert [letter["message_id"] for letter in listed["letters"]] == ids
+    assert [one["message_id"] for one in listed["letters"]] == ids
     assert listed["queue"] == {"visible": 0, "in_flight": 0}
     code, out, err = await run("list")
     assert [line.split()[0] for line in out.splitlines()[1:]] == ids

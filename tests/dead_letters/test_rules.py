@@ -1,4 +1,4 @@
-"""Dead letters as rules: whose word counts for a job that has had several messages, and in what order letters are dealt with."""
+"""Dead letters as rules: which message of a job counts, and in what order dead letters are handled."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class History:
         self.account = account
         self.messages = [JOB]
         self.received = [0]
-        self.tickets: list[Attempt] = []
+        self.attempts: list[Attempt] = []
 
     async def record(self) -> JobRecord | None:
         return await self.aws.jobs.current(ID)
@@ -70,20 +70,20 @@ class History:
         started = await self.aws.jobs.start(attempt, 3)
         if before is not None and not before.status.finished and redrives_of(before) > (attempt.job.redrive or 0):
             assert started is Start.SUPERSEDED
-        self.tickets.append(attempt)
+        self.attempts.append(attempt)
 
     async def finish(self, choice: int) -> None:
-        if not self.tickets:
+        if not self.attempts:
             return
-        attempt = self.tickets[choice % len(self.tickets)]
+        attempt = self.attempts[choice % len(self.attempts)]
         before = await self.record()
         written = await self.aws.jobs.finish(attempt, ResultStatus.SUCCESS, result=str(attempt.number))
         if before is not None and redrives_of(before) > (attempt.job.redrive or 0):
             assert not written, "an earlier message's consumer wrote the result"
 
     async def release(self, choice: int) -> None:
-        if self.tickets:
-            await self.aws.jobs.release(self.tickets[choice % len(self.tickets)])
+        if self.attempts:
+            await self.aws.jobs.release(self.attempts[choice % len(self.attempts)])
 
     async def bury(self, choice: int) -> None:
         job = self.messages[choice % len(self.messages)]
@@ -95,7 +95,7 @@ class History:
         assert buried == await self.aws.jobs.bury(ID, job, FAILURE), "to bury again changes nothing"
         if before is not None and redrives_of(before) > (job.redrive or 0):
             assert not buried
-            assert after == before, "a letter of an earlier message ended the job"
+            assert after == before, "a dead letter of an earlier message ended the job"
 
     async def redrive(self, choice: int) -> None:
         before = await self.record()
@@ -121,7 +121,7 @@ class History:
         record = await self.record()
         if record is not None and record.error == FAILURE:
             self.account.tables.tables["p-jobs"].delete({"message_id": {"S": ID}})
-            del self.tickets[:]
+            del self.attempts[:]
 
 
 STEPS: dict[str, Callable[[History, int], Awaitable[None]]] = {
@@ -160,14 +160,14 @@ def test_only_the_last_message_of_a_job_has_a_say(steps: list[tuple[str, int]]) 
 
 
 @given(st.lists(st.integers(0, 5), max_size=6))
-def test_letter_outlives_its_record(choices: list[int]) -> None:
+def test_dead_letter_outlives_its_record(choices: list[int]) -> None:
     async def run() -> None:
         deployment, account, _ = await connected()
         history = History(deployment, account)
         for choice in choices:
             await history.bury(len(history.messages) - 1)
             await history.expire(choice)
-            # Of the last message, as the letter that is kept last.
+            # Of the last message, as the dead letter that is kept last.
             await history.redrive(len(history.messages) - 1)
         numbers = [job.redrive for job in history.messages]
         assert numbers == [None, *range(1, len(choices) + 1)]
@@ -224,26 +224,26 @@ async def test_after_a_failure_its_group_waits_and_the_others_go_on(monkeypatch:
     keep = deployment.dead_letters.store.keep
     seen: list[str] = []
 
-    async def failing(letter: DeadLetter, text: str) -> DeadLetter:
-        seen.append(letter.message_id)
-        if letter.message_id == "b1":
+    async def failing(dead_letter: DeadLetter, text: str) -> DeadLetter:
+        seen.append(dead_letter.message_id)
+        if dead_letter.message_id == "b1":
             raise TransportError("as told")
-        if letter.message_id == "c0":
+        if dead_letter.message_id == "c0":
             raise KeyError("what nobody thought of")
-        return await keep(letter, text)
+        return await keep(dead_letter, text)
 
     monkeypatch.setattr(deployment.dead_letters.store, "keep", failing)
     buried = await deployment.dead_letters.bury(messages)
-    assert sorted(letter.message_id for letter in buried.letters) == ["a0", "a1", "a2", "b0"]
+    assert sorted(one.message_id for one in buried.dead_letters) == ["a0", "a1", "a2", "b0"]
     assert sorted(message.message_id for message in buried.failed) == ["b1", "b2", "c0", "c1", "c2"]
     assert "b2" not in seen
 
 
-async def test_letter_that_comes_twice_is_one_letter_and_none_after_the_redrive() -> None:
+async def test_dead_letter_that_comes_twice_is_kept_once_and_not_after_the_redrive() -> None:
     deployment, _, _ = await connected()
     message = dead_message(JOB.encode())
     for _ in range(2):
-        assert [letter.message_id for letter in (await deployment.dead_letters.bury([message])).letters] == [ID]
+        assert [one.message_id for one in (await deployment.dead_letters.bury([message])).dead_letters] == [ID]
     assert len(await deployment.dead_letters.store.all()) == 1
     (outcome,) = await deployment.redriver().redrive([ID])
     assert outcome.verdict is Verdict.REDRIVEN
@@ -254,16 +254,16 @@ async def test_letter_that_comes_twice_is_one_letter_and_none_after_the_redrive(
     assert record.status is ResultStatus.SUBMITTED
 
 
-async def test_redriven_jobs_letter_has_the_first_id() -> None:
+async def test_redriven_jobs_dead_letter_has_the_first_id() -> None:
     deployment, _, _ = await connected()
     await deployment.dead_letters.bury([dead_message(JOB.encode())])
     again = await deployment.jobs.redrive(ID, JOB)
     assert again is not None
     second = dead_message(again.encode(), message_id="99999999-0000-4000-8000-000000000000")
-    assert [letter.message_id for letter in (await deployment.dead_letters.bury([second])).letters] == [ID]
+    assert [one.message_id for one in (await deployment.dead_letters.bury([second])).dead_letters] == [ID]
 
 
-async def test_letter_of_a_single_queue_goes_back_there() -> None:
+async def test_dead_letter_of_a_single_queue_goes_back_there() -> None:
     deployment, account, _ = await connected()
     account.queues.create_queue(QueueName="fixed.fifo", Attributes={})
     job = JOB.model_copy(update={"label": "default"})
@@ -276,7 +276,7 @@ async def test_letter_of_a_single_queue_goes_back_there() -> None:
     assert received.group == f"{ID}-redrive-1", "each job of such a queue has a group of its own"
 
 
-async def test_letter_of_a_job_that_went_on_is_dropped() -> None:
+async def test_dead_letter_of_a_job_that_went_on_is_dropped() -> None:
     deployment, _, _ = await connected()
     await deployment.dead_letters.bury([dead_message(JOB.encode())])
     again = await deployment.jobs.redrive(ID, JOB)
@@ -298,10 +298,10 @@ def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv(handler.NAMESPACE_VARIABLE, "Other")
     keep = deployment.dead_letters.store.keep
 
-    async def failing(letter: DeadLetter, text: str) -> DeadLetter:
-        if letter.message_id == "bad":
+    async def failing(dead_letter: DeadLetter, text: str) -> DeadLetter:
+        if dead_letter.message_id == "bad":
             raise TransportError("as told")
-        return await keep(letter, text)
+        return await keep(dead_letter, text)
 
     monkeypatch.setattr(deployment.dead_letters.store, "keep", failing)
     records: list[dict[str, Any]] = [
@@ -317,7 +317,7 @@ def test_handler_answers_with_what_failed(monkeypatch: pytest.MonkeyPatch, capsy
         "DeadLettersFailed": 1,
     }
     assert (record["Deployment"], record["DeadLetters"], record["failed"]) == ("p", 1, ["bad"])
-    assert [(letter["message_id"], letter["label"]) for letter in record["letters"]] == [(ID, "m")]
+    assert [(one["message_id"], one["label"]) for one in record["letters"]] == [(ID, "m")]
     loop.close()
 
 

@@ -1,4 +1,4 @@
-"""Load requests: one ring for many posts, taken by the label's own cell, handed back, dropped when they are none."""
+"""Load requests: one for many posts, taken in the label's own cell, handed back; what is none is dropped."""
 
 from __future__ import annotations
 

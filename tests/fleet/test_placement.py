@@ -87,16 +87,16 @@ def test_the_order_does_not_depend_on_the_order_of_the_rows(fleet: Fleet, random
 
 @given(fleets)
 def test_somebody_is_always_ready_to_take_a_request_at_once_if_anyone_can(fleet: Fleet) -> None:
-    def patience(view: ConsumerView) -> float:
+    def min_age(view: ConsumerView) -> float:
         return min_request_age_seconds(fleet, view.consumer_id, NOW, interval_seconds=1, idle_seconds=10)
 
     able = order(fleet, NOW)
-    assert not able or min(patience(view) for view in able) == 0
+    assert not able or min(min_age(view) for view in able) == 0
     for view in fleet.consumers:
         if view not in able:
-            assert patience(view) == math.inf
+            assert min_age(view) == math.inf
         elif not view.free_slots and able[0].free_slots:
-            assert patience(view) >= 10
+            assert min_age(view) >= 10
 
 
 @given(holdings, st.integers(1, 6), st.none() | st.integers(1, 300), st.integers(0, 100))

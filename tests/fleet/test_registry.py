@@ -67,12 +67,12 @@ async def test_unknown_owner_of_a_claim_newer_than_the_view_keeps_it(deployment:
     assert not await deployment.registry.claim(LABEL, "b", 1, old)
 
 
-@pytest.mark.parametrize("hosts", [1, 3])
-async def test_concurrent_claims_have_as_many_winners_as_places(deployment: Deployment, hosts: int) -> None:
+@pytest.mark.parametrize("holders", [1, 3])
+async def test_concurrent_claims_have_as_many_winners_as_places(deployment: Deployment, holders: int) -> None:
     names = [f"c{index}" for index in range(12)]
     fleet = Fleet(tuple(view(name) for name in names), time.time())
-    wins = await asyncio.gather(*(deployment.registry.claim(LABEL, name, hosts, fleet) for name in names))
-    assert wins.count(True) == hosts
+    wins = await asyncio.gather(*(deployment.registry.claim(LABEL, name, holders, fleet) for name in names))
+    assert wins.count(True) == holders
 
 
 async def test_concurrent_take_over_has_one_winner(deployment: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Labels that were rung for leave a row until they are served."""
+"""A label that a load request was sent for has a waiting row until it is served."""
 
 from __future__ import annotations
 

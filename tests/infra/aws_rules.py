@@ -20,7 +20,7 @@ class Rule:
         return len(text) <= self.max_characters and re.fullmatch(self.pattern, text, re.DOTALL) is not None
 
 
-#: No ' among them, no ", no %, no letter with an accent.
+#: No ' among them, no ", no %, no accents.
 _SECURITY_GROUP = r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*"
 #: Elastic Load Balancing API Reference, "CreateLoadBalancer", "CreateTargetGroup".
 _BALANCER = Rule(r"(?!-|internal-)[A-Za-z0-9-]+(?<!-)", 32)
@@ -58,7 +58,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "aws_dynamodb_table": {"name": Rule(r"[A-Za-z0-9_.-]{3,}", 255)},
     # S3 User Guide, "General purpose bucket naming rules".
     "aws_s3_bucket": {"bucket": Rule(r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]+[a-z0-9](?<!-s3alias)", 63)},
-    # ECR API Reference, "CreateRepository": it begins with a letter, and no two of these follow each other.
+    # ECR API Reference, "CreateRepository": it begins with a-z, and no two of these follow each other.
     "aws_ecr_repository": {"name": Rule(r"[a-z][a-z0-9]*([._/-][a-z0-9]+)*", 256)},
     # Systems Manager API Reference, "PutParameter".
     "aws_ssm_parameter": {

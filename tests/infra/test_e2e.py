@@ -22,7 +22,7 @@ from tests.support.project import PROJECT
 from tests.support.waiting import HANG_SECONDS
 from tests.support.webhooks import receiver
 
-#: A fifth of the patience that a cold environment on AWS gets.
+#: A fifth of the time that a cold environment on AWS gets.
 E2E_SECONDS = 180.0
 
 

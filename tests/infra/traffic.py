@@ -156,14 +156,14 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
         many = await producer.post_many([{"n": n} for n in range(12)], "first")
         ended = [response async for response in producer.as_completed(many, timeout_seconds=HANG_SECONDS)]
         assert {response.status for response in ended} == {ResultStatus.SUCCESS}
-        await _ring_for_a_label_without_a_queue(settings, calls)
+        await _request_a_label_without_a_queue(settings, calls)
         await producer.post_non_blocking("hold", "first")
         await asyncio.wait_for(started.wait(), HANG_SECONDS)
     held.set()
 
 
-async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call]) -> None:
-    """Whoever takes the request makes the queue."""
+async def _request_a_label_without_a_queue(settings: Settings, calls: list[Call]) -> None:
+    """The consumer that takes the load request makes the queue."""
     async with _deployment(settings, []) as deployment:
         await deployment.load_requests.send("unposted")
     async with asyncio.timeout(HANG_SECONDS):
@@ -172,7 +172,7 @@ async def _ring_for_a_label_without_a_queue(settings: Settings, calls: list[Call
 
 
 async def _forgotten_job(settings: Settings) -> None:
-    """The job of a producer that died before it rang, for a label that its queue's name does not tell."""
+    """A job without a load request, for a label that its queue's name does not tell."""
     label = f"models/{uuid.uuid4().hex}"
     async with _deployment(settings, []) as deployment:
         url = await deployment.queues.of_label(label)
@@ -212,7 +212,7 @@ async def _bury(settings: Settings, calls: list[Call]) -> None:
     large = recorded.model_copy(update={"body": LARGE_JSON})
     async with _deployment(settings, calls) as deployment:
         buried = await deployment.dead_letters.bury([_dead(message_id, recorded), _dead(str(uuid.uuid4()), large)])
-        assert len(buried.letters) == 2, buried
+        assert len(buried.dead_letters) == 2, buried
 
 
 def _dead(message_id: str, job: Job) -> DeadMessage:

@@ -24,14 +24,14 @@ def new_job(**fields: object) -> tuple[str, Job]:
     return uuid.uuid4().hex, Job.model_validate(values)
 
 
-async def started(jobs: JobRecords, message_id: str, job: Job, attempt: int = 1, consumer: str = "a") -> Attempt:
-    ticket = Attempt(message_id, job, attempt, consumer)
-    assert await jobs.start(ticket, MAX_STARTS) is Start.STARTED
-    return ticket
+async def started(jobs: JobRecords, message_id: str, job: Job, number: int = 1, consumer: str = "a") -> Attempt:
+    attempt = Attempt(message_id, job, number, consumer)
+    assert await jobs.start(attempt, MAX_STARTS) is Start.STARTED
+    return attempt
 
 
-async def start_of(jobs: JobRecords, message_id: str, job: Job, attempt: int, consumer: str) -> Start:
-    return await jobs.start(Attempt(message_id, job, attempt, consumer), MAX_STARTS)
+async def start_of(jobs: JobRecords, message_id: str, job: Job, number: int, consumer: str) -> Start:
+    return await jobs.start(Attempt(message_id, job, number, consumer), MAX_STARTS)
 
 
 async def test_life_of_a_job(deployment: Deployment) -> None:
@@ -42,11 +42,11 @@ async def test_life_of_a_job(deployment: Deployment) -> None:
     assert record is not None
     assert (record.status, record.label, record.request_id) == (ResultStatus.SUBMITTED, "resnet50", "r")
     assert (record.attempt, record.starts, record.consumer) == (0, 0, "")
-    ticket = await started(deployment.jobs, message_id, job)
+    attempt = await started(deployment.jobs, message_id, job)
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.attempt, record.starts, record.consumer) == (ResultStatus.IN_PROGRESS, 1, 1, "a")
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="42")
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result, record.error) == (ResultStatus.SUCCESS, "42", None)
@@ -55,9 +55,9 @@ async def test_life_of_a_job(deployment: Deployment) -> None:
 
 async def test_failure_is_kept(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(deployment.jobs, message_id, job)
+    attempt = await started(deployment.jobs, message_id, job)
     failure = JobFailure(type="ValueError", message='it said "no" — \u2603')
-    assert await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=failure)
+    assert await deployment.jobs.finish(attempt, ResultStatus.ERROR, error=failure)
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.error, record.result) == (ResultStatus.ERROR, failure, None)
@@ -65,12 +65,12 @@ async def test_failure_is_kept(deployment: Deployment) -> None:
 
 async def test_start_makes_the_record_that_is_missing(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(deployment.jobs, message_id, job)
+    attempt = await started(deployment.jobs, message_id, job)
     await deployment.jobs.submitted(message_id, job)
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert record.status is ResultStatus.IN_PROGRESS
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1")
     await deployment.jobs.submitted(message_id, job)
     record = await deployment.jobs.get(message_id)
     assert record is not None
@@ -125,13 +125,13 @@ async def test_concurrent_starts_have_one_winner(deployment: Deployment) -> None
 
 async def test_finished_job_never_changes(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(deployment.jobs, message_id, job)
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    attempt = await started(deployment.jobs, message_id, job)
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1")
     assert await start_of(deployment.jobs, message_id, job, 2, "b") is Start.FINISHED
     assert not await deployment.jobs.cancel(message_id)
-    assert not await deployment.jobs.release(ticket)
-    assert not await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1"), (
+    assert not await deployment.jobs.release(attempt)
+    assert not await deployment.jobs.finish(attempt, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1"), (
         "a repeated finish agrees with itself"
     )
     record = await deployment.jobs.get(message_id)
@@ -141,9 +141,9 @@ async def test_finished_job_never_changes(deployment: Deployment) -> None:
 
 async def test_release_takes_the_start_back(deployment: Deployment) -> None:
     message_id, job = new_job()
-    ticket = await started(deployment.jobs, message_id, job, 1)
-    assert await deployment.jobs.release(ticket)
-    assert await deployment.jobs.release(ticket), "a repeated release agrees with itself"
+    attempt = await started(deployment.jobs, message_id, job, 1)
+    assert await deployment.jobs.release(attempt)
+    assert await deployment.jobs.release(attempt), "a repeated release agrees with itself"
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.starts) == (ResultStatus.SUBMITTED, 0)
@@ -152,22 +152,22 @@ async def test_release_takes_the_start_back(deployment: Deployment) -> None:
 
 async def test_too_many_starts(deployment: Deployment) -> None:
     message_id, job = new_job()
-    for attempt in range(1, MAX_STARTS + 1):
-        await started(deployment.jobs, message_id, job, attempt)
-    ticket = Attempt(message_id, job, MAX_STARTS + 1, "a")
-    assert await deployment.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
-    assert ticket.starts == MAX_STARTS + 1
-    assert await deployment.jobs.start(ticket, MAX_STARTS) is Start.EXHAUSTED
-    assert await deployment.jobs.finish(ticket, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
+    for number in range(1, MAX_STARTS + 1):
+        await started(deployment.jobs, message_id, job, number)
+    attempt = Attempt(message_id, job, MAX_STARTS + 1, "a")
+    assert await deployment.jobs.start(attempt, MAX_STARTS) is Start.EXHAUSTED
+    assert attempt.starts == MAX_STARTS + 1
+    assert await deployment.jobs.start(attempt, MAX_STARTS) is Start.EXHAUSTED
+    assert await deployment.jobs.finish(attempt, ResultStatus.ERROR, error=JobFailure(type="E", message="m"))
 
 
 async def test_quick_job_goes_from_submitted_to_its_end(deployment: Deployment) -> None:
     message_id, job = new_job()
     await deployment.jobs.submitted(message_id, job)
-    ticket = Attempt(message_id, job, 1, "a")
-    assert await deployment.jobs.look(ticket) is Start.STARTED
-    assert not ticket.start_recorded
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, started_at=time.time(), result="42")
+    attempt = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(attempt) is Start.STARTED
+    assert not attempt.start_recorded
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, started_at=time.time(), result="42")
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result, record.attempt, record.consumer) == (ResultStatus.SUCCESS, "42", 1, "a")
@@ -177,9 +177,9 @@ async def test_quick_job_goes_from_submitted_to_its_end(deployment: Deployment) 
 
 async def test_job_without_a_record_gets_one_at_its_end(deployment: Deployment) -> None:
     message_id, job = new_job(recorded=False)
-    ticket = Attempt(message_id, job, 1, "a")
-    assert await deployment.jobs.look(ticket) is Start.STARTED
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    attempt = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(attempt) is Start.STARTED
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="42")
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.label, record.result) == (ResultStatus.SUCCESS, job.label, "42")
@@ -188,10 +188,10 @@ async def test_job_without_a_record_gets_one_at_its_end(deployment: Deployment) 
 @pytest.mark.parametrize("recorded", [None, False])
 async def test_quick_end_meets_a_record_that_came_meanwhile(deployment: Deployment, recorded: bool | None) -> None:
     message_id, job = new_job(recorded=recorded)
-    ticket = Attempt(message_id, job, 1, "a")
-    assert await deployment.jobs.look(ticket) is Start.STARTED
+    attempt = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.look(attempt) is Start.STARTED
     await deployment.jobs.submitted(message_id, job)
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="42")
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="42")
     record = await deployment.jobs.get(message_id)
     assert record is not None
     assert (record.status, record.result) == (ResultStatus.SUCCESS, "42")
@@ -211,14 +211,14 @@ async def test_quick_end_is_fenced_off_by_a_later_attempt_and_by_a_cancellation(
 
 async def test_start_noted_while_the_end_is_written(deployment: Deployment) -> None:
     pairs = [new_job() for _ in range(20)]
-    tickets = [Attempt(message_id, job, 1, "a") for message_id, job in pairs]
+    attempts = [Attempt(message_id, job, 1, "a") for message_id, job in pairs]
     await asyncio.gather(*(deployment.jobs.submitted(message_id, job) for message_id, job in pairs))
-    await asyncio.gather(*(deployment.jobs.look(ticket) for ticket in tickets))
-    notes = [deployment.jobs.start(ticket, MAX_STARTS) for ticket in tickets]
-    ends = [deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
-    outcomes = await asyncio.gather(*notes, *ends)
+    await asyncio.gather(*(deployment.jobs.look(attempt) for attempt in attempts))
+    starts = [deployment.jobs.start(attempt, MAX_STARTS) for attempt in attempts]
+    ends = [deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1") for attempt in attempts]
+    outcomes = await asyncio.gather(*starts, *ends)
     assert all(outcomes[20:])
-    records = await asyncio.gather(*(deployment.jobs.get(ticket.message_id) for ticket in tickets))
+    records = await asyncio.gather(*(deployment.jobs.get(attempt.message_id) for attempt in attempts))
     assert {record.status for record in records if record} == {ResultStatus.SUCCESS}
 
 
@@ -233,13 +233,13 @@ async def test_cancel(deployment: Deployment) -> None:
 
 async def test_cancel_against_finish_has_one_winner(deployment: Deployment) -> None:
     pairs = [new_job() for _ in range(20)]
-    tickets = [await started(deployment.jobs, message_id, job) for message_id, job in pairs]
+    attempts = [await started(deployment.jobs, message_id, job) for message_id, job in pairs]
     other = JobRecords(deployment.transport, deployment.settings.jobs_table, deployment.settings.result_ttl_seconds)
-    finished = [deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1") for ticket in tickets]
-    cancelled = [other.cancel(ticket.message_id) for ticket in tickets]
+    finished = [deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1") for attempt in attempts]
+    cancelled = [other.cancel(attempt.message_id) for attempt in attempts]
     outcomes = await asyncio.gather(*finished, *cancelled)
-    for ticket, finish, cancel in zip(tickets, outcomes[:20], outcomes[20:], strict=True):
-        record = await deployment.jobs.get(ticket.message_id)
+    for attempt, finish, cancel in zip(attempts, outcomes[:20], outcomes[20:], strict=True):
+        record = await deployment.jobs.get(attempt.message_id)
         assert record is not None
         assert finish != cancel
         assert record.status is (ResultStatus.SUCCESS if finish else ResultStatus.CANCELLED)
@@ -282,12 +282,12 @@ async def test_each_write_survives_a_fault(
         proxy.plan("BatchExecuteStatement", fault)
         await jobs.submitted(message_id, job)
         proxy.plan("BatchExecuteStatement", fault)
-        first, ticket = Attempt(message_id, job, 1, "a"), Attempt(message_id, job, 2, "a")
+        first, attempt = Attempt(message_id, job, 1, "a"), Attempt(message_id, job, 2, "a")
         assert (await jobs.start(first, 1), first.starts) == (Start.STARTED, 1)
         proxy.plan("BatchExecuteStatement", fault)
-        assert (await jobs.start(ticket, 1), ticket.starts) == (Start.EXHAUSTED, 2)
+        assert (await jobs.start(attempt, 1), attempt.starts) == (Start.EXHAUSTED, 2)
         proxy.plan("BatchExecuteStatement", fault)
-        assert await jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+        assert await jobs.finish(attempt, ResultStatus.SUCCESS, result="1")
         proxy.plan("BatchGetItem", fault)
         assert await jobs.get(message_id) is not None
         assert proxy.faults[fault] == 5

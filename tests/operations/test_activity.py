@@ -26,12 +26,12 @@ from tests.support.waiting import HANG_SECONDS
 HASHED = "models/résumé v2"
 
 
-async def send(deployment: Deployment, label: str, *, ring: bool = True) -> None:
-    """A job on its queue, as a producer sends it, or as one that died before it rang."""
+async def send(deployment: Deployment, label: str, *, requested: bool = True) -> None:
+    """A job on its queue and a load request; without the request, as of a producer that died between the two."""
     url = await deployment.queues.of_label(label)
     job = Job(label=label, request_id="r", body="1", submitted_at=0.0)
     await deployment.queues.send(url, OutgoingMessage(job.encode(), "group", f"{label}-{id(job)}"))
-    if ring:
+    if requested:
         await deployment.load_requests.send(label)
 
 
@@ -80,8 +80,8 @@ async def test_a_label_in_work(deployment: Deployment, busy_consumer: asyncio.Ev
 
 
 @pytest.mark.parametrize("label", ["plain", HASHED])
-async def test_a_label_that_nobody_rang_for(deployment: Deployment, label: str) -> None:
-    await send(deployment, label, ring=False)
+async def test_a_label_that_nobody_requested(deployment: Deployment, label: str) -> None:
+    await send(deployment, label, requested=False)
     assert await work_of(deployment, sweep_queues=0) == {}
     found = (await work_of(deployment))[label]
     assert found.unserved
@@ -90,7 +90,7 @@ async def test_a_label_that_nobody_rang_for(deployment: Deployment, label: str) 
 
 async def test_a_forgotten_label_is_known_once_it_was_requested(deployment: Deployment) -> None:
     """Looking into a queue counts as a receive: it is done once."""
-    await send(deployment, HASHED, ring=False)
+    await send(deployment, HASHED, requested=False)
     [label] = (await read_activity(deployment, sweep_queues=100)).to_request()
     await deployment.load_requests.send(label)
     again = await read_activity(deployment, sweep_queues=100)
@@ -103,7 +103,7 @@ async def test_a_forgotten_label_is_known_once_it_was_requested(deployment: Depl
 
 async def test_all_queues_are_looked_at_in_turn(deployment: Deployment) -> None:
     labels = {f"label-{number}" for number in range(5)}
-    await asyncio.gather(*(send(deployment, label, ring=False) for label in labels))
+    await asyncio.gather(*(send(deployment, label, requested=False) for label in labels))
     seen: set[str] = set()
     for _ in range(10):  # four of the nine queues are no labels'
         seen |= set(await work_of(deployment, sweep_queues=1))
@@ -113,7 +113,7 @@ async def test_all_queues_are_looked_at_in_turn(deployment: Deployment) -> None:
 async def test_a_search_whose_place_sqs_forgot_begins_anew(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await send(deployment, "plain", ring=False)
+    await send(deployment, "plain", requested=False)
     await deployment.waiting.move_cursor("no such page")
     listed = deployment.queues.listed
 
@@ -137,13 +137,13 @@ async def test_a_label_whose_queue_is_gone_has_no_work(deployment: Deployment) -
 async def test_a_queue_of_a_deployment_whose_prefix_begins_with_ours_is_not_ours(deployment: Deployment) -> None:
     neighbour = deployment.settings.model_copy(update={"prefix": f"{deployment.settings.prefix}-eu"})
     other = Deployment.for_consumer(neighbour)
-    await send(other, "plain", ring=False)
+    await send(other, "plain", requested=False)
     await other.close()
     assert await work_of(deployment) == {}
 
 
 async def test_a_message_is_not_believed_about_the_queue_of_another_label(deployment: Deployment) -> None:
-    await send(deployment, "plain", ring=False)
+    await send(deployment, "plain", requested=False)
     url = await deployment.queues.of_label(HASHED)
     for label in ("plain", "x" * 300):
         body = Job(label=label, request_id="r", body="1", submitted_at=0.0).encode()
@@ -169,7 +169,7 @@ async def test_one_queue_that_does_not_answer_hides_no_other(
 
 
 async def test_jobs_of_consumers_that_died_are_seen(deployment: Deployment) -> None:
-    await send(deployment, "orphaned", ring=False)
+    await send(deployment, "orphaned", requested=False)
     dead = ConsumerView(consumer_id="dead", lease_until=1.0, loaded={"orphaned": LabelStatistics()})
     await deployment.registry.publish(dead)
     found = (await work_of(deployment, sweep_queues=0))["orphaned"]
@@ -184,7 +184,7 @@ async def test_a_row_stays_while_jobs_are_in_flight_and_nobody_holds_the_label(d
     assert activity.served() == []
 
 
-async def test_who_waits_is_requested_before_the_last_request_expires(deployment: Deployment) -> None:
+async def test_a_waiting_label_is_requested_again_before_the_last_request_expires(deployment: Deployment) -> None:
     await send(deployment, "resnet50")
     activity = await read_activity(deployment, sweep_queues=0)
     [row] = activity.waiting
@@ -195,7 +195,7 @@ async def test_who_waits_is_requested_before_the_last_request_expires(deployment
 async def test_what_is_measured_is_published_though_a_load_request_is_refused(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await send(deployment, "forgotten", ring=False)
+    await send(deployment, "forgotten", requested=False)
 
     async def refuses(label: str) -> None:
         raise TransportError("no")
@@ -207,7 +207,7 @@ async def test_what_is_measured_is_published_though_a_load_request_is_refused(
     assert "load request not sent" in caplog.text
 
 
-async def test_who_waits_is_requested_more_and_more_rarely(deployment: Deployment) -> None:
+async def test_a_waiting_label_is_requested_more_and_more_rarely(deployment: Deployment) -> None:
     await send(deployment, "resnet50")
     activity = await read_activity(deployment, sweep_queues=0)
     [row] = activity.waiting
@@ -221,7 +221,7 @@ async def test_who_waits_is_requested_more_and_more_rarely(deployment: Deploymen
 async def test_the_function_publishes_requests_and_logs(
     deployment: Deployment, busy_consumer: asyncio.Event, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await send(deployment, "forgotten", ring=False)
+    await send(deployment, "forgotten", requested=False)
     await send(deployment, "held")
     measures = await BacklogMetrics(deployment, BacklogSettings(target_seconds=30)).run()
     assert measures["active_labels"] == 2

@@ -192,7 +192,7 @@ def test_a_label_is_known_by_the_consumers_that_hold_it() -> None:
     assert found == LabelWork("a", 3, 2, 2, holders=2, loaded=True, task_seconds=0.2, load_seconds=3, oldest_at=NOW - 7)
     loading = label_work("b", 1, 0, lanes=1, fleet=fleet, waits_since=NOW - 3, now=NOW)
     assert (loading.holders, loading.loaded, loading.task_seconds, loading.oldest_at) == (1, False, None, NOW - 3)
-    # Whoever was rung for the label has loaded it since: what he has in hand tells more than the ring.
+    # A consumer has loaded the requested label since: its jobs in flight tell more than the load request.
     assert label_work("a", 3, 2, lanes=2, fleet=fleet, waits_since=NOW - 999, now=NOW).oldest_at == NOW - 7
     idle = Fleet((view("slow", loaded={"a": slow}),))
     assert label_work("a", 1, 0, lanes=1, fleet=idle, waits_since=NOW - 999, now=NOW).oldest_at is None

@@ -19,7 +19,7 @@ LABELS = 1000
 
 
 async def send_one(deployment: Deployment, label: str) -> None:
-    """A job whose producer has rung."""
+    """A job whose producer has sent a load request."""
     job = Job(label=label, request_id="r", body="1", submitted_at=0.0)
     await deployment.queues.send(await deployment.queues.of_label(label), OutgoingMessage(job.encode(), label, label))
     await deployment.waiting.record(label)

@@ -198,7 +198,7 @@ def test_labels_that_take_turns_need_nobody() -> None:
 
 
 def test_no_job_is_older_than_when_its_label_had_none() -> None:
-    """Who rang for a label long ago is known until the backlog function has seen it served."""
+    """The time of a load request is kept until the backlog function has seen the label served."""
 
     def age(work: LabelWork, now: float, before: Overview | None) -> tuple[Overview, float | None]:
         shown = Overview.of(Fleet(), [work], (), now=now, before=before)

@@ -48,9 +48,9 @@ async def posted(deployment: Deployment, label: str = LABEL) -> list[tuple[str, 
 
 async def finish(deployment: Deployment, message_id: str, result: Any) -> None:
     job = Job(label=LABEL, request_id="r", body="1", submitted_at=time.time())
-    ticket = Attempt(message_id, job, 1, "a")
-    assert await deployment.jobs.start(ticket, 3) is Start.STARTED
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result=json.dumps(result))
+    attempt = Attempt(message_id, job, 1, "a")
+    assert await deployment.jobs.start(attempt, 3) is Start.STARTED
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result=json.dumps(result))
 
 
 async def test_many_posts_keep_their_order(deployment: Deployment) -> None:

@@ -104,9 +104,9 @@ async def test_a_jobs_life_is_in_the_stream_and_each_change_is_enqueued(
     job = Job(label="m", request_id="r", body="1", submitted_at=1.0, callback_url="https://example.com/")
     await deployment.jobs.submitted("id", job)
     await deployment.jobs.submitted("other", job.model_copy(update={"callback_url": None}))
-    ticket = Attempt("id", job, 1, "c")
-    await deployment.jobs.start(ticket, 3)
-    await deployment.jobs.release(ticket)
+    attempt = Attempt("id", job, 1, "c")
+    await deployment.jobs.start(attempt, 3)
+    await deployment.jobs.release(attempt)
     assert await deployment.jobs.cancel("id")
     assert await deployment.jobs.cancel("other")
     records = await stream.read()
@@ -449,8 +449,8 @@ async def test_what_a_job_carries_outlives_its_end_and_a_redrive(deployment: Dep
     assert await deployment.jobs.bury(message_id, job, JobFailure(type=DEAD_LETTERED, message="too often"))
     again = await deployment.jobs.redrive(message_id, job)
     assert again is not None
-    ticket = Attempt.of("new", again, 1, "c")
-    assert await deployment.jobs.finish(ticket, ResultStatus.SUCCESS, result="1")
+    attempt = Attempt.of("new", again, 1, "c")
+    assert await deployment.jobs.finish(attempt, ResultStatus.SUCCESS, result="1")
     record = await deployment.jobs.current(message_id)
     assert record is not None
     assert (record.status, record.callback_url, record.body) == (ResultStatus.SUCCESS, "https://example.com/", "[1]")

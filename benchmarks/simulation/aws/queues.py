@@ -2,7 +2,7 @@
 
 A group with messages in flight returns nothing more; a receive returns up to ten messages, as many as possible of one group;
 deduplication ids are remembered per group for five minutes; receipt handles expire with the visibility timeout. An available
-message wakes a long poll. The cost of a call depends neither on the backlog nor on the number of queues. Not
+message ends a long poll. The cost of a call depends neither on the backlog nor on the number of queues. Not
 simulated: retention, size limits.
 """
 

@@ -132,7 +132,7 @@ run "larger_bodies_where_there_is_memory" {
   }
 }
 
-run "a_callers_patience_is_shorter_than_the_load_balancers" {
+run "a_callers_timeout_is_shorter_than_the_load_balancers" {
   variables {
     gateway = {
       enabled             = true

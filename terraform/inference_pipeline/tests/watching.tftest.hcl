@@ -90,7 +90,7 @@ run "thresholds" {
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.combined["dead-letter-queue-not-drained"].evaluation_periods == 15 && aws_cloudwatch_metric_alarm.single["unserved-labels"].evaluation_periods == 10
-    error_message = "Alarms have other patience than they say."
+    error_message = "Alarms wait for another number of minutes than documented."
   }
 
   assert {
