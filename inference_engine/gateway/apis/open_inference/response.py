@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ....jobs import codec
 from ....tensors import DTYPES
 from . import binary
-from . import response as results
 from .binary import RequestError, ResultError
 from .request import DIMENSIONS_MAX, InferRequest, RequestedOutput
 
@@ -142,7 +141,7 @@ def write(label: str, version: str, request: InferRequest, outputs: Mapping[str,
 
 
 def _output(wanted: RequestedOutput, array: NDArray[Any], tails: list[bytes]) -> dict[str, Any]:
-    described = {"name": wanted.name, "datatype": results.datatype(array), "shape": list(array.shape)}
+    described = {"name": wanted.name, "datatype": datatype(array), "shape": list(array.shape)}
     if not wanted.binary:
         return described | {"data": _json_data(wanted.name, array)}
     tails.append(binary.write(array))
