@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import errors
-from .aws.client import DynamoDBClient
+from . import errors, moved
 from .aws.parameters import deployed_settings
 from .errors import InferenceEngineError, UnretryableError, needs
 from .jobs.job import JobFailure, Response, ResultStatus
-from .producer import AsyncProducer, Producer
+from .producer import AsyncProducer, AsyncSubmission, Producer, Submission
 from .settings import Settings
+from .single_queue import DynamoDBClient
 
 if TYPE_CHECKING:
     from .consumer import AsyncConsumer, Consumer
 
 __version__ = "0.1.0"
 
+moved.keep_importable()
+
 __all__ = [
     "AsyncConsumer",
     "AsyncProducer",
+    "AsyncSubmission",
     "Consumer",
     "DynamoDBClient",
     "InferenceEngineError",
@@ -28,6 +31,7 @@ __all__ = [
     "Response",
     "ResultStatus",
     "Settings",
+    "Submission",
     "UnretryableError",
     "deployed_settings",
     "errors",

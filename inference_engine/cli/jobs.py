@@ -117,7 +117,7 @@ def _producer(arguments: argparse.Namespace) -> Producer:
         settings_of(arguments),
         queue_name=arguments.queue_name,
         timeout_seconds=getattr(arguments, "timeout", None),
-        _connect=Deployment.for_command,
+        connect=Deployment.for_command,
     )
 
 

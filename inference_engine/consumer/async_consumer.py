@@ -12,13 +12,13 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from ..aws.client import DynamoDBClient
 from ..backends.base import Backend
 from ..backends.function import DEFAULT_THREADS, FunctionBackend
 from ..deployment import Deployment
 from ..errors import BackendLostError, SettingsError
 from ..fleet.placement import ConsumerCapacity
 from ..settings import Settings
+from ..single_queue import DynamoDBClient, settings_and_queue
 from .assignment import Assignment, FixedQueue, PlacedLabels, quietly
 from .ecs_protection import TaskProtection
 from .in_flight import InFlight
@@ -39,20 +39,27 @@ HEALTH_SECONDS = 2.0
 class AsyncConsumer:
     """A consumer on asyncio: `async with`, or `start()` and `stop()`.
 
-    Jobs are computed by `compute_result` (a function, see FunctionBackend) or by a `backend`. Capacity is `max_labels`, or
-    `memory_budget_bytes` against the models' measured sizes, or both. An exception of a type in `unretryable` fails its job at
-    once; after any other, the job is retried up to `settings.max_attempts`. With `http_port` (0: any free port) the consumer
-    serves health and metrics.
+    The first argument is the name of a queue or Settings, as are `queue_name` and `settings`. With a queue, the consumer serves
+    that one FIFO queue and takes no part in placement; `ddb_client` names the table of job records. Without settings, they
+    come from the environment.
 
-    With `queue_name`, the consumer serves that one queue and takes no part in placement.
+    Jobs are computed by `compute_result` (a function on `threads` threads, see FunctionBackend) or by a `backend`. Capacity is
+    `max_labels` (4 by default), or `memory_budget_bytes` against the models' measured sizes, or both. An exception of a type in
+    `unretryable` fails its job at once; after any other, the job is retried up to `settings.max_attempts`.
+
+    With `http_port` (0: any free port) the consumer serves health and metrics at the address `http_host`. `consumer_id` is its
+    name in the registry and in metrics, by default made of host, process and a random part. `connect` makes the way to AWS, on
+    the running loop, and the consumer closes it; by default `Deployment.for_consumer`.
 
     Raises SettingsError where an argument or a setting is wrong.
     """
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        queue_or_settings: str | Settings | None = None,
+        /,
         *,
+        settings: Settings | None = None,
         compute_result: Callable[..., Any] | None = None,
         backend: Backend | None = None,
         queue_name: str | None = None,
@@ -64,21 +71,18 @@ class AsyncConsumer:
         http_host: str = "127.0.0.1",
         consumer_id: str | None = None,
         threads: int = DEFAULT_THREADS,
-        _connect: Callable[[Settings], Deployment] = Deployment.for_consumer,
+        connect: Callable[[Settings], Deployment] | None = None,
     ) -> None:
+        settings, queue_name = settings_and_queue(queue_or_settings, settings, queue_name, ddb_client)
         if (compute_result is None) == (backend is None):
             raise SettingsError("a consumer needs either compute_result=your_function or backend=…, not both")
         _check_capacity(max_labels, memory_budget_bytes)
-        settings = settings or Settings()
-        if ddb_client is not None:
-            changed = {"jobs_table": ddb_client.table, "region": ddb_client.region or settings.region}
-            settings = settings.model_copy(update=changed)
         self.settings = settings
         self.consumer_id = consumer_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.metrics = ConsumerMetrics()
         self._backend: Backend = backend or FunctionBackend(compute_result, threads=threads)  # type: ignore[arg-type]
         self._queue_name = queue_name
-        self._connect = _connect
+        self._connect = connect or Deployment.for_consumer
         if max_labels is None and memory_budget_bytes is None:
             max_labels = DEFAULT_MAX_LABELS
         self._capacity = ConsumerCapacity(max_labels, memory_budget_bytes)
@@ -132,7 +136,10 @@ class AsyncConsumer:
         self._tasks = [self._forever(loop) for loop in loops]
 
     async def stop(self, drain_seconds: float | None = None) -> None:
-        """Drain, then leave the fleet. Jobs still running after `drain_seconds` go back to their queues."""
+        """Drain, then leave the fleet. Jobs still running after `drain_seconds` go back to their queues.
+
+        By default `settings.drain_seconds`. A second call does nothing.
+        """
         if self._stopped:
             return
         self._stopped = True

@@ -12,9 +12,11 @@ from concurrent.futures import Future, InvalidStateError
 from types import TracebackType
 from typing import Any, Self
 
-from ..aws.client import DynamoDBClient
 from ..backends.base import Backend
+from ..backends.function import DEFAULT_THREADS
+from ..deployment import Deployment
 from ..settings import Settings
+from ..single_queue import DynamoDBClient
 from .async_consumer import AsyncConsumer
 
 log = logging.getLogger(__name__)
@@ -23,34 +25,47 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Consumer:
-    """Takes jobs for the models that it has loaded and computes them. Arguments are those of AsyncConsumer.
+    """Takes jobs for the models that it has loaded and computes them.
 
-    `run()` is the whole life of a consumer process. `start_consuming()` and `stop_consuming()` are for programs that also
-    do something else.
+    Arguments are those of AsyncConsumer, and so is what they raise. `run()` is the whole life of a consumer process.
+    `start_consuming()` and `stop_consuming()` are for programs that also do something else.
     """
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        queue_or_settings: str | Settings | None = None,
+        /,
         *,
+        settings: Settings | None = None,
         compute_result: Callable[..., Any] | None = None,
         backend: Backend | None = None,
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         max_labels: int | None = None,
         memory_budget_bytes: int | None = None,
-        **options: Any,
+        unretryable: tuple[type[BaseException], ...] = (),
+        http_port: int | None = None,
+        http_host: str = "127.0.0.1",
+        consumer_id: str | None = None,
+        threads: int = DEFAULT_THREADS,
+        connect: Callable[[Settings], Deployment] | None = None,
     ) -> None:
-        arguments: dict[str, Any] = {
-            "compute_result": compute_result,
-            "backend": backend,
-            "queue_name": queue_name,
-            "ddb_client": ddb_client,
-            "max_labels": max_labels,
-            "memory_budget_bytes": memory_budget_bytes,
-            **options,
-        }
-        self._make: Callable[[], AsyncConsumer] = lambda: AsyncConsumer(settings, **arguments)
+        self._make: Callable[[], AsyncConsumer] = lambda: AsyncConsumer(
+            queue_or_settings,
+            settings=settings,
+            compute_result=compute_result,
+            backend=backend,
+            queue_name=queue_name,
+            ddb_client=ddb_client,
+            max_labels=max_labels,
+            memory_budget_bytes=memory_budget_bytes,
+            unretryable=unretryable,
+            http_port=http_port,
+            http_host=http_host,
+            consumer_id=consumer_id,
+            threads=threads,
+            connect=connect,
+        )
         # Made once here, so that invalid arguments raise at once.
         self._make()
         self._life: _Life | None = None

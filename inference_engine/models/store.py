@@ -31,6 +31,7 @@ from .sources import (
 )
 
 __all__ = [
+    "DiskStore",
     "FolderStore",
     "ModelStore",
     "ObjectInfo",
@@ -76,7 +77,7 @@ class _Flight:
     callers: int = 0
 
 
-class _DiskStore:
+class DiskStore:
     """A `ModelStore` over any source. One store owns a repository at a time and is used from one event loop.
 
     With `max_bytes`, the least recently fetched models that are not pinned are deleted to make room for a new one. Pin
@@ -187,14 +188,14 @@ class _DiskStore:
         await asyncio.to_thread(check_copy, target, file, sha256)
 
 
-class FolderStore(_DiskStore):
+class FolderStore(DiskStore):
     """Models from `<source>/<label>/`, for example a shared file system."""
 
     def __init__(self, source: Path, repository: Path, max_bytes: int | None = None) -> None:
         super().__init__(FolderSource(source), repository, max_bytes)
 
 
-class S3Store(_DiskStore):
+class S3Store(DiskStore):
     """Models from `s3://bucket/prefix/<label>/`, read through `blobs`, which is bound to that bucket.
 
     Set `verify_etags` to False where objects are encrypted with a KMS key: their ETags are not MD5 digests. Raises

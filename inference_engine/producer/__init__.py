@@ -2,5 +2,6 @@
 
 from .async_producer import AsyncProducer
 from .producer import Producer
+from .submission import AsyncSubmission, Submission
 
-__all__ = ["AsyncProducer", "Producer"]
+__all__ = ["AsyncProducer", "AsyncSubmission", "Producer", "Submission"]

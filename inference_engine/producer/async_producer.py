@@ -8,14 +8,13 @@ import hashlib
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 from pydantic import ValidationError
 
-from ..aws.client import DynamoDBClient
 from ..aws.queues import OutgoingMessage
 from ..deployment import Deployment
 from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError, needs
@@ -23,9 +22,11 @@ from ..jobs import payloads
 from ..jobs.job import Job, Response, ResultStatus
 from ..labels import SINGLE_QUEUE_LABEL, check_label
 from ..settings import Settings, WebhookSettings
+from ..single_queue import DynamoDBClient, settings_and_queue
 from ..webhooks.rules import check_callback_url
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
+from .submission import AsyncSubmission, SentJob
 
 #: Each change writes the whole record, which holds at most 400 KB with the result (DynamoDB Developer Guide, "Limits").
 KEPT_BODY_MAX_BYTES = 32_768
@@ -59,26 +60,30 @@ class AsyncProducer:
     Concurrent calls are coalesced into batched AWS requests; a lone call is sent at once. One instance serves any number of
     tasks of one event loop. Use it with `async with`, or `await close()`.
 
-    With `queue_name`, all jobs go to that one FIFO queue and take no label.
+    The first argument is the name of a queue or Settings, as are `queue_name` and `settings`. With a queue, all jobs go to that
+    one FIFO queue and take no label; `ddb_client` names the table of their records. Without settings, they come from the
+    environment. `timeout_seconds` is how long `post` and `wait` wait by default, instead of `settings.timeout_seconds`.
+    `connect` makes the way to AWS, which the producer closes; by default `Deployment.for_producer`.
+
+    Raises SettingsError where an argument or a setting is wrong.
     """
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        queue_or_settings: str | Settings | None = None,
+        /,
         *,
+        settings: Settings | None = None,
         queue_name: str | None = None,
         ddb_client: DynamoDBClient | None = None,
         timeout_seconds: float | None = None,
-        _connect: Callable[[Settings], Deployment] = Deployment.for_producer,
+        connect: Callable[[Settings], Deployment] | None = None,
     ) -> None:
-        settings = settings or Settings()
-        if ddb_client is not None:
-            changed = {"jobs_table": ddb_client.table, "region": ddb_client.region or settings.region}
-            settings = settings.model_copy(update=changed)
+        settings, queue_name = settings_and_queue(queue_or_settings, settings, queue_name, ddb_client)
         self.settings = settings
         self._webhooks = WebhookSettings()
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-        self._deployment = _connect(settings)
+        self._deployment = (connect or Deployment.for_producer)(settings)
         self._closed = False
         self._requesting: set[asyncio.Future[None]] = set()
         self._single = queue_name is not None
@@ -133,7 +138,7 @@ class AsyncProducer:
         PayloadTooLargeError, CallbackError, TransportError.
         """
         given = _Given(deadline, request_id, dedup_key, callback_url, keep_body)
-        message_id = await self._submit(await self._prepare(body, label, given))
+        message_id = await self._send_recorded(await self._prepare(body, label, given))
         await self._results.ensure_loaded(self._label(label))
         return message_id
 
@@ -181,7 +186,7 @@ class AsyncProducer:
                 raise
             raise PayloadTooLargeError(f"{error}; without a bucket, keep_body is limited to {most:,} bytes") from error
 
-    async def _submit(self, prepared: _Prepared) -> str:
+    async def _send_recorded(self, prepared: _Prepared) -> str:
         """Send a job, write its record and return the message id, by which anyone may ask for the job from now on."""
         message_id = await self._deployment.queues.send(prepared.url, prepared.message)
         await self._deployment.jobs.submitted(message_id, prepared.job)
@@ -213,7 +218,7 @@ class AsyncProducer:
                 *(self._prepare(body, label, given) for body in chunk), return_exceptions=True
             )
             sent += await asyncio.gather(
-                *(self._submit(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
+                *(self._send_recorded(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
                 return_exceptions=True,
             )
             await self._results.ensure_loaded(self._label(label))
@@ -231,8 +236,6 @@ class AsyncProducer:
         deadline: float | None = None,
         request_id: str | None = None,
         dedup_key: str | None = None,
-        _sent: Callable[[], None] | None = None,
-        _enough: asyncio.Future[None] | None = None,
     ) -> Response:
         """Post a job and wait at most `timeout_seconds` for its Response. The other arguments are those of `post_non_blocking`.
 
@@ -240,33 +243,64 @@ class AsyncProducer:
         `post_non_blocking` raises where the job cannot be posted.
         """
         started = time.monotonic()
-        prepared = await self._prepare(body, label, _Given(deadline, request_id, dedup_key), recorded=False)
-        message_id = await self._deployment.queues.send(prepared.url, prepared.message)
+        sent = await self._send_unrecorded(body, label, _Given(deadline, request_id, dedup_key))
         # The body is sent: do not hold it in memory while waiting for the result.
-        job = prepared.job.model_copy(update={"body": None})
-        del body, prepared
-        if _sent is not None:
-            _sent()
-        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        left = seconds - (time.monotonic() - started)
+        del body
+        seconds = self._timeout(timeout_seconds)
+        return await self._results.wait_sent(sent, seconds - (time.monotonic() - started), seconds)
+
+    async def submit(
+        self,
+        body: Any,
+        label: str | None = None,
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+        dedup_key: str | None = None,
+    ) -> AsyncSubmission:
+        """Put a job on its label's queue, as the first half of `post`: the second half is the submission's `wait`.
+
+        The caller knows the message id while it waits, and may end the wait early. Unlike `post_non_blocking`, this writes no
+        record, so only the caller can get the result of the waiting job. The body is not held here once this has returned.
+
+        The arguments are those of `post_non_blocking`; raises what it raises.
+        """
+        sent = await self._send_unrecorded(body, label, _Given(deadline, request_id, dedup_key))
+        return AsyncSubmission(sent, self._wait_sent)
+
+    async def _send_unrecorded(self, body: Any, label: str | None, given: _Given) -> SentJob:
+        prepared = await self._prepare(body, label, given, recorded=False)
+        message_id = await self._deployment.queues.send(prepared.url, prepared.message)
         # A slow load request must not delay a result that is already there.
-        requesting = asyncio.ensure_future(self._results.ensure_loaded(job.label))
+        requesting = asyncio.ensure_future(self._results.ensure_loaded(prepared.job.label))
         self._requesting.add(requesting)
         requesting.add_done_callback(self._requesting.discard)
         # Nobody else knows the message id, so there is no need to write a record for others to find.
-        return await self._results.wait_posted(message_id, job, left, seconds, _enough)
+        return SentJob(message_id, prepared.job.model_copy(update={"body": None}))
+
+    async def _wait_sent(
+        self, sent: SentJob, timeout_seconds: float | None, until: Awaitable[object] | None = None
+    ) -> Response:
+        seconds = self._timeout(timeout_seconds)
+        async with _future(until) as ended:
+            self._check_open()
+            return await self._results.wait_sent(sent, seconds, seconds, ended)
 
     async def wait(
         self,
         message_id: str,
         *,
         timeout_seconds: float | None = None,
-        _enough: asyncio.Future[None] | None = None,
+        until: Awaitable[object] | None = None,
     ) -> Response:
-        """Wait at most `timeout_seconds` for the Response of a job that was posted before. Raises UnknownMessageError."""
-        self._check_open()
-        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
-        return await self._results.wait(message_id, seconds, _enough)
+        """Wait at most `timeout_seconds`, or until `until` is done, for the Response of a job that was posted before.
+
+        `until` is as in AsyncSubmission.wait. Raises UnknownMessageError, TransportError.
+        """
+        seconds = self._timeout(timeout_seconds)
+        async with _future(until) as ended:
+            self._check_open()
+            return await self._results.wait(message_id, seconds, ended)
 
     async def retrieve_result_status(self, message_id: str) -> ResultStatus:
         """Return a job's current status. Raises UnknownMessageError."""
@@ -297,7 +331,7 @@ class AsyncProducer:
         `progress` extra). Raises UnknownMessageError.
         """
         self._check_open()
-        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        seconds = self._timeout(timeout_seconds)
         bar = _bar(len(message_ids)) if progress else None
         try:
             async with contextlib.aclosing(self._results.as_completed(message_ids, seconds)) as responses:
@@ -316,9 +350,24 @@ class AsyncProducer:
             return SINGLE_QUEUE_LABEL
         raise LabelError("no label given: post(body, label='name-of-the-model')")
 
+    def _timeout(self, timeout_seconds: float | None) -> float:
+        return self.timeout_seconds if timeout_seconds is None else timeout_seconds
+
     def _check_open(self) -> None:
         if self._closed:
             raise InferenceEngineError(f"this {type(self).__name__} is closed; make a new one")
+
+
+@contextlib.asynccontextmanager
+async def _future(until: Awaitable[object] | None) -> AsyncIterator[asyncio.Future[Any] | None]:
+    """What a caller gave to end its wait, as a future. A task that is made for that ends with the block."""
+    future = None if until is None else asyncio.ensure_future(until)
+    try:
+        yield future
+    finally:
+        if future is not None and future is not until:
+            future.cancel()
+            await asyncio.gather(future, return_exceptions=True)
 
 
 async def _fail(error: BaseException) -> NoReturn:

@@ -13,10 +13,11 @@ from typing import Any
 from ..deployment import Deployment
 from ..errors import DecodeError, InferenceEngineError, ResultTimeoutError, TransportError, UnknownMessageError
 from ..jobs import payloads
-from ..jobs.job import Job, JobFailure, Response, ResultStatus
+from ..jobs.job import JobFailure, Response, ResultStatus
 from ..jobs.record import JobRecord
 from .result_poller import ResultPoller
 from .routes import Routes
+from .submission import SentJob
 
 log = logging.getLogger(__name__)
 
@@ -73,24 +74,31 @@ class Results:
             # The job is on its queue: the caller must get its id, and a waiting caller or the next post requests again.
             log.warning("could not ensure that label %r is loaded: %s", label, error)
 
-    async def wait_posted(
-        self, message_id: str, job: Job, wait_seconds: float, seconds: float, enough: asyncio.Future[None] | None = None
+    async def wait_sent(
+        self, sent: SentJob, wait_seconds: float, seconds: float, until: asyncio.Future[Any] | None = None
     ) -> Response:
-        """Wait `wait_seconds` seconds for a job that was just posted without a record. After the wait, the job has a record.
+        """Wait `wait_seconds` seconds, or until `until` is done, for a job that was just sent. It has a record afterwards.
 
-        `seconds` is the timeout that the caller knows. The wait also ends when `enough` is done.
+        `seconds` is the timeout that the caller knows.
         """
-        record = await self._wait(message_id, job.label, wait_seconds, enough, posted=True)
+        job = sent.job
+        record = await self._wait(sent.message_id, job.label, wait_seconds, until, posted=not sent.recorded)
         if record is None:
-            # The caller is about to learn the message id and may poll by it.
-            await self._deployment.jobs.submitted(message_id, job)
-            record = JobRecord(message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
-        return await self._response_or_timeout(message_id, job.label, record, seconds)
+            if not sent.recorded:
+                # The caller is about to hand on the message id, and others may poll by it.
+                await self._deployment.jobs.submitted(sent.message_id, job)
+            record = JobRecord(sent.message_id, job.label, job.request_id, ResultStatus.SUBMITTED)
+        sent.recorded = True
+        if _is_over(until):
+            return await self.response(record)
+        return await self._response_or_timeout(sent.message_id, job.label, record, seconds)
 
-    async def wait(self, message_id: str, seconds: float, enough: asyncio.Future[None] | None = None) -> Response:
-        """Wait up to `seconds`, or until `enough` is done, for a job posted earlier. Raises UnknownMessageError."""
+    async def wait(self, message_id: str, seconds: float, until: asyncio.Future[Any] | None = None) -> Response:
+        """Wait up to `seconds`, or until `until` is done, for a job posted earlier. Raises UnknownMessageError."""
         label = self._posted.get(message_id) or (await self.record(message_id)).label
-        record = await self._wait(message_id, label, seconds, enough)
+        record = await self._wait(message_id, label, seconds, until)
+        if _is_over(until):
+            return await self.response(record or JobRecord(message_id, label, "", ResultStatus.SUBMITTED))
         return await self._response_or_timeout(message_id, label, record, seconds)
 
     async def as_completed(self, message_ids: Sequence[str], seconds: float) -> AsyncGenerator[Response, None]:
@@ -148,16 +156,16 @@ class Results:
         message_id: str,
         label: str,
         wait_seconds: float,
-        enough: asyncio.Future[None] | None = None,
+        until: asyncio.Future[Any] | None = None,
         *,
         posted: bool = False,
     ) -> JobRecord | None:
-        """The finished record, or after `wait_seconds` seconds or `enough` the last one seen; None when there was none."""
+        """The finished record, or after `wait_seconds` seconds or `until` the last one seen; None when there was none."""
         waiting = asyncio.ensure_future(self._poller.wait(message_id, label, posted=posted))
-        ends: list[asyncio.Future[Any]] = [waiting] if enough is None else [waiting, enough]
-        until = time.monotonic() + wait_seconds
+        ends: list[asyncio.Future[Any]] = [waiting] if until is None else [waiting, until]
+        waits_until = time.monotonic() + wait_seconds
         try:
-            while not _any_done(ends) and (left := until - time.monotonic()) > 0:
+            while not _any_done(ends) and (left := waits_until - time.monotonic()) > 0:
                 await asyncio.wait(ends, timeout=min(left, RECHECK_SECONDS), return_when=asyncio.FIRST_COMPLETED)
                 if not _any_done(ends) and left > RECHECK_SECONDS:
                     await self.ensure_loaded(label, recheck=True)
@@ -217,6 +225,10 @@ async def response_of(deployment: Deployment, record: JobRecord) -> Response:
 
 def _any_done(futures: Iterable[asyncio.Future[Any]]) -> bool:
     return any(future.done() for future in futures)
+
+
+def _is_over(until: asyncio.Future[Any] | None) -> bool:
+    return until is not None and until.done()
 
 
 def _chunks(message_ids: Sequence[str]) -> Iterable[Sequence[str]]:

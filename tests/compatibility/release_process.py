@@ -135,7 +135,7 @@ class Release:
         try:
             from inference_engine.webhooks import verify
         except ImportError:  # 0.1.0
-            from inference_engine.callbacks import verify  # type: ignore[import-not-found, no-redef]
+            from inference_engine.callbacks import verify
 
         verify(headers, payload, secret)
 

@@ -285,7 +285,8 @@ async def test_a_consumer_without_its_tables_says_so_and_leaves_nothing_open(set
         await AsyncConsumer(lost, compute_result=echo).start()
 
 
-def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None:
+@pytest.mark.parametrize("first", [False, True], ids=["by keyword", "first"])
+def test_the_single_queue_api_works_as_it_always_did(settings: Settings, first: bool) -> None:
     def your_function(body: dict[str, int], message_id: str) -> dict[str, int]:
         return {"answer": body["number"] + 38}
 
@@ -297,13 +298,14 @@ def test_the_single_queue_api_works_as_it_always_did(settings: Settings) -> None
         await deployment.close()
 
     asyncio.run(create())
-    one: dict[str, Any] = {
-        "queue_name": f"{settings.prefix}-one.fifo",
-        "ddb_client": DynamoDBClient(table=settings.jobs_table),
-    }
-    consumer = Consumer(compute_result=your_function, **one)
+    queue, table = f"{settings.prefix}-one.fifo", DynamoDBClient(table=settings.jobs_table)
+    if first:
+        consumer = Consumer(queue, ddb_client=table, compute_result=your_function)
+        producer = Producer(queue, ddb_client=table)
+    else:
+        consumer = Consumer(queue_name=queue, ddb_client=table, compute_result=your_function)
+        producer = Producer(queue_name=queue, ddb_client=table)
     consumer.start_consuming()
-    producer = Producer(**one)
     try:
         id_ = producer.post_non_blocking({"number": 4})
         until = time.monotonic() + 60

@@ -103,7 +103,7 @@ def record(stack: AppliedStack) -> dict[str, list[Call]]:
 
 async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None:
     await read_parameters(Recorder(calls["producer"]), stack.environment)
-    async with AsyncProducer(settings, timeout_seconds=HANG_SECONDS, _connect=_over(calls["producer"])) as producer:
+    async with AsyncProducer(settings, timeout_seconds=HANG_SECONDS, connect=_over(calls["producer"])) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
         await _forgotten_job(settings)
@@ -115,7 +115,7 @@ async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None
 
 
 def _over(calls: list[Call]) -> Any:
-    """What producers and consumers take as `_connect`."""
+    """What producers and consumers take as `connect`."""
     return lambda settings: Deployment.over(settings, Recorder(calls))
 
 
@@ -144,7 +144,7 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
 
     backend = FunctionBackend(compute, load=load)
     large = "x" * (2 * INLINE_BYTES)
-    async with AsyncConsumer(settings, backend=backend, max_labels=1, _connect=_over(calls)):
+    async with AsyncConsumer(settings, backend=backend, max_labels=1, connect=_over(calls)):
         answers = await asyncio.gather(
             producer.post({"n": 1}, "first"),
             producer.post(large, "second"),

@@ -32,7 +32,7 @@ from inference_engine.producer import AsyncProducer, Producer
 from inference_engine.settings import Settings
 from tests.support.fault_proxy import FaultProxy
 from tests.support.queues import drain
-from tests.support.waiting import HANG_SECONDS, eventually
+from tests.support.waiting import eventually
 
 LABEL = "resnet50"
 
@@ -156,7 +156,7 @@ async def test_a_job_posted_this_moment_is_known_where_a_read_does_not_show_it_y
     async def stale(message_id: str) -> None:
         return None
 
-    async with AsyncProducer(deployment.settings, _connect=lambda _: deployment) as producer:
+    async with AsyncProducer(deployment.settings, connect=lambda _: deployment) as producer:
         message_id = await producer.post_non_blocking(1, LABEL)
         monkeypatch.setattr(deployment.jobs, "get", stale)
         assert await producer.retrieve_result_status(message_id) is ResultStatus.SUBMITTED
@@ -225,18 +225,22 @@ async def test_post_returns_its_id_when_nobody_can_be_asked_to_load(deployment: 
     assert await posted(deployment) == [(message_id, 1)]
 
 
-async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(deployment: Deployment) -> None:
+@pytest.mark.parametrize("submits", [False, True], ids=["post", "submit"])
+async def test_what_was_sent_is_not_kept_while_its_result_is_waited_for(deployment: Deployment, submits: bool) -> None:
     def kept() -> list[Any]:
         gc.collect()
         texts = [one for one in gc.get_objects() if isinstance(one, OutgoingMessage | Job)]
         return [one for one in texts if "a body to be found" in (one.body or "")]
 
-    sent = asyncio.Event()
     async with AsyncProducer(deployment.settings) as producer:
-        waiting = asyncio.create_task(producer.post("a body to be found", LABEL, timeout_seconds=60, _sent=sent.set))
-        await asyncio.wait_for(sent.wait(), HANG_SECONDS)
+        if submits:
+            waiting = asyncio.create_task((await producer.submit("a body to be found", LABEL)).wait(60))
+        else:
+            waiting = asyncio.create_task(producer.post("a body to be found", LABEL, timeout_seconds=60))
+        while not (found := await posted(deployment)):
+            assert not waiting.done()
+        [(message_id, body)] = found
         await asyncio.to_thread(eventually, lambda: not kept(), "nothing of it is kept")
-        [(message_id, body)] = await posted(deployment)
         assert body == "a body to be found"
         await finish(deployment, message_id, "done")
         assert (await waiting).result == "done"
@@ -307,8 +311,10 @@ def test_post_after_fork(settings: Settings) -> None:
         assert producer.post_non_blocking("parent again", LABEL)
 
 
-def test_single_queue_takes_no_labels(settings: Settings) -> None:
-    with Producer(settings, queue_name=f"{settings.prefix}-dead-letters.fifo") as producer:
+@pytest.mark.parametrize("first", [False, True], ids=["by keyword", "first"])
+def test_single_queue_takes_no_labels(settings: Settings, first: bool) -> None:
+    queue = f"{settings.prefix}-dead-letters.fifo"
+    with Producer(queue, settings=settings) if first else Producer(settings, queue_name=queue) as producer:
         assert producer.post_non_blocking(1)
         with pytest.raises(LabelError):
             producer.post_non_blocking(1, LABEL)

@@ -48,7 +48,7 @@ class SimulatedFleet:
         await provision(aws.transport, self.settings())
         self.producers = [
             AsyncProducer(
-                self.settings(), _connect=lambda settings: self.account.connect(settings, self.producer_calls)[0]
+                self.settings(), connect=lambda settings: self.account.connect(settings, self.producer_calls)[0]
             )
             for _ in range(self.cells)
         ]
@@ -63,7 +63,7 @@ class SimulatedFleet:
             backend=backend,
             max_labels=self.slots,
             consumer_id=f"consumer-{number:04d}",
-            _connect=lambda _: aws,
+            connect=lambda _: aws,
         )
         self._alive[number] = (consumer, backend, connection)
         await consumer.start()

@@ -155,16 +155,7 @@ class BlockingCalls:
         with permit:
             seconds = max(0.001, until - time.monotonic())
             if permit.served:
-                waiting = self._producer.post(
-                    body,
-                    label,
-                    timeout_seconds=seconds,
-                    # A job that no consumer has started when the caller's time is over is not computed at all.
-                    deadline=time.time() + seconds,
-                    request_id=context.request_id,
-                    _sent=context.share.posted,
-                    _enough=enough,
-                )
+                waiting = self._run_with_consumer(label, body, context, until, seconds, enough)
             else:
                 waiting = self._run_without_consumer(
                     label, body, context, until, max(0.001, min(seconds, no_consumer_seconds)), enough
@@ -174,6 +165,20 @@ class BlockingCalls:
                 return await waiting
             finally:
                 context.share.posted()
+
+    async def _run_with_consumer(
+        self, label: str, body: Any, context: Context, until: float, seconds: float, enough: asyncio.Future[None]
+    ) -> Response:
+        submission = await self._producer.submit(
+            body,
+            label,
+            # A job that no consumer has started when the caller's time is over is not computed at all.
+            deadline=time.time() + seconds,
+            request_id=context.request_id,
+        )
+        del body
+        context.share.posted()
+        return await submission.wait(max(0.001, until - time.monotonic()), until=enough)
 
     async def _run_without_consumer(
         self,
@@ -194,7 +199,7 @@ class BlockingCalls:
         )
         del body
         context.share.posted()
-        response = await self._producer.wait(message_id, timeout_seconds=no_consumer_seconds, _enough=enough)
+        response = await self._producer.wait(message_id, timeout_seconds=no_consumer_seconds, until=enough)
         if response.status.finished or enough.done():
             return response
         await self._capacity.fresh(1.0, wait_seconds=2.0)
@@ -203,7 +208,7 @@ class BlockingCalls:
             detail = f"there was no live consumer for {waited:.1f} s"
             raise later(503, WaitOutcome.NO_CONSUMER, detail, self._settings.no_consumer_seconds)
         left = max(0.001, until - time.monotonic())
-        return await self._producer.wait(message_id, timeout_seconds=left, _enough=enough)
+        return await self._producer.wait(message_id, timeout_seconds=left, until=enough)
 
 
 def _handed_over(response: Response) -> Problem:

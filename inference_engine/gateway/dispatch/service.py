@@ -49,7 +49,7 @@ class Service:
     def __init__(self, deployment: Deployment, settings: GatewaySettings) -> None:
         self.settings = settings
         self._deployment = deployment
-        self._producer = AsyncProducer(deployment.settings, _connect=lambda _: deployment)
+        self._producer = AsyncProducer(deployment.settings, connect=lambda _: deployment)
         self._capacity = FleetCapacity(deployment, settings)
         self._blocking_calls = BlockingCalls(self._producer, self._capacity, settings)
         self._async_jobs = AsyncJobs(deployment, settings.max_queue_size)

@@ -1,0 +1,1 @@
+from ..operations.activity import read_activity as read_activity

@@ -1,0 +1,1 @@
+from ..single_queue import DynamoDBClient as DynamoDBClient

@@ -1,0 +1,3 @@
+from ..dead_letters.handler import DeadLetterHandler
+
+DeadLetters = DeadLetterHandler

@@ -1,0 +1,1 @@
+from .webhooks import verify as verify
