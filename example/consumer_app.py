@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from inference_engine import Consumer, UnretryableError, logs
-from inference_engine.backends.function import FunctionBackend
+from inference_engine.backends import FunctionBackend
 
 #: What stands for models in memory, by label.
 models: dict[str, dict[str, int]] = {}

@@ -25,16 +25,13 @@ def your_function(body: Any, message_id: str) -> Any:
 def main() -> None:
     """A consumer and a producer in one process."""
     consumer = Consumer(
-        queue_name="sqs_queue_name.fifo",
+        "sqs_queue_name.fifo",
         ddb_client=DynamoDBClient(table="ddb_table"),
         compute_result=your_function,
     )
     consumer.start_consuming()
 
-    producer = Producer(
-        queue_name="sqs_queue_name.fifo",
-        ddb_client=DynamoDBClient(table="ddb_table"),
-    )
+    producer = Producer("sqs_queue_name.fifo", ddb_client=DynamoDBClient(table="ddb_table"))
 
     # Post, poll, collect ...
     body = {"number": 4}
