@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.simulate import clock
+from benchmarks.simulation import clock
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.simulated import SimulatedBackend
 from inference_engine.cli import build_parser

@@ -28,8 +28,9 @@ from inference_engine.fleet.view import ModelSignature, TensorSignature
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
+from tests.support.waiting import eventually
 from tests.support.webhooks import Received, receiver
-from tests.support.workers import environment_of, eventually
+from tests.support.workers import environment_of
 
 SECRET = "whsec_" + "c" * 32
 #: Fits a message, but not an item of a dead letter; and what does not fit a message.

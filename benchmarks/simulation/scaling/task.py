@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from inference_engine.consumer.occupancy import Recent
-
+from inference_engine.consumer.metrics import Recent
 from inference_engine.fleet.placement import HeldLabel
 from inference_engine.fleet.view import ConsumerView, LabelStatistics
 
