@@ -64,7 +64,10 @@ async def collect(producer: AsyncProducer, ids: list[str]) -> Counter[str]:
 async def test_labels_up_to_the_slots_cost_exactly_one_miss_each(settings: Settings) -> None:
     two = {"compute_result": echo, "max_labels": 2}
     async with fleet(settings, two, two) as (producer, consumers):
-        ids = [await producer.post_non_blocking({"n": n}, label) for n in range(100) for label in ("a", "b", "c", "d")]
+        ids: list[str] = []
+        for n in range(100):
+            posts = (producer.post_non_blocking({"n": n}, label) for label in ("a", "b", "c", "d"))
+            ids += await asyncio.gather(*posts)
         assert await collect(producer, ids) == {"SUCCESS": 400}
         assert misses(consumers) == 4
 
@@ -286,7 +289,12 @@ async def test_a_consumer_without_its_tables_says_so_and_leaves_nothing_open(set
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["by keyword", "first"])
-def test_the_single_queue_api_works_as_it_always_did(settings: Settings, first: bool) -> None:
+def test_the_single_queue_api_works_as_it_always_did(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    # That API takes no settings, and a consumer that stops waits for its polls.
+    monkeypatch.setenv("INFERENCE_ENGINE_WAIT_TIME_SECONDS", "1")
+
     def your_function(body: dict[str, int], message_id: str) -> dict[str, int]:
         return {"answer": body["number"] + 38}
 

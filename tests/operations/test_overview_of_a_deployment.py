@@ -22,14 +22,17 @@ from inference_engine.consumer import membership
 from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ConsumerView
 from inference_engine.gateway.apis.status import RESULT_MAX_CHARACTERS
-from inference_engine.gateway.dispatch import service as glance
+from inference_engine.gateway.dispatch import service
 from inference_engine.gateway.http.paths import PAGE_FILES
+from inference_engine.operations import overview
 from inference_engine.operations.activity import Activity, read_activity
-from inference_engine.operations.overview import RATE_MIN_SECONDS
 from inference_engine.settings import Settings
 from tests.support.gateway import running_gateway
 from tests.support.waiting import HANG_SECONDS
 from tests.support.workers import environment_of
+
+#: From how many seconds on a rate is made of two readings here.
+QUICK_SECONDS = 1.0
 
 
 def echo(body: Any, message_id: str) -> Any:
@@ -60,7 +63,8 @@ async def until_told(deployment: Deployment, jobs: int) -> ConsumerView:
 @pytest.fixture
 def quick_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts are told after each second job, as soon as a rate can be made of them."""
-    monkeypatch.setattr(membership, "COUNTS_SECONDS", RATE_MIN_SECONDS)
+    monkeypatch.setattr(overview, "RATE_MIN_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(membership, "COUNTS_SECONDS", QUICK_SECONDS)
     monkeypatch.setattr(membership, "COUNTS_JOBS", 2)
 
 
@@ -92,7 +96,7 @@ async def test_a_few_jobs_are_not_worth_a_write_beyond_those_that_the_lease_need
         await producer.post_many([{}] * 3, "red")
         first = await until_told(deployment, 3)
         await producer.post({}, "red")
-        await asyncio.sleep(RATE_MIN_SECONDS + 1)  # that nothing is written cannot be waited for
+        await asyncio.sleep(2 * QUICK_SECONDS)  # that nothing is written cannot be waited for
         assert await one(deployment) == first
 
 
@@ -107,7 +111,7 @@ async def test_one_reading_serves_all_who_look(settings: Settings, monkeypatch: 
         readings += 1
         return await read_activity(deployment, sweep_queues=sweep_queues)
 
-    monkeypatch.setattr(glance, "read_activity", counted)
+    monkeypatch.setattr(service, "read_activity", counted)
     with running_gateway(settings) as url:
         assert readings == 0, "nobody looks yet"
         async with aiohttp.ClientSession() as session:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.faults
 
 LABEL = "resnet50"
 POSTS = 500
+AT_ONCE = 25
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ async def test_posts_survive_faults(deployment: Deployment, proxy: FaultProxy, m
     async with AsyncProducer(deployment.settings) as producer:
 
         async def post_in_turn(first: int) -> list[str]:
-            return [await producer.post_non_blocking(n, LABEL) for n in range(first, POSTS, 10)]
+            return [await producer.post_non_blocking(n, LABEL) for n in range(first, POSTS, AT_ONCE)]
 
         # Each kind at least once where it hurts most; the rest by chance.
         proxy.plan("SendMessageBatch", *Fault)
         proxy.plan("BatchExecuteStatement", *Fault)
-        ids = [one for some in await asyncio.gather(*(post_in_turn(n) for n in range(10))) for one in some]
+        ids = [one for some in await asyncio.gather(*(post_in_turn(n) for n in range(AT_ONCE))) for one in some]
         statuses = await asyncio.gather(*(producer.retrieve_result_status(one) for one in ids))
     assert all(proxy.faults[fault] >= 2 for fault in Fault)
     assert len(set(ids)) == POSTS
