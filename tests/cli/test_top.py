@@ -72,7 +72,7 @@ def test_what_is_shown() -> None:
 
 def test_a_gateway_tells_who_waits_and_how_long_it_took() -> None:
     stats = GatewayStats(
-        process="host/7",
+        process="machine/7",
         waiting=1,
         in_flight=12,
         bands=[],
@@ -80,7 +80,7 @@ def test_a_gateway_tells_who_waits_and_how_long_it_took() -> None:
         latency_ms=LatencyStats(p50=40, p95=1200, p99=None, count=90),
     )
     text = "\n".join(drawn(overview(), 140, gateway=stats))
-    assert "gateway host/7 · 1 caller waits · 12 in flight · p50 40 ms · p95 1.2 s · p99 – · 5 refused" in text
+    assert "gateway machine/7 · 1 caller waits · 12 in flight · p50 40 ms · p95 1.2 s · p99 – · 5 refused" in text
     assert max(len(line) for line in drawn(overview(500), 50, 24, gateway=stats)) <= 50
     assert len(drawn(overview(500), 50, 24, gateway=stats)) <= 24
 

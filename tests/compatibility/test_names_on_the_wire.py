@@ -43,26 +43,11 @@ from inference_engine.webhooks.rules import EVENTS
 from lambdas.backlog_metrics.handler import BacklogSettings
 from lambdas.dead_letters import handler as dead_letters
 from lambdas.webhooks import handler as webhooks
+from tests.support.words import hits, right_terms
 
 from .scenario import DEDUP_KEY, LABELS, Written, play
 from .wire import WIRE, check_items, check_json, check_names, names_of, pattern_of
 
-#: Words that the glossary retired, as parts of names.
-RETIRED = {
-    "host",
-    "hosts",
-    "hosting",
-    "ring",
-    "rung",
-    "nudge",
-    "knock",
-    "note",
-    "noted",
-    "wake",
-    "remind",
-    "ticket",
-    "spell",
-}
 KEY = ("pk", "sk")
 LABEL = f"({'|'.join(LABELS)})"
 HEX = "[0-9a-f]{32}"
@@ -84,7 +69,7 @@ def test_the_page_is_made_from_the_list() -> None:
 
 def test_for_each_name_with_a_retired_word_the_list_says_todays() -> None:
     rows = {(section, name): row for section, told in WIRE.items() for name, row in _names(told).items()}
-    old = {key for key, _ in rows.items() if RETIRED & set(re.split(r"[^a-z]+", key[1].lower()))}
+    old = {key for key in rows if any(hits(key[1], right_terms()))}
     assert old
     assert {key for key in old if len(rows[key]) < 3} == set()
 

@@ -72,7 +72,7 @@ def test_services_wait_for_services_that_are_there(services: dict[str, Any]) -> 
                 assert services[other]["healthcheck"]["test"]
 
 
-def test_everything_is_bound_to_loopback_on_the_host(services: dict[str, Any]) -> None:
+def test_everything_is_bound_to_loopback_of_the_machine(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
@@ -98,7 +98,7 @@ def test_commands_of_consumers_are_of_the_command_line(services: dict[str, Any])
         assert build_parser().parse_args([*entrypoint, *command]).triton
 
 
-def test_the_gateway_listens_where_the_host_and_its_health_check_look(services: dict[str, Any]) -> None:
+def test_the_gateway_listens_where_the_machine_and_its_health_check_look(services: dict[str, Any]) -> None:
     arguments = build_parser().parse_args(exec_form("CMD", "gateway"))
     gateway = GatewaySettings(host=arguments.host)
     assert exec_form("ENTRYPOINT", "gateway") == ["inference-engine"]
