@@ -13,6 +13,8 @@ import pytest
 from inference_engine import __version__
 from tests.support.project import PROJECT
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
