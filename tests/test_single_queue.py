@@ -27,7 +27,8 @@ ONE, OTHER = Settings(prefix="one"), Settings(prefix="other")
     ],
 )
 def test_settings_and_queue_may_be_given_in_each_way(arguments: Any, prefix: str, queue: str | None) -> None:
-    settings, queue_name = settings_and_queue(*arguments, None)
+    first, by_keyword, named = arguments
+    settings, queue_name = settings_and_queue(first, by_keyword, named, None)
     assert (settings.prefix, queue_name) == (prefix, queue)
 
 

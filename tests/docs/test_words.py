@@ -16,6 +16,9 @@ from tests.compatibility.wire import WIRE
 from tests.support.project import PROJECT
 from tests.support.words import WORD, forms, hits, retired, right_terms, tracked_files
 
+# Git is asked which files there are.
+pytestmark = pytest.mark.integration
+
 
 class Allowed(NamedTuple):
     """Where a retired word is right: `pattern` in files by one of these names, in which `*` stands for anything."""
