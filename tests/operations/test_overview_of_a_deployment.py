@@ -22,7 +22,7 @@ from inference_engine.consumer import membership
 from inference_engine.deployment import Deployment
 from inference_engine.fleet.view import ConsumerView
 from inference_engine.gateway.apis.status import RESULT_MAX_CHARACTERS
-from inference_engine.gateway.dispatch import service as glance
+from inference_engine.gateway.dispatch import service
 from inference_engine.gateway.http.paths import PAGE_FILES
 from inference_engine.operations.activity import Activity, read_activity
 from inference_engine.operations.overview import RATE_MIN_SECONDS
@@ -107,7 +107,7 @@ async def test_one_reading_serves_all_who_look(settings: Settings, monkeypatch: 
         readings += 1
         return await read_activity(deployment, sweep_queues=sweep_queues)
 
-    monkeypatch.setattr(glance, "read_activity", counted)
+    monkeypatch.setattr(service, "read_activity", counted)
     with running_gateway(settings) as url:
         assert readings == 0, "nobody looks yet"
         async with aiohttp.ClientSession() as session:
