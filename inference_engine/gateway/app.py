@@ -48,7 +48,7 @@ def create_app(service: Service) -> FastAPI:
         # The framework's pages load scripts from other sites into a page where keys are typed.
         docs_url=None,
         redoc_url=None,
-        # The redirect would go to whatever Host the caller names.
+        # The redirect would go to whatever the caller's Host header names.
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )

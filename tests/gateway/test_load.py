@@ -238,7 +238,7 @@ async def _upload(session: aiohttp.ClientSession) -> int:
 
 
 def _warm(settings: Settings) -> None:
-    """Have the label's model loaded, so that its room is that of one host."""
+    """Have the label's model loaded, so that its room is that of one holder."""
     with Producer(settings) as producer:
         assert producer.post({"n": 0}, label="busy").ok
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 from bisect import bisect
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 
 from tests.support.project import DOCS, PROJECT
 
-#: Files that are no text of the project's own.
-OTHER = (".png", ".zip", ".whl", "LICENSE")
+#: How names of files with text of the project's own end.
+TEXT = (
+    *(".css", ".hcl", ".html", ".importlinter", ".js", ".json", ".md", ".py", ".svg", ".tf", ".toml", ".txt"),
+    *(".yaml", ".yml", "Dockerfile", "Makefile"),
+)
+#: Folders of the project whose names begin with a dot.
+HIDDEN = (".github",)
 #: Forms that do not follow from a word by the rules of `_forms`.
 IRREGULAR = {"ring": ("rang", "rung"), "wake": ("woke", "woken")}
 #: A word of prose or a part of an identifier: `in_flight`, `JobRecord`, `HTTPServer`.
@@ -48,17 +55,25 @@ def right_terms() -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(f"(?i){BETWEEN.join(term.split())}s?") for term in sorted(terms))
 
 
-def tracked_files() -> list[str]:
+def text_files() -> Iterator[str]:
     """The project's files with text, by their paths."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    # A file that is removed but still in git's index has no text.
-    return [
-        name for name in listed.stdout.split("\0") if name and not name.endswith(OTHER) and (PROJECT / name).exists()
-    ]
+    lists = (PROJECT / folder / ".gitignore" for folder in ("", "terraform"))
+    ignored = [line.strip("/") for path in lists for line in path.read_text("utf-8").split()]
+
+    def ours(name: str) -> bool:
+        return not any(fnmatchcase(name, pattern) for pattern in ignored)
+
+    for folder, folders, files in os.walk(PROJECT):
+        folders[:] = [name for name in folders if ours(name) and (name[0] != "." or name in HIDDEN)]
+        for name in filter(ours, files):
+            if name.endswith(TEXT):
+                yield Path(folder, name).relative_to(PROJECT).as_posix()
 
 
 def hits(text: str, allowed: Iterable[re.Pattern[str]]) -> Iterator[tuple[int, str]]:
     """Retired words with the numbers of their lines, apart from those inside a match of a pattern that is allowed."""
+    if not any(word.lower() in forms() for word in set(WORD.findall(text))):
+        return
     for pattern in allowed:
         text = pattern.sub(_blank, text)
     ends = [match.start() for match in re.finditer("\n", text)]

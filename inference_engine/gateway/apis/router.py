@@ -69,15 +69,15 @@ def tell_settings(settings: GatewaySettings) -> None:
 
 
 def masked(endpoint: str) -> str:
-    """A host, or a URL, without its possible secrets: user, password and query."""
+    """An address, or a URL, without its possible secrets: user, password and query."""
     found = _SCHEME.match(endpoint)
     scheme = found[0] if found else ""
     before, user, rest = endpoint[len(scheme) :].rpartition("@")
     if "?" in before:
         # Part of a password, or of a query with a secret: both may contain any character unescaped.
         return f"{scheme}…"
-    host, query, _ = rest.partition("?")
-    return f"{scheme}{'…@' if user else ''}{host}{'?…' if query else ''}"
+    address, query, _ = rest.partition("?")
+    return f"{scheme}{'…@' if user else ''}{address}{'?…' if query else ''}"
 
 
 @router.get("/healthz", operation_id="router_healthz", summary="Whether the gateway is alive")

@@ -51,7 +51,7 @@ for _path in PAGE_FILES:
 @router.get(
     "/ui/data",
     operation_id="status_data",
-    summary="Labels, consumers and this gateway at a glance",
+    summary="An overview of labels, consumers and this gateway",
 )
 async def data(service: ServiceOf, caller: CallerOf) -> StatusData:
     """For operators. One reading, at most two seconds old, serves all viewers."""

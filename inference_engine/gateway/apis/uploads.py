@@ -50,7 +50,7 @@ async def forward(url: str, timeout_seconds: float, body: Mapping[str, Any]) -> 
     except TimeoutError:
         raise Problem(504, "uploader-timeout", f"the uploader did not answer within {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, ValueError, OSError) as error:
-        # The error names hosts of the gateway's own network, which belong only in the log.
+        # The error names machines of the gateway's own network, which belong only in the log.
         log.error("the uploader at %s cannot be reached: %s: %s", url, type(error).__name__, error)
         raise Problem(
             502, "uploader-unreachable", "the uploader cannot be reached; the gateway's log says why"

@@ -49,7 +49,7 @@ class GatewayStats(FlowStats):
     """Flow control of this gateway process, and how long its callers wait."""
 
     process: str = Field(
-        description="host and process id; behind a load balancer, the next response may come from another process"
+        description="name of the machine and process id; behind a load balancer, the next response may come from another process"
     )
     latency_ms: LatencyStats
 

@@ -20,8 +20,8 @@ _FORWARDED = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9a
 class LoopbackGuard:
     """Keeps web pages away from a gateway without keys: any page in a browser on this machine can send it requests.
 
-    A page whose own host name resolves to 127.0.0.1 sends that name as Host; requests from pages of other origins say so in
-    Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are rejected with 403.
+    A page whose own host name resolves to 127.0.0.1 sends that name in its Host header; requests from pages of other origins
+    say so in Sec-Fetch-Site (Fetch Metadata Request Headers) and Origin. Both are rejected with 403.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -188,7 +188,7 @@ def problem_of_job(response: Response, longest_seconds: float | None = None) -> 
     if failure is not None and failure.type in CALLERS_FAULT:
         return Problem(400, "invalid-input", detail, **told)
     if failure is not None and failure.type == "ModelLoadError":
-        # The reason names hosts and folders of the consumers: it is in the job's record, and in their logs.
+        # The reason names machines and folders of the consumers: it is in the job's record, and in their logs.
         detail = f"no consumer could load the model of label {response.label!r}; POST /v2/repository/index lists the known models"
         return Problem(503, "model-not-loadable", detail, **told)
     return Problem(500, "job-failed", detail, **told)

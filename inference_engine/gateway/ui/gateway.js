@@ -1,7 +1,7 @@
 // Talking to the gateway, with the API key that this tab was given.
 
 const KEY = "inference-engine-key";
-const PATIENCE_MILLISECONDS = 10000;
+const TIMEOUT_MILLISECONDS = 10000;
 
 export const hasKey = () => sessionStorage.getItem(KEY) !== null;
 export const keepKey = (key) => sessionStorage.setItem(KEY, key);
@@ -17,7 +17,7 @@ export class Refused extends Error {
 export async function ask(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const signal = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+  const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
   const response = await fetch(path, { ...options, headers, signal, cache: "no-store", credentials: "same-origin" });
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));

@@ -37,8 +37,8 @@ def test_endpoints_are_told_without_their_secrets(endpoint: str, told: str) -> N
 
 @given(st.text(), st.sampled_from(["", "redis://", "https://"]))
 def test_no_password_is_told_whatever_it_is_made_of(password: str, scheme: str) -> None:
-    host = "" if "?" in password else "@kv-0:6379/1"
-    assert masked(f"{scheme}me:{password}@kv-0:6379/1") == f"{scheme}…{host}"
+    address = "" if "?" in password else "@kv-0:6379/1"
+    assert masked(f"{scheme}me:{password}@kv-0:6379/1") == f"{scheme}…{address}"
 
 
 @given(st.text(), st.sampled_from(["", "redis://", "https://"]))

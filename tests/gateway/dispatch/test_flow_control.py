@@ -229,13 +229,13 @@ async def test_low_bands_never_lock_out_higher_ones() -> None:
     assert await watched.went() == ["less low", "high", "higher", "low"]
 
 
-async def test_a_crowd_makes_room_for_who_has_less_in_a_full_band() -> None:
+async def test_a_burst_makes_room_for_who_has_less_in_a_full_band() -> None:
     flow = controller(requests=4)
-    crowd = [flow.enqueue("m", path=("crowd", "")) for _ in range(4)]
+    burst = [flow.enqueue("m", path=("burst", "")) for _ in range(4)]
     with pytest.raises(NotDispatched, match="4 requests of priority 0 are already waiting"):
-        flow.enqueue("m", path=("crowd", ""))
+        flow.enqueue("m", path=("burst", ""))
     single = [flow.enqueue("other", path=("single", "")) for _ in range(2)]
-    assert [item.outcome for item in crowd] == [None, None, WaitOutcome.QUEUE_FULL, WaitOutcome.QUEUE_FULL]
+    assert [item.outcome for item in burst] == [None, None, WaitOutcome.QUEUE_FULL, WaitOutcome.QUEUE_FULL]
     with pytest.raises(NotDispatched, match="already waiting"):
         flow.enqueue("other", path=("single", ""))
     assert [item.outcome for item in single] == [None, None]
@@ -326,35 +326,35 @@ async def test_large_bodies_do_not_close_a_band_for_small_ones() -> None:
 
 async def test_as_many_lose_their_places_as_one_needs_and_none_where_it_is_refused_all_the_same() -> None:
     flow = controller(bytes=100)
-    crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=10) for _ in range(8)]
+    burst = [flow.enqueue("m", path=("burst", ""), size_bytes=10) for _ in range(8)]
     other = flow.enqueue("m", path=("other", ""), size_bytes=20)
     with pytest.raises(NotDispatched, match="take 100 bytes and leave no room for 50 more"):
         flow.enqueue("m", path=("late", ""), size_bytes=50)
-    assert {item.outcome for item in [*crowd, other]} == {None}
+    assert {item.outcome for item in [*burst, other]} == {None}
     assert flow.enqueue("m", path=("late", ""), size_bytes=35).outcome is None
-    assert [item.outcome for item in crowd] == [None] * 4 + [WaitOutcome.QUEUE_FULL] * 4
+    assert [item.outcome for item in burst] == [None] * 4 + [WaitOutcome.QUEUE_FULL] * 4
     assert other.outcome is None
     assert flow.bands[0].bytes == 95
 
 
 async def test_requests_without_a_body_do_not_lose_their_places_for_bytes() -> None:
     flow = controller(bytes=10)
-    body, empty = (flow.enqueue("m", path=("crowd", ""), size_bytes=size_bytes) for size_bytes in (10, 0))
+    body, empty = (flow.enqueue("m", path=("burst", ""), size_bytes=size_bytes) for size_bytes in (10, 0))
     assert flow.enqueue("m", path=("late", ""), size_bytes=1).outcome is None
     assert (body.outcome, empty.outcome) == (WaitOutcome.QUEUE_FULL, None)
 
 
 async def test_one_request_costs_few_others_their_places_unless_it_has_no_more_than_its_share() -> None:
     flow = controller(bytes=1000)
-    crowd = [flow.enqueue("m", path=("crowd", ""), size_bytes=1) for _ in range(900)]
+    burst = [flow.enqueue("m", path=("burst", ""), size_bytes=1) for _ in range(900)]
     other = flow.enqueue("m", path=("other", ""), size_bytes=100)
     with pytest.raises(NotDispatched, match="take 1000 bytes and leave no room for 334 more"):
         flow.enqueue("m", path=("late", ""), size_bytes=334)
-    assert {item.outcome for item in crowd} == {None}
+    assert {item.outcome for item in burst} == {None}
     assert flow.enqueue("m", path=("late", ""), size_bytes=333).outcome is None
-    assert [item.outcome for item in crowd] == [None] * 567 + [WaitOutcome.QUEUE_FULL] * 333
+    assert [item.outcome for item in burst] == [None] * 567 + [WaitOutcome.QUEUE_FULL] * 333
     assert flow.enqueue("m", path=("late", "more"), size_bytes=64).outcome is None
-    assert crowd[567 - 64 :][0].outcome is WaitOutcome.QUEUE_FULL
+    assert burst[567 - 64 :][0].outcome is WaitOutcome.QUEUE_FULL
     assert other.outcome is None
 
 
@@ -502,7 +502,7 @@ async def test_a_request_that_is_met_too_late_costs_neither_its_flow_nor_its_lab
 
 
 @pytest.mark.parametrize(("ttl_seconds", "no_consumer_seconds"), [(100, 10), (3, 10)])
-async def test_patience_without_a_consumer_is_another_and_begins_when_consumers_go(
+async def test_the_limit_without_a_consumer_is_another_and_begins_when_consumers_go(
     ttl_seconds: float, no_consumer_seconds: float
 ) -> None:
     clock = Clock()
@@ -613,7 +613,7 @@ async def test_who_is_refused_after_a_quiet_time_is_told_the_usual_time() -> Non
     task.cancel()
 
 
-async def test_the_task_wakes_by_itself_for_room_time_and_pauses() -> None:
+async def test_the_task_goes_on_by_itself_for_room_time_and_pauses() -> None:
     room = {"m": 0}
     flow = FlowController(Limits(ttl_seconds=30), lambda label: Room(room[label]))
     task = asyncio.create_task(flow.run())
@@ -757,15 +757,15 @@ async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, come
     waiting: list[Item] = []
     for path, label in comes:
         before = [item for item in waiting if item.outcome is None]
-        all_parties = {one[:level] for one in (*(item.whose for item in before), (*path, label)) for level in (1, 2, 3)}
+        all_groups = {one[:level] for one in (*(item.whose for item in before), (*path, label)) for level in (1, 2, 3)}
         counts = Counter(item.whose for item in before)
         try:
             waiting = [*before, flow.enqueue(label, path=path)]
         except NotDispatched:
-            assert (counts[*path, label] + 1) * parts_of_band((*path, label), all_parties) > requests
+            assert (counts[*path, label] + 1) * parts_of_band((*path, label), all_groups) > requests
         for item in before:
             if item.outcome is not None:
-                assert counts[item.whose] * parts_of_band(item.whose, all_parties) > requests
+                assert counts[item.whose] * parts_of_band(item.whose, all_groups) > requests
 
 
 @settings(max_examples=examples(100), deadline=None)
@@ -825,12 +825,12 @@ async def test_requests_that_only_come_never_take_each_others_places_in_a_circle
 
     def after(state: tuple[Came, ...], came: Came) -> tuple[Came, ...]:
         """Who waits then, group by group; the same where it is refused."""
-        crowd = WaitingBands(limits)
+        bands = WaitingBands(limits)
         items = {Item(queues[whose[2]], 0, whose[:2], size, 0, 0, settled): (whose, size) for whose, size in state}
         for item in items:
-            crowd.add(item)
+            bands.add(item)
         try:
-            victims = crowd.victims(0, *came)
+            victims = bands.victims(0, *came)
         except FullError:
             return state
         return tuple(

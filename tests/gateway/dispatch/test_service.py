@@ -567,7 +567,7 @@ async def test_models_that_were_loaded_once_are_read_once_for_all_who_list_them(
     assert readings == 1
 
 
-# --- at a glance ----------------------------------------------------------------------------------------------------------
+# --- the overview ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_set(
@@ -582,11 +582,11 @@ async def test_a_reading_is_as_old_as_who_looks_allows_by_a_clock_that_is_never_
         return replace(await read_activity(deployment, sweep_queues=sweep_queues), at=time.time() + 3600)
 
     monkeypatch.setattr("inference_engine.gateway.dispatch.service.read_activity", read)
-    glance = SharedOverview(deployment)
-    await glance.overview(0)
-    await glance.overview(60)
+    shared = SharedOverview(deployment)
+    await shared.overview(0)
+    await shared.overview(60)
     assert readings == 1
-    await glance.overview(0)
+    await shared.overview(0)
     assert readings == 2
 
 
@@ -603,15 +603,15 @@ async def test_who_looks_and_leaves_finds_the_overview_that_was_begun(
         return await read_activity(deployment, sweep_queues=sweep_queues)
 
     monkeypatch.setattr("inference_engine.gateway.dispatch.service.read_activity", slowly)
-    glance = SharedOverview(deployment)
+    shared = SharedOverview(deployment)
     for _ in range(5):
-        look = asyncio.create_task(glance.overview(60))
+        look = asyncio.create_task(shared.overview(60))
         await asyncio.sleep(0)
         await begun.wait()
         look.cancel()
         await asyncio.wait([look])
-    look = asyncio.create_task(glance.overview(60))
+    look = asyncio.create_task(shared.overview(60))
     go_on.set()
     overview = await look
-    assert await glance.overview(60) is overview
+    assert await shared.overview(60) is overview
     assert readings == 1

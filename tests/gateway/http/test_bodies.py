@@ -184,7 +184,7 @@ async def test_only_good_labels_get_into_the_log(
     assert jobs.labels == ["good"]
 
 
-async def test_nobody_is_sent_to_another_host(jobs: Jobs) -> None:
+async def test_nobody_is_sent_to_another_address(jobs: Jobs) -> None:
     async with serving(create_app(cast(Service, jobs))) as port, httpx.AsyncClient() as client:
         for path in ("/ui/", "/v2/health/live/", "/labels/"):
             answer = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Host": "evil.example"})

@@ -489,7 +489,7 @@ async def test_pages_of_other_sites_are_kept_away(
         assert response.headers["X-Request-Id"]
 
 
-async def test_a_request_without_a_host_is_refused(port: int) -> None:
+async def test_a_request_without_a_host_name_is_refused(port: int) -> None:
     async with connection(port) as raw:
         await raw.send(b"GET /v2/health/ready HTTP/1.0\r\n\r\n")
         assert (await raw.answer()).status == 403

@@ -14,7 +14,7 @@ from inference_engine import AsyncConsumer, AsyncProducer
 from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
-from inference_engine.gateway.dispatch import service as glance
+from inference_engine.gateway.dispatch import service
 from inference_engine.operations.activity import Activity
 from inference_engine.operations.backlog import LabelWork
 from inference_engine.settings import Settings
@@ -308,7 +308,7 @@ async def test_a_deployment_that_cannot_be_read_is_told_and_so_is_its_return(
         raise TransportError("the table is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(glance, "read_activity", refuses)
+        patch.setattr(service, "read_activity", refuses)
         await tab.open(f"{url}/ui")
         await tab.until("document.querySelector('#banner').innerText.includes('cannot read the deployment')")
         assert "on fire" not in await tab.value("document.body.innerText")
@@ -321,7 +321,7 @@ async def test_old_data_is_called_stale(url: str, tab: Tab, monkeypatch: pytest.
     async def reads_old(*_arguments: object, **_options: object) -> Activity:
         return old
 
-    monkeypatch.setattr(glance, "read_activity", reads_old)
+    monkeypatch.setattr(service, "read_activity", reads_old)
     await tab.open(f"{url}/ui")
     await tab.until("document.querySelector('#connection').innerText.includes('Stale: read 1 min')")
 
@@ -366,7 +366,7 @@ async def test_five_hundred_labels_can_be_filtered_and_sorted(
     async def reads(*_arguments: object, **_options: object) -> Activity:
         return Activity(work, Fleet(views, time.time()), (), (), time.time())
 
-    monkeypatch.setattr(glance, "read_activity", reads)
+    monkeypatch.setattr(service, "read_activity", reads)
     await tab.open(f"{url}/ui")
     await tab.until(f"document.querySelectorAll('#labels tbody tr').length === {LABELS}")
     assert await tab.value("document.querySelectorAll('#matrix td.held').length") == LABELS

@@ -110,7 +110,7 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
     "outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 4], "data": [11.0, -16.0, 24.0, 6.0]}],
 }
 
-#: JSON, followed by tensors of UINT8, whose bytes are letters here.
+#: JSON, followed by tensors of UINT8, whose bytes are text here.
 _BINARY_SIZE = {"binary_data_size": 4}
 BINARY_REQUEST_EXAMPLE = (
     json.dumps(

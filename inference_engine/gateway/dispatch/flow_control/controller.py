@@ -277,7 +277,7 @@ class FlowController:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Wake the task in a while, as long as any label is in use."""
+        """Let the task check again in a while, as long as any label is in use."""
         if self._tick is None and self._labels:
             self._tick = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._ticked)
             self._rate.resume(self._clock(), self.outcomes[WaitOutcome.DISPATCHED])

@@ -139,7 +139,7 @@ class EarliestDeadlineFirst:
 
 
 class Turns:
-    """Parties that take turns, each giving one request: the owners of a band's requests, or one owner's flows."""
+    """Groups that take turns, each giving one request: the owners of a band's requests, or one owner's flows."""
 
     __slots__ = ("_groups", "_level", "_new_line")
 
