@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aio.batching import Batcher
+from ..aio.single_flight import SingleFlightGroup
 from ..errors import NotProvisionedError, TransportError, UnknownLabelError
 from ..labels import dead_letter_queue_name, queue_name
 from ..settings import Settings
@@ -69,7 +70,7 @@ class Queues:
         self._transport = transport
         self._settings = settings
         self._urls: dict[str, str] = {}
-        self._lookups: dict[tuple[str, bool], asyncio.Task[str]] = {}
+        self._lookups: SingleFlightGroup[tuple[str, bool], str] = SingleFlightGroup()
         self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
 
     async def of_label(self, label: str, *, create: bool | None = None) -> str:
@@ -165,12 +166,7 @@ class Queues:
         if name in self._urls:
             return self._urls[name]
         # A caller that would create the queue must not share the failure of one that would not.
-        lookup = (name, create)
-        if lookup not in self._lookups:
-            self._lookups[lookup] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
-            self._lookups[lookup].add_done_callback(lambda _: self._lookups.pop(lookup, None))
-        # A cancelled caller must not cancel the look-up for the others.
-        return await asyncio.shield(self._lookups[lookup])
+        return await self._lookups.get((name, create), lambda: self._look_up(name, create=create))
 
     async def _look_up(self, name: str, *, create: bool) -> str:
         self._urls[name] = url = await self._find(name, create=create)
