@@ -10,14 +10,13 @@ import asyncio
 import hmac
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...aio.bounded_dict import BoundedDict
 from ...aio.single_flight import SingleFlightGroup
 from ...api_keys import ApiKey, ApiKeys, digest_of, parse
 from ...errors import TransportError
@@ -25,8 +24,6 @@ from ..apis.probes import HEALTH_PATHS
 from ..http.page_files import PAGE_FILES
 from ..http.problems import Problem, later
 from .caller import Caller
-
-Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +100,8 @@ class Access:
         self._keys = keys
         self._clock = clock
         self._wall_clock = wall_clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._missing: OrderedDict[str, float] = OrderedDict()
+        self._known: BoundedDict[str, _Known] = BoundedDict(REMEMBERED)
+        self._missing: BoundedDict[str, float] = BoundedDict(REMEMBERED)
         # A read of an unknown id ends with its last request; the answer for a known key serves later requests.
         self._strangers: SingleFlightGroup[str, None] = SingleFlightGroup(cancel_unwanted=True)
         self._renewals: SingleFlightGroup[str, None] = SingleFlightGroup()
@@ -185,12 +182,12 @@ class Access:
         now = self._clock()
         if key is None:
             self._known.pop(key_id, None)
-            _remember(self._missing, key_id, now + MISSING_SECONDS)
+            self._missing[key_id] = now + MISSING_SECONDS
             return
         self._missing.pop(key_id, None)
         before = self._known.get(key_id)
         bucket = _bucket(key, before.bucket if before else None, self._clock)
-        _remember(self._known, key_id, _Known(key, bucket, now, now + FRESH_SECONDS))
+        self._known[key_id] = _Known(key, bucket, now, now + FRESH_SECONDS)
 
 
 def _unavailable() -> Problem:
@@ -258,11 +255,3 @@ def _bucket(key: ApiKey, before: TokenBucket | None, clock: Callable[[], float])
     if before is not None and (before.rate, before.burst) == (key.rate, key.burst):
         return before
     return TokenBucket(key.rate, key.burst, clock)
-
-
-def _remember(memory: OrderedDict[str, Value], key_id: str, value: Value) -> None:
-    """Put it at the end, and forget the least recently used entries."""
-    memory[key_id] = value
-    memory.move_to_end(key_id)
-    while len(memory) > REMEMBERED:
-        memory.popitem(last=False)
