@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .api_keys import ApiKeys
-from .aws.blobs import Blobs
+from .aws.objects import Blobs
 from .aws.queues import Queues
 from .aws.transport import BRIEF, SHORT, AioTransport, ThreadTransport, Transport, aio_available
 from .dead_letters.handler import DeadLetterHandler

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from .tasks import Tasks
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -53,7 +55,7 @@ class Batcher(Generic[Item, Result]):
         self._concurrency = concurrency
         #: In order. A dictionary, because removing one of thousands of items must be fast.
         self._waiting: OrderedDict[_WaitingItem[Item, Result], None] = OrderedDict()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: Tasks[None] = Tasks()
         self._scheduled = False
         self._lingering: asyncio.TimerHandle | None = None
         #: Whether an item waits that is not patient, or no longer patient.
@@ -80,7 +82,7 @@ class Batcher(Generic[Item, Result]):
         """Wait until all submitted items were sent and answered."""
         while self._calls or self._waiting:
             self._start_soon()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await self._calls.ended()
             await asyncio.sleep(0)
 
     def _start_soon(self) -> None:
@@ -99,14 +101,8 @@ class Batcher(Generic[Item, Result]):
             not self._calls or (len(self._calls) < self._concurrency and len(self._waiting) >= self._max_items)
         ):
             if batch := self._take():
-                call = asyncio.get_running_loop().create_task(self._call(batch))
-                self._calls.add(call)
-                call.add_done_callback(self._ended)
+                self._calls.start(self._call(batch)).add_done_callback(lambda _: self._start_calls())
             self._due = bool(self._waiting)
-
-    def _ended(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        self._start_calls()
 
     def _take(self) -> list[_WaitingItem[Item, Result]]:
         batch: list[_WaitingItem[Item, Result]] = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..aio.batching import Batcher
+from ..aio.partial_retry import Again, send_all
+from ..aio.single_flight import SingleFlightGroup
 from ..errors import NotProvisionedError, TransportError, UnknownLabelError
 from ..labels import dead_letter_queue_name, queue_name
 from ..settings import Settings
@@ -19,9 +21,12 @@ from .transport import Transport
 #: SQS API Reference: entries in one batch, and 1 MiB for all of them together (a margin for attributes is left).
 ENTRIES_PER_CALL = 10
 BATCH_MAX_BYTES = 1_000_000
-#: Entries that fail by SQS's own fault are tried up to this many times.
-SEND_TRIES = 6
-SEND_WAIT_SECONDS = 0.1
+#: Entries that fail by SQS's own fault are tried up to this many times, in about six seconds.
+SEND_TRIES = 7
+
+
+#: A message's id, or why it was not sent.
+_Sent = str | BaseException
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Queues:
         self._transport = transport
         self._settings = settings
         self._urls: dict[str, str] = {}
-        self._lookups: dict[tuple[str, bool], asyncio.Task[str]] = {}
+        self._lookups: SingleFlightGroup[tuple[str, bool], str] = SingleFlightGroup()
         self._senders: dict[str, Batcher[OutgoingMessage, str]] = {}
 
     async def of_label(self, label: str, *, create: bool | None = None) -> str:
@@ -165,12 +170,7 @@ class Queues:
         if name in self._urls:
             return self._urls[name]
         # A caller that would create the queue must not share the failure of one that would not.
-        lookup = (name, create)
-        if lookup not in self._lookups:
-            self._lookups[lookup] = asyncio.get_running_loop().create_task(self._look_up(name, create=create))
-            self._lookups[lookup].add_done_callback(lambda _: self._lookups.pop(lookup, None))
-        # A cancelled caller must not cancel the look-up for the others.
-        return await asyncio.shield(self._lookups[lookup])
+        return await self._lookups.get((name, create), lambda: self._look_up(name, create=create))
 
     async def _look_up(self, name: str, *, create: bool) -> str:
         self._urls[name] = url = await self._find(name, create=create)
@@ -196,36 +196,33 @@ class Queues:
         return str(answer["Attributes"]["QueueArn"])
 
     async def _send_batch(self, url: str, messages: list[OutgoingMessage]) -> Sequence[str | BaseException]:
-        outcomes: list[str | BaseException] = [
+        return await send_all(messages, lambda some: self._send_once(url, some), tries=SEND_TRIES)
+
+    async def _send_once(self, url: str, messages: list[OutgoingMessage]) -> list[_Sent | Again[_Sent]]:
+        entries = [
+            {
+                "Id": str(index),
+                "MessageBody": message.body,
+                "MessageGroupId": message.group,
+                "MessageDeduplicationId": message.deduplication_id,
+            }
+            for index, message in enumerate(messages)
+        ]
+        answer = await self._transport.call("sqs", "send_message_batch", QueueUrl=url, Entries=entries)
+        outcomes: list[_Sent | Again[_Sent]] = [
             TransportError(f"SQS neither accepted nor refused a message to {url}")
         ] * len(messages)
-        open_ones = list(range(len(messages)))
-        for turn in range(SEND_TRIES):
-            if turn:
-                await asyncio.sleep(SEND_WAIT_SECONDS * 2**turn)
-            entries = [
-                {
-                    "Id": str(index),
-                    "MessageBody": messages[index].body,
-                    "MessageGroupId": messages[index].group,
-                    "MessageDeduplicationId": messages[index].deduplication_id,
-                }
-                for index in open_ones
-            ]
-            answer = await self._transport.call("sqs", "send_message_batch", QueueUrl=url, Entries=entries)
-            for sent in answer.get("Successful", []):
-                outcomes[int(sent["Id"])] = sent["MessageId"]
-            open_ones = []
-            for failed in answer.get("Failed", []):
-                index = int(failed["Id"])
-                outcomes[index] = TransportError(
-                    f"SQS refused a message to {url}: {failed.get('Code')}: {failed.get('Message')}"
-                )
-                if not failed.get("SenderFault"):
-                    open_ones.append(index)
-            if not open_ones:
-                break
+        for sent in answer.get("Successful", []):
+            outcomes[int(sent["Id"])] = sent["MessageId"]
+        for failed in answer.get("Failed", []):
+            error = refusal(failed, url)
+            outcomes[int(failed["Id"])] = error if failed.get("SenderFault") else Again(error)
         return outcomes
+
+
+def refusal(failed: Mapping[str, Any], where: str) -> TransportError:
+    """The error for an entry that SQS did not accept, from its answer to a batch."""
+    return TransportError(f"SQS refused a message to {where}: {failed.get('Code')}: {failed.get('Message')}")
 
 
 def _tens(handles: Sequence[str]) -> Iterator[Sequence[str]]:

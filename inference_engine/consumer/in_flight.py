@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ..aio.tasks import Tasks
 from ..aws.queues import Queues, ReceivedMessage
 from ..errors import TransportError
 
@@ -65,7 +66,7 @@ class InFlight:
         self._heartbeat_seconds = heartbeat_seconds
         self._open: set[InFlightMessage] = set()
         self._done: dict[str, list[InFlightMessage]] = {}
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flushes: Tasks[None] = Tasks()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -101,9 +102,7 @@ class InFlight:
 
     def _flush_later(self, first: InFlightMessage) -> None:
         if first in self._done.get(first.url, ()):
-            task = asyncio.get_running_loop().create_task(self.flush(first.url))
-            self._flushes.add(task)
-            task.add_done_callback(self._flushes.discard)
+            self._flushes.start(self.flush(first.url))
 
     async def give_back(self, messages: list[InFlightMessage], seconds: int = 0) -> None:
         """Make the messages visible to other consumers after `seconds`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
+from ..aio.tasks import Tasks
 from ..backends.base import Backend
 from ..deployment import Deployment
 from ..errors import BackendError, ModelLoadError, TransportError
@@ -53,7 +53,7 @@ class Loader:
         self._metrics = metrics
         self._consumer_id = consumer_id
         self._changed = changed
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: Tasks[None] = Tasks()
         #: Sizes of labels that this consumer has loaded before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
         #: The signatures published by this consumer, and when.
@@ -101,7 +101,7 @@ class Loader:
             await self._backend.unload(label)
             return False
         self._polling.begin(loaded)
-        self._in_background(self._describe(model.signature or ModelSignature(label=label)))
+        self._tasks.start(self._describe(model.signature or ModelSignature(label=label)))
         return True
 
     async def give_up(self, label: str) -> None:
@@ -127,18 +127,11 @@ class Loader:
 
     def follow(self, label: str) -> None:
         """Watch the queue of a label that was given up, in the background."""
-        self._in_background(self._request_if_needed(label))
+        self._tasks.start(self._request_if_needed(label))
 
     async def close(self) -> None:
         """Stop the background work."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._tasks.close()
 
     async def _describe(self, signature: ModelSignature) -> None:
         """Publish a model's signature unless this consumer did so recently. If that fails, the next load tries again."""

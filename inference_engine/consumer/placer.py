@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
+from ..aio.tasks import Tasks
 from ..deployment import Deployment
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
 from ..fleet import placement
@@ -69,7 +70,7 @@ class Placer:
         self._someone_waited = False
         #: Set once it takes part no more, and has answered the requests that it took.
         self.ended = asyncio.Event()
-        self._answers: set[asyncio.Task[list[RequestAnswer]]] = set()
+        self._answers: Tasks[list[RequestAnswer]] = Tasks()
         self._rebalancing = Rebalancing(deployment, slots, metrics, membership, loader)
 
     async def run(self) -> None:
@@ -83,9 +84,7 @@ class Placer:
                     await asyncio.sleep(LATER_SECONDS)
             await asyncio.gather(*self._answers)
         finally:
-            for answer in self._answers:
-                answer.cancel()
-            await asyncio.gather(*self._answers, return_exceptions=True)
+            await self._answers.close()
             self.ended.set()
 
     async def _turn(self) -> None:
@@ -135,9 +134,7 @@ class Placer:
     def _begin(self, requests: list[LoadRequest]) -> tuple[asyncio.Task[list[RequestAnswer]], asyncio.Event]:
         """Answer requests for one label; the event is set once it is decided whether they get a slot."""
         decided = asyncio.Event()
-        answer = asyncio.get_running_loop().create_task(self._answer_in_order(requests, decided.set))
-        self._answers.add(answer)
-        answer.add_done_callback(self._answers.discard)
+        answer = self._answers.start(self._answer_in_order(requests, decided.set))
         answer.add_done_callback(lambda _: decided.set())
         return answer, decided
 

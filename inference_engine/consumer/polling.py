@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from ..aio.tasks import Tasks
 from ..deployment import Deployment
 from ..errors import TransportError
 from .in_flight import InFlight, InFlightMessage
@@ -46,7 +47,7 @@ class Polling:
         self._on_lost = on_lost
         self._on_edge = on_edge
         self._stopping = False
-        self._polls: set[asyncio.Task[None]] = set()
+        self._polls: Tasks[None] = Tasks()
         self._jobs: dict[asyncio.Task[bool], InFlightMessage] = {}
         self._batch_ended = asyncio.Event()
 
@@ -72,13 +73,11 @@ class Polling:
 
     async def ended(self) -> None:
         """Wait for open polls (up to one wait time): the jobs that they bring must be given back."""
-        await asyncio.gather(*self._polls, return_exceptions=True)
+        await self._polls.ended()
 
     def _poll(self, loaded: LoadedLabel) -> None:
         loaded.polls += 1
-        task = asyncio.get_running_loop().create_task(self._poll_loop(loaded))
-        self._polls.add(task)
-        task.add_done_callback(self._polls.discard)
+        self._polls.start(self._poll_loop(loaded))
 
     async def _poll_loop(self, loaded: LoadedLabel) -> None:
         try:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..aws.blobs import Blobs
+from ..aws.objects import Blobs
 from ..aws.queues import ENTRIES_PER_CALL, Backlog, Queues
 from ..aws.schema import DEAD_LETTER_VISIBILITY_SECONDS
 from ..aws.transport import Transport

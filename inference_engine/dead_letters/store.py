@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from ..aws.blobs import Blobs
+from ..aws.objects import Blobs
 from ..aws.schema import RETENTION_SECONDS
 from ..aws.tables import Rows
 from ..aws.transport import Transport

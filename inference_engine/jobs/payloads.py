@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from ..aws.blobs import Blobs
+from ..aws.objects import Blobs
 from ..errors import DecodeError, NotProvisionedError
 from . import codec
 

@@ -16,29 +16,24 @@ whose count begins at 1 again, so each redrive raises the token by ATTEMPTS_PER_
 only the one that its record counts by can still change it: earlier ones, from consumers or the dead-letter queue, are void.
 Each write may be repeated after a lost answer: the second time it finds its own mark and agrees.
 
-Two of these writes are omitted where nobody could notice. A job that ends within a moment is never start_recorded as IN_PROGRESS:
+Two of these writes are omitted where nobody could notice. A job that ends within a moment is never recorded as IN_PROGRESS:
 `look` reads the record instead (a read costs a tenth of a write) and `finish` goes straight from SUBMITTED to the end. And a
 blocking post, whose message id nobody else knows, writes no SUBMITTED: `finish` creates the record.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from ..aio.batching import Batcher
+from ..aws.tables import ConditionFailed, Item, Items
 from ..aws.transport import Transport
 from .attempt import ATTEMPTS_PER_MESSAGE, Attempt, Start, attempts_before, redrives_of
 from .job import Job, JobFailure, ResultStatus
 from .record import JobRecord
-from .statements import BUSY_WAIT_SECONDS, Statements
 
-#: DynamoDB API Reference, BatchGetItem: keys in one request.
-KEYS_PER_CALL = 100
 #: SQS Developer Guide, "Queue and message identifiers": message ids have at most 100 characters.
 MESSAGE_ID_MAX_CHARACTERS = 100
 #: The error type of a job whose message was dead-lettered. Only such a job can be redriven.
@@ -54,18 +49,13 @@ class JobRecords:
     """
 
     def __init__(self, transport: Transport, table: str, ttl_seconds: float) -> None:
-        self._transport = transport
-        self._table = table
         self._ttl_seconds = ttl_seconds
-        self._statements = Statements(transport, table)
-        self._reads: Batcher[str, JobRecord | None] = Batcher(
-            self._get_batch, max_items=KEYS_PER_CALL, key_of=lambda message_id: message_id, concurrency=4
-        )
+        self._items = Items(transport, table, "message_id")
 
     async def submitted(self, message_id: str, job: Job) -> None:
         """Record a new job, unless it has a record already (a consumer was quicker, or the send was deduplicated)."""
         record = Attempt(message_id, job, 0, "").submitted()
-        await self._statements.insert(message_id, self._with_expiry(record, job).fields())
+        await self._items.insert(message_id, self._with_expiry(record, job).fields())
 
     async def look(self, attempt: Attempt) -> Start:
         """Whether the attempt may begin, by a read: for a job that will end before anyone could see it in progress.
@@ -106,8 +96,8 @@ class JobRecords:
         if before is None or not attempt.start_recorded or before.status is not ResultStatus.IN_PROGRESS:
             return before is None or not before.status.finished
         released = replace(before, status=ResultStatus.SUBMITTED, starts=before.starts - 1)
-        refused = await self._statements.update(attempt.message_id, released.changes(before), before.guard())
-        if refused is None or refused.record == released:
+        refused = await self._items.update(attempt.message_id, released.changes(before), before.guard())
+        if refused is None or _found(refused) == released:
             attempt.known = released
             return True
         return False
@@ -155,10 +145,10 @@ class JobRecords:
             failure = JobFailure(type="Cancelled", message="the caller cancelled the job")
             end = replace(known, status=ResultStatus.CANCELLED, finished_at=time.time(), error=failure)
             end = self._with_expiry(end)
-            refused = await self._statements.update(message_id, end.changes(known), known.guard())
+            refused = await self._items.update(message_id, end.changes(known), known.guard())
             if refused is None:
                 return True
-            known = refused.record
+            known = _found(refused)
         return known is not None and known.status is ResultStatus.CANCELLED
 
     async def bury(self, message_id: str, job: Job, failure: JobFailure) -> bool:
@@ -187,13 +177,13 @@ class JobRecords:
             again = job.model_copy(update={"message_id": message_id, "redrive": number, "recorded": None})
             new = self._with_expiry(Attempt(message_id, again, 0, "").submitted(), again)
             if known is None:
-                refused = await self._statements.insert(message_id, new.fields())
+                refused = await self._items.insert(message_id, new.fields())
             else:
-                refused = await self._statements.update(message_id, new.changes(known), known.guard())
+                refused = await self._items.update(message_id, new.changes(known), known.guard())
             if refused is None:
                 return again
             # DynamoDB does not return what an insert found. The update that comes next is refused and returns it.
-            found = refused.record
+            found = _found(refused)
             known = found or (Attempt(message_id, job, 0, "").submitted() if known is None else None)
         return None
 
@@ -202,11 +192,11 @@ class JobRecords:
         if not _possible(message_id):
             # DynamoDB would reject the whole batch because of it, and other callers' reads with it.
             return None
-        return await self._reads.submit(message_id)
+        return _current(await self._items.get(message_id))
 
     async def current(self, message_id: str) -> JobRecord | None:
         """The current record: a consistent read in a request of its own."""
-        return (await self._get_batch([message_id], consistent=True))[0] if _possible(message_id) else None
+        return _current(await self._items.current(message_id)) if _possible(message_id) else None
 
     async def find(self, message_id: str) -> JobRecord | None:
         """The record, also of a job posted just now, which an eventually consistent read need not show yet."""
@@ -214,7 +204,7 @@ class JobRecords:
 
     async def close(self) -> None:
         """Wait for pending writes."""
-        await self._statements.close()
+        await self._items.close()
 
     async def _advance(
         self, attempt: Attempt, next_of: Callable[[JobRecord], JobRecord], *, patient: bool = False
@@ -228,20 +218,20 @@ class JobRecords:
                 return None
             new = self._with_expiry(new, attempt.job)
             if attempt.known is None:
-                refused = await self._statements.insert(attempt.message_id, new.fields(), patient=patient)
+                refused = await self._items.insert(attempt.message_id, new.fields(), patient=patient)
             else:
                 changes, guard = new.changes(known), known.guard()
-                refused = await self._statements.update(attempt.message_id, changes, guard, patient=patient)
+                refused = await self._items.update(attempt.message_id, changes, guard, patient=patient)
             if refused is None:
                 attempt.known = new
                 return None
-            if refused.record is None:
+            if (found := _found(refused)) is None:
                 # A refused insert is retried as an update of the record that a producer writes, and vice versa.
                 attempt.known = attempt.submitted() if attempt.known is None else None
                 continue
-            if attempt.forbidden_by(refused.record):
-                return refused.record
-            attempt.known = refused.record
+            if attempt.forbidden_by(found):
+                return found
+            attempt.known = found
 
     def _with_expiry(self, record: JobRecord, job: Job | None = None) -> JobRecord:
         """Set the expiry: the TTL after the last change, or for an unfinished job after its deadline if that is later."""
@@ -249,23 +239,16 @@ class JobRecords:
         expiry = max(time.time(), waits_until) + self._ttl_seconds
         return replace(record, expires_at=math.ceil(expiry / EXPIRY_STEP_SECONDS) * EXPIRY_STEP_SECONDS)
 
-    async def _get_batch(self, message_ids: list[str], *, consistent: bool = False) -> Sequence[JobRecord | None]:
-        found: dict[str, JobRecord] = {}
-        keys = [{"message_id": {"S": message_id}} for message_id in message_ids]
-        request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
-        turn = 0
-        while request:
-            answer = await self._transport.call("dynamodb", "batch_get_item", RequestItems=request)
-            for item in answer["Responses"].get(self._table, []):
-                record = JobRecord.from_item(item)
-                found[record.message_id] = record
-            request = answer.get("UnprocessedKeys") or {}
-            if request:
-                turn += 1
-                await asyncio.sleep(BUSY_WAIT_SECONDS * 2 ** min(turn, 7))
-        now = time.time()
-        records = (found.get(message_id) for message_id in message_ids)
-        return [record if record and record.expires_at > now else None for record in records]
+
+def _found(refused: ConditionFailed) -> JobRecord | None:
+    """The record that a refused write found; None where there is none, and after an insert."""
+    return JobRecord.from_item(refused.item) if refused.item else None
+
+
+def _current(item: Item | None) -> JobRecord | None:
+    """The record in an item; None where there is none, or only one that DynamoDB has yet to delete."""
+    record = JobRecord.from_item(item) if item else None
+    return record if record and record.expires_at > time.time() else None
 
 
 def _is_dead(record: JobRecord) -> bool:

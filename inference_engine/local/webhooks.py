@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
 from typing import Any
 
 from ..aio.background import BackgroundLoop
+from ..aio.tasks import Tasks
 from ..aws.streams import TableStream
 from ..deployment import Deployment
 from ..errors import TransportError
@@ -36,7 +36,7 @@ class LocalWebhooks:
         self._settings = settings
         self._webhooks = webhooks
         self._loop: BackgroundLoop | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: Tasks[None] = Tasks()
         self._courier: Courier | None = None
         self._deployment: Deployment | None = None
 
@@ -62,16 +62,11 @@ class LocalWebhooks:
         await stream.open()
         queue = WebhookQueue(self._deployment.transport, self._deployment.queues, self._settings.prefix)
         self._courier = Courier(queue, Secret(self._deployment.transport, self._webhooks), self._webhooks)
-        self._begin(_enqueue(stream, Outbox(queue)))
-        self._begin(_deliver(queue, self._courier))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+        self._tasks.start(_enqueue(stream, Outbox(queue)))
+        self._tasks.start(_deliver(queue, self._courier))
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         if self._courier is not None:
             self._courier.close()
         if self._deployment is not None:

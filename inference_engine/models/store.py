@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..aio.single_flight import SingleFlightGroup
 from ..errors import InferenceEngineError, ModelLoadError, SettingsError
 from .disk import Disk, check_name, folder_bytes
 from .sources import (
@@ -69,14 +70,6 @@ class ModelStore(Protocol):
         """Let the label's model be deleted when its room is needed; no error if it is not pinned."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """A fetch in progress and how many callers wait for it."""
-
-    task: asyncio.Task[StoredModel]
-    callers: int = 0
-
-
 class DiskStore:
     """A `ModelStore` over any source. One store owns a repository at a time and is used from one event loop.
 
@@ -87,26 +80,15 @@ class DiskStore:
     def __init__(self, source: ModelSource, repository: Path, max_bytes: int | None) -> None:
         self._source = source
         self._disk = Disk(repository, max_bytes)
-        self._flights: dict[str, _Flight] = {}
+        # A copy is stopped only when its last caller gives up: until then others wait for it.
+        self._fetches: SingleFlightGroup[str, StoredModel] = SingleFlightGroup(cancel_unwanted=True)
 
     async def fetch(self, label: str) -> StoredModel:
         """The label's current model, copied only if it is not there yet; concurrent callers share one copy.
 
         Raises ModelLoadError, naming the source.
         """
-        flight = self._flights.get(label)
-        if flight is None:
-            flight = self._flights[label] = _Flight(asyncio.create_task(self._fetch(label)))
-        flight.callers += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.callers -= 1
-            if flight.callers == 0:
-                # The copy is stopped only when its last caller gives up: until then others wait for it.
-                flight.task.cancel()
-                if self._flights.get(label) is flight:
-                    del self._flights[label]
+        return await self._fetches.get(label, lambda: self._fetch(label))
 
     def pin(self, label: str) -> None:
         """Keep the label's model on disk until `unpin`, however often it is pinned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from ..aio.bounded_dict import BoundedDict
 
 #: A moving line is polled when this fraction of its head should have ended …
 HEAD_PART = 0.25
@@ -44,7 +44,7 @@ class Latencies:
     """For each label, how long a job posted alone takes: a bit more than the median, robust against label misses."""
 
     def __init__(self) -> None:
-        self._seconds: OrderedDict[str, float] = OrderedDict()
+        self._seconds: BoundedDict[str, float] = BoundedDict(LABELS_MAX)
 
     def first_look(self, label: str) -> float:
         """How long after the post to poll first; 0 for an unknown label."""
@@ -53,16 +53,10 @@ class Latencies:
     def looked(self, label: str, *, in_time: bool) -> None:
         """Record a first poll; `in_time` means that the job had finished by then."""
         if (known := self._seconds.get(label)) is not None:
-            self._learn(label, known * (EARLIER if in_time else LATER))
+            self._seconds[label] = known * (EARLIER if in_time else LATER)
 
     def ended(self, label: str, seconds: float) -> None:
         """Record how long a job posted alone took, as far as two machines' clocks tell. Only a label's first job counts."""
         if label not in self._seconds:
             # It may have been a label miss: later jobs must not wait that long for their first poll.
-            self._learn(label, min(seconds, FIRST_GUESS_MAX_SECONDS))
-
-    def _learn(self, label: str, seconds: float) -> None:
-        self._seconds[label] = seconds
-        self._seconds.move_to_end(label)
-        if len(self._seconds) > LABELS_MAX:
-            self._seconds.popitem(last=False)
+            self._seconds[label] = min(seconds, FIRST_GUESS_MAX_SECONDS)

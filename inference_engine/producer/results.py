@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any
 
+from ..aio.bounded_dict import BoundedDict
 from ..deployment import Deployment
 from ..errors import DecodeError, InferenceEngineError, ResultTimeoutError, TransportError, UnknownMessageError
 from ..jobs import payloads
@@ -37,7 +38,7 @@ class Results:
         self._deployment = deployment
         self._settings = settings
         self._routes = routes
-        self._posted: OrderedDict[str, str] = OrderedDict()
+        self._posted: BoundedDict[str, str] = BoundedDict(POSTED_MAX)
         self._poller = ResultPoller(
             deployment.jobs.get, min_seconds=settings.poll_min_seconds, max_seconds=settings.poll_max_seconds
         )
@@ -49,8 +50,6 @@ class Results:
     def posted(self, message_id: str, label: str) -> None:
         """Remember the label of a job that this producer posted and recorded."""
         self._posted[message_id] = label
-        if len(self._posted) > POSTED_MAX:
-            self._posted.popitem(last=False)
 
     async def record(self, message_id: str) -> JobRecord:
         """The current record. Raises UnknownMessageError."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..aio.bounded_dict import BoundedDict
 from ..errors import CallbackError
 from .rules import Target
 
@@ -36,7 +37,7 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._silent: dict[tuple[str, int], _Silence] = {}
+        self._silent: BoundedDict[tuple[str, int], _Silence] = BoundedDict(RECEIVERS)
 
     @contextlib.contextmanager
     def asking(self, target: Target) -> Iterator[None]:
@@ -61,7 +62,5 @@ class Breaker:
         self._silent.pop(receiver, None)
 
     def _was_silent(self, receiver: tuple[str, int]) -> None:
-        silence = self._silent.pop(receiver, None) or _Silence()
+        silence = self._silent.get(receiver, _Silence())
         self._silent[receiver] = _Silence(silence.tries + 1, self._clock() + PUT_OFF_SECONDS)
-        if len(self._silent) > RECEIVERS:
-            del self._silent[next(iter(self._silent))]

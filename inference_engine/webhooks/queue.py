@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ..aws.queues import ENTRIES_PER_CALL, Queues
+from ..aws.queues import ENTRIES_PER_CALL, Queues, refusal
 from ..aws.schema import WEBHOOK_VISIBILITY_SECONDS
 from ..aws.transport import Transport
 from ..errors import TransportError
@@ -100,8 +100,7 @@ class WebhookQueue:
             return [error] * len(bodies)
         outcomes: list[TransportError | None] = [None] * len(bodies)
         for failed in answer.get("Failed", []):
-            text = f"SQS refused a message to {self._name}: {failed.get('Code')}: {failed.get('Message')}"
-            outcomes[int(failed["Id"])] = TransportError(text)
+            outcomes[int(failed["Id"])] = refusal(failed, self._name)
         return outcomes
 
     async def _url(self) -> str:

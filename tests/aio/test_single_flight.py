@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_engine.aio.single_flight import SingleFlight
+from inference_engine.aio.single_flight import SingleFlight, SingleFlightGroup
 from inference_engine.errors import TransportError
 
 
@@ -117,6 +117,47 @@ async def test_closing_ends_the_look_up_and_whoever_waits_for_it() -> None:
     with pytest.raises(TransportError, match="closed"):
         await waiting
     assert source.cancelled == 1
+
+
+async def test_calls_of_one_key_are_shared_and_those_of_others_are_not() -> None:
+    source = Source()
+    group: SingleFlightGroup[str, int] = SingleFlightGroup()
+    callers = [asyncio.create_task(group.get(key, source.read)) for key in ("a", "b", "a")]
+    await source.begun.wait()
+    assert (len(group), "a" in group, "c" in group) == (2, True, False)
+    source.answers.set()
+    assert await asyncio.gather(*callers) == [1, 2, 1]
+    assert len(group) == 0
+    assert await group.get("a", source.read) == 3
+
+
+async def test_a_call_that_is_cancelled_when_unwanted_ends_with_its_last_caller() -> None:
+    source = Source()
+    group: SingleFlightGroup[str, int] = SingleFlightGroup(cancel_unwanted=True)
+    first, last = (asyncio.create_task(group.get("a", source.read)) for _ in range(2))
+    await source.begun.wait()
+    first.cancel()
+    await asyncio.wait([first])
+    assert (source.cancelled, "a" in group) == (0, True)
+    last.cancel()
+    await asyncio.wait([last])
+    # Who comes now does not join a call that is about to end.
+    assert "a" not in group
+    source.answers.set()
+    assert await group.get("a", source.read) == 2
+    assert source.cancelled == 1
+
+
+async def test_closing_a_group_ends_the_calls_of_all_keys() -> None:
+    source = Source()
+    group: SingleFlightGroup[str, int] = SingleFlightGroup()
+    await group.close()
+    callers = [asyncio.create_task(group.get(key, source.read)) for key in ("a", "b")]
+    await source.begun.wait()
+    await group.close()
+    told = await asyncio.gather(*callers, return_exceptions=True)
+    assert [type(error) for error in told] == [TransportError] * 2
+    assert (source.cancelled, len(group)) == (2, 0)
 
 
 @given(st.lists(st.sampled_from(("ask", "leave", "turn", "answer", "hang")), max_size=40))

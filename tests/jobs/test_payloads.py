@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference_engine.aws.blobs import Blobs
+from inference_engine.aws.objects import Blobs
 from inference_engine.jobs import codec, payloads
 
 LIMIT = 10_000

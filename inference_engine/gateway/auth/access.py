@@ -10,21 +10,19 @@ import asyncio
 import hmac
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...aio.bounded_dict import BoundedDict
+from ...aio.single_flight import SingleFlightGroup
 from ...api_keys import ApiKey, ApiKeys, digest_of, parse
 from ...errors import TransportError
 from ..http.paths import PUBLIC_PATHS
 from ..http.problems import Problem, later
 from .caller import Caller
-
-Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +76,6 @@ class _Known:
     again_at: float
 
 
-@dataclass(slots=True)
-class _Read:
-    """A read of an id under way, of a new id (`stranger`) or a known one, and how many requests wait for it."""
-
-    task: asyncio.Task[ApiKey | None]
-    stranger: bool
-    waiting: int = 0
-
-
 class Access:
     """Callers by their API keys; without `keys`, everyone is the same caller, who may do everything."""
 
@@ -100,10 +89,12 @@ class Access:
         self._keys = keys
         self._clock = clock
         self._wall_clock = wall_clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._missing: OrderedDict[str, float] = OrderedDict()
-        self._reads: dict[str, _Read] = {}
-        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self._known: BoundedDict[str, _Known] = BoundedDict(REMEMBERED)
+        self._missing: BoundedDict[str, float] = BoundedDict(REMEMBERED)
+        # A read of an unknown id ends with its last request; the answer for a known key serves later requests.
+        self._strangers: SingleFlightGroup[str, None] = SingleFlightGroup(cancel_unwanted=True)
+        self._renewals: SingleFlightGroup[str, None] = SingleFlightGroup()
+        self._strangers_at_once = asyncio.Semaphore(STRANGERS_AT_ONCE)
 
     @classmethod
     def open(cls) -> Access:
@@ -164,46 +155,28 @@ class Access:
 
     async def _read(self, keys: ApiKeys, key_id: str, stranger: bool) -> None:
         """Wait for the read of an id that is under way, or start one. Raises Problem 503 where too many strangers are read."""
-        read = self._reads.get(key_id) or self._begin(keys, key_id, stranger)
-        read.waiting += 1
-        try:
-            # Shielded: other requests wait for the same read, and the answer for a known key serves later requests.
-            await asyncio.shield(read.task)
-        finally:
-            read.waiting -= 1
-            if read.stranger and not read.waiting and not read.task.done():
-                # No other request may join it any more.
-                del self._reads[key_id]
-                read.task.cancel()
-
-    def _begin(self, keys: ApiKeys, key_id: str, stranger: bool) -> _Read:
-        if stranger and sum(read.stranger for read in self._reads.values()) >= STRANGERS_MAX:
-            raise _unavailable()
-        read = _Read(asyncio.create_task(self._ask(keys, key_id, stranger)), stranger)
-        self._reads[key_id] = read
-        read.task.add_done_callback(lambda done: self._ended(key_id, done))
-        return read
-
-    async def _ask(self, keys: ApiKeys, key_id: str, stranger: bool) -> ApiKey | None:
         if not stranger:
-            return await keys.get(key_id)
-        async with self._strangers:
-            return await keys.get(key_id)
-
-    def _ended(self, key_id: str, task: asyncio.Task[ApiKey | None]) -> None:
-        if (read := self._reads.get(key_id)) is not None and read.task is task:
-            del self._reads[key_id]
-        if task.cancelled() or task.exception() is not None:
+            await self._renewals.get(key_id, lambda: self._ask(keys, key_id))
             return
-        key, now = task.result(), self._clock()
+        if key_id not in self._strangers and len(self._strangers) >= STRANGERS_MAX:
+            raise _unavailable()
+        await self._strangers.get(key_id, lambda: self._ask_in_turn(keys, key_id))
+
+    async def _ask_in_turn(self, keys: ApiKeys, key_id: str) -> None:
+        async with self._strangers_at_once:
+            await self._ask(keys, key_id)
+
+    async def _ask(self, keys: ApiKeys, key_id: str) -> None:
+        key = await keys.get(key_id)
+        now = self._clock()
         if key is None:
             self._known.pop(key_id, None)
-            _remember(self._missing, key_id, now + MISSING_SECONDS)
+            self._missing[key_id] = now + MISSING_SECONDS
             return
         self._missing.pop(key_id, None)
         before = self._known.get(key_id)
         bucket = _bucket(key, before.bucket if before else None, self._clock)
-        _remember(self._known, key_id, _Known(key, bucket, now, now + FRESH_SECONDS))
+        self._known[key_id] = _Known(key, bucket, now, now + FRESH_SECONDS)
 
 
 def _unavailable() -> Problem:
@@ -271,11 +244,3 @@ def _bucket(key: ApiKey, before: TokenBucket | None, clock: Callable[[], float])
     if before is not None and (before.rate, before.burst) == (key.rate, key.burst):
         return before
     return TokenBucket(key.rate, key.burst, clock)
-
-
-def _remember(memory: OrderedDict[str, Value], key_id: str, value: Value) -> None:
-    """Put it at the end, and forget the least recently used entries."""
-    memory[key_id] = value
-    memory.move_to_end(key_id)
-    while len(memory) > REMEMBERED:
-        memory.popitem(last=False)
