@@ -59,7 +59,7 @@ def resolved(path: str) -> Any:
 
 
 def rows(table: str) -> list[list[str]]:
-    """The cells of a table of the page, each with its paths spelled out."""
+    """The cells of a table of the page, each as the paths in it."""
     text = re.search(rf"<!-- {table} -->\n(.*?)<!-- end -->", STABILITY, re.DOTALL)
     assert text is not None
     return [re.findall(r"`([\w.…]+)`", line) for line in text[1].splitlines()[2:]]
@@ -86,7 +86,7 @@ def test_every_exported_class_and_function_is_in_the_reference_by_that_path(face
     pages = [*(DOCS / "reference").glob("*.md"), DOCS / "howto" / "webhooks.md"]
     text = "".join(page.read_text("utf-8") for page in pages)
     described = set(re.findall(r"auto(?:class|function|module):: ([\w.]+)", text))
-    # The exceptions are described as a tree, and a delivery as the JSON that its receiver gets.
+    # The exceptions are described as a tree, and a webhook as the JSON that its receiver gets.
     described |= {
         "inference_engine.InferenceEngineError",
         "inference_engine.UnretryableError",

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from .tasks import Tasks
+from .tasks import TaskSet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ class Batcher(Generic[Item, Result]):
         self._concurrency = concurrency
         #: In order. A dictionary, because removing one of thousands of items must be fast.
         self._waiting: OrderedDict[_WaitingItem[Item, Result], None] = OrderedDict()
-        self._calls: Tasks[None] = Tasks()
+        self._calls: TaskSet[None] = TaskSet()
         self._scheduled = False
         self._lingering: asyncio.TimerHandle | None = None
         #: Whether an item waits that is not patient, or no longer patient.

@@ -1,4 +1,4 @@
-"""Tasks that run beside their owner: held until they end, because asyncio itself keeps only weak references."""
+"""TaskSet that run beside their owner: held until they end, because asyncio itself keeps only weak references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Tasks(Generic[Result]):
+class TaskSet(Generic[Result]):
     """The tasks of one owner that have not ended. Unlike asyncio's TaskGroup, the error of one does not end the others."""
 
     def __init__(self) -> None:

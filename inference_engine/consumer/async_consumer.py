@@ -48,8 +48,8 @@ class AsyncConsumer:
     `unretryable` fails its job at once; after any other, the job is retried up to `settings.max_attempts`.
 
     With `http_port` (0: any free port) the consumer serves health and metrics at the address `http_host`. `consumer_id` is its
-    name in the registry and in metrics, by default made of host, process and a random part. `connect` makes the way to AWS, on
-    the running loop, and the consumer closes it; by default `Deployment.for_consumer`.
+    name in the registry and in metrics, by default made of the machine's name, the process and a random part. `connect` makes
+    the way to AWS, on the running loop, and the consumer closes it; by default `Deployment.for_consumer`.
 
     Raises SettingsError where an argument or a setting is wrong.
     """

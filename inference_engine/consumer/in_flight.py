@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ..aio.tasks import Tasks
+from ..aio.tasks import TaskSet
 from ..aws.queues import Queues, ReceivedMessage
 from ..errors import TransportError
 
@@ -66,7 +66,7 @@ class InFlight:
         self._heartbeat_seconds = heartbeat_seconds
         self._open: set[InFlightMessage] = set()
         self._done: dict[str, list[InFlightMessage]] = {}
-        self._flushes: Tasks[None] = Tasks()
+        self._flushes: TaskSet[None] = TaskSet()
 
     def __len__(self) -> int:
         return len(self._open)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from ..aio.tasks import Tasks
+from ..aio.tasks import TaskSet
 from ..backends.base import Backend
 from ..deployment import Deployment
 from ..errors import BackendError, ModelLoadError, TransportError
@@ -53,7 +53,7 @@ class Loader:
         self._metrics = metrics
         self._consumer_id = consumer_id
         self._changed = changed
-        self._tasks: Tasks[None] = Tasks()
+        self._tasks: TaskSet[None] = TaskSet()
         #: Sizes of labels that this consumer has loaded before, in bytes: the best guess for the next load.
         self.sizes: dict[str, int] = {}
         #: The signatures published by this consumer, and when.

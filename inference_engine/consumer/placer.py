@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from ..aio.tasks import Tasks
+from ..aio.tasks import TaskSet
 from ..deployment import Deployment
 from ..errors import BackendLostError, DecodeError, LabelError, ModelLoadError, TransportError
 from ..fleet import placement
@@ -70,7 +70,7 @@ class Placer:
         self._someone_waited = False
         #: Set once it takes part no more, and has answered the requests that it took.
         self.ended = asyncio.Event()
-        self._answers: Tasks[list[RequestAnswer]] = Tasks()
+        self._answers: TaskSet[list[RequestAnswer]] = TaskSet()
         self._rebalancing = Rebalancing(deployment, slots, metrics, membership, loader)
 
     async def run(self) -> None:

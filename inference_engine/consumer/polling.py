@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ..aio.tasks import Tasks
+from ..aio.tasks import TaskSet
 from ..deployment import Deployment
 from ..errors import TransportError
 from .in_flight import InFlight, InFlightMessage
@@ -47,7 +47,7 @@ class Polling:
         self._on_lost = on_lost
         self._on_edge = on_edge
         self._stopping = False
-        self._polls: Tasks[None] = Tasks()
+        self._polls: TaskSet[None] = TaskSet()
         self._jobs: dict[asyncio.Task[bool], InFlightMessage] = {}
         self._batch_ended = asyncio.Event()
 

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from ..aio.background import BackgroundLoop
-from ..aio.tasks import Tasks
+from ..aio.tasks import TaskSet
 from ..aws.streams import TableStream
 from ..deployment import Deployment
 from ..errors import TransportError
@@ -36,7 +36,7 @@ class LocalWebhooks:
         self._settings = settings
         self._webhooks = webhooks
         self._loop: BackgroundLoop | None = None
-        self._tasks: Tasks[None] = Tasks()
+        self._tasks: TaskSet[None] = TaskSet()
         self._courier: Courier | None = None
         self._deployment: Deployment | None = None
 

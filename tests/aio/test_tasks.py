@@ -1,4 +1,4 @@
-"""Tasks beside their owner: held while they run, awaited or cancelled together."""
+"""TaskSet beside their owner: held while they run, awaited or cancelled together."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import weakref
 
 import pytest
 
-from inference_engine.aio.tasks import Tasks
+from inference_engine.aio.tasks import TaskSet
 
 
 async def test_a_task_that_nobody_refers_to_runs_to_its_end() -> None:
-    tasks: Tasks[int] = Tasks()
+    tasks: TaskSet[int] = TaskSet()
     waits: list[weakref.ref[asyncio.Future[int]]] = []
 
     async def work() -> int:
@@ -32,7 +32,7 @@ async def test_a_task_that_nobody_refers_to_runs_to_its_end() -> None:
 
 
 async def test_the_error_of_one_task_ends_no_other() -> None:
-    tasks: Tasks[int] = Tasks()
+    tasks: TaskSet[int] = TaskSet()
     may_end = asyncio.Event()
 
     async def fail() -> int:
@@ -52,7 +52,7 @@ async def test_the_error_of_one_task_ends_no_other() -> None:
 
 
 async def test_closing_cancels_the_tasks_and_waits_for_their_ends() -> None:
-    tasks: Tasks[None] = Tasks()
+    tasks: TaskSet[None] = TaskSet()
     steps: list[str] = []
 
     async def work() -> None:

@@ -10,7 +10,7 @@ from docs import _architecture
 from docs._architecture import PACKAGE, PAGE, Layout
 from tests.support.project import PROJECT
 
-#: What a level may have, so that it is taken in at a glance.
+#: What a level may have, so that it is taken in at once.
 ROOMS_MAX = 10
 
 
@@ -40,7 +40,7 @@ def test_every_room_is_read_in_one_sitting(layout: Layout) -> None:
     assert [module for module in layout.modules if _architecture.lines(module) > 350] == []
 
 
-def test_the_gateway_s_level_is_taken_in_at_a_glance(layout: Layout) -> None:
+def test_the_gateway_s_level_is_taken_in_at_once(layout: Layout) -> None:
     assert len(layout.rooms(f"{PACKAGE}.gateway")) <= ROOMS_MAX
 
 
