@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import binary, results
+from ....tensors import datatype_of
+from . import binary
 from .errors import RequestError
 from .request import InferRequest, RequestedOutput
 
@@ -44,7 +45,7 @@ def write(label: str, version: str, request: InferRequest, outputs: Mapping[str,
 
 
 def _output(wanted: RequestedOutput, array: NDArray[Any], tails: list[bytes]) -> dict[str, Any]:
-    described = {"name": wanted.name, "datatype": results.datatype(array), "shape": list(array.shape)}
+    described = {"name": wanted.name, "datatype": datatype_of(array.dtype), "shape": list(array.shape)}
     if not wanted.binary:
         return described | {"data": _json_data(wanted.name, array)}
     tails.append(binary.write(array))
