@@ -25,26 +25,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelInputError
-from .fleet.view import ModelSignature, TensorSignature
+from .fleet.view import TensorSpec
 
-__all__ = ["DTYPES", "TensorSpec", "check_inputs", "nbytes", "signature_of", "unsupported"]
+__all__ = [
+    "DATATYPES",
+    "DTYPES",
+    "Datatype",
+    "TensorSpec",
+    "check_inputs",
+    "datatype_of",
+    "nbytes",
+    "unsupported",
+]
 
-#: Triton's datatypes and the numpy types that carry them. BF16 is missing on purpose: numpy has no such type.
-DTYPES: Mapping[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "INT8": np.dtype(np.int8),
-    "INT16": np.dtype(np.int16),
-    "INT32": np.dtype(np.int32),
-    "INT64": np.dtype(np.int64),
-    "UINT8": np.dtype(np.uint8),
-    "UINT16": np.dtype(np.uint16),
-    "UINT32": np.dtype(np.uint32),
-    "UINT64": np.dtype(np.uint64),
-    "FP16": np.dtype(np.float16),
-    "FP32": np.dtype(np.float32),
-    "FP64": np.dtype(np.float64),
-    "BYTES": np.dtype(np.object_),
-}
+
+@dataclass(frozen=True, slots=True)
+class Datatype:
+    """A datatype by all its names.
+
+    `name` is Triton's name and the Open Inference Protocol's, `dtype` the numpy type that carries it (None: numpy has none),
+    `onnx` ONNX's name of the element type.
+    """
+
+    name: str
+    dtype: np.dtype[Any] | None
+    onnx: str
+
+    @property
+    def onnx_runtime(self) -> str:
+        """ONNX Runtime's name, as in the description of a session's inputs."""
+        return f"tensor({self.onnx.lower()})"
+
+    @property
+    def config(self) -> str:
+        """The name in a model's `config.pbtxt`."""
+        return "TYPE_STRING" if self.name == "BYTES" else f"TYPE_{self.name}"
+
+
+#: Triton's datatypes.
+DATATYPES = (
+    Datatype("BOOL", np.dtype(np.bool_), "BOOL"),
+    Datatype("INT8", np.dtype(np.int8), "INT8"),
+    Datatype("INT16", np.dtype(np.int16), "INT16"),
+    Datatype("INT32", np.dtype(np.int32), "INT32"),
+    Datatype("INT64", np.dtype(np.int64), "INT64"),
+    Datatype("UINT8", np.dtype(np.uint8), "UINT8"),
+    Datatype("UINT16", np.dtype(np.uint16), "UINT16"),
+    Datatype("UINT32", np.dtype(np.uint32), "UINT32"),
+    Datatype("UINT64", np.dtype(np.uint64), "UINT64"),
+    Datatype("FP16", np.dtype(np.float16), "FLOAT16"),
+    Datatype("FP32", np.dtype(np.float32), "FLOAT"),
+    Datatype("FP64", np.dtype(np.float64), "DOUBLE"),
+    Datatype("BYTES", np.dtype(np.object_), "STRING"),
+    Datatype("BF16", None, "BFLOAT16"),
+)
+
+#: The datatypes that can be sent, and the numpy types that carry them.
+DTYPES: Mapping[str, np.dtype[Any]] = {one.name: one.dtype for one in DATATYPES if one.dtype is not None}
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 #: The name of each kind of numpy type in messages to callers who sent JSON.
 KIND_NAMES: Mapping[str, str] = {
@@ -62,23 +101,6 @@ KIND_NAMES: Mapping[str, str] = {
 SCALARS = (bool, int, float, str, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One input or output of a model.
-
-    `datatype` is Triton's name (`FP32`, `BYTES`, ...). `shape` has -1 for a free dimension; it includes the batch
-    dimension of a model that batches, as the first.
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    optional: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.datatype} {list(self.shape)}"
-
-
 class _Misfit(Exception):
     """A value does not fit a tensor: what was given, and the remedy."""
 
@@ -88,18 +110,9 @@ class _Misfit(Exception):
         self.remedy = remedy
 
 
-def signature_of(
-    label: str, platform: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
-) -> ModelSignature:
-    """What the registry stores about a label's model."""
-    return ModelSignature(label=label, platform=platform, inputs=_signatures(inputs), outputs=_signatures(outputs))
-
-
-def _signatures(specs: Iterable[TensorSpec]) -> tuple[TensorSignature, ...]:
-    return tuple(
-        TensorSignature(name=spec.name, datatype=spec.datatype, shape=spec.shape, optional=spec.optional)
-        for spec in specs
-    )
+def datatype_of(dtype: np.dtype[Any]) -> str | None:
+    """The name of the datatype that a numpy type of either byte order carries; None if it carries none."""
+    return _NAMES.get(dtype.newbyteorder("="))
 
 
 def unsupported(specs: Iterable[TensorSpec]) -> list[TensorSpec]:

@@ -6,13 +6,26 @@ import math
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from onnx import TensorProto, helper
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import np_to_triton_dtype
 
 from inference_engine.errors import ModelInputError, UnretryableError
-from inference_engine.tensors import DTYPES, TensorSpec, check_inputs, nbytes, unsupported
+from inference_engine.tensors import (
+    DATATYPES,
+    DTYPES,
+    Datatype,
+    TensorSpec,
+    check_inputs,
+    datatype_of,
+    nbytes,
+    unsupported,
+)
 
 NUMERIC = sorted(set(DTYPES) - {"BYTES"})
 
@@ -161,6 +174,27 @@ def test_a_refusal_is_never_retried() -> None:
 def test_types_that_numpy_lacks_are_told_apart() -> None:
     bf16, fp32 = TensorSpec("a", "BF16", (1,)), TensorSpec("b", "FP32", (1,))
     assert unsupported([bf16, fp32]) == [bf16]
+
+
+@pytest.mark.parametrize("datatype", DATATYPES, ids=lambda datatype: datatype.name)
+def test_a_datatype_has_the_names_that_others_give_it(datatype: Datatype) -> None:
+    element = TensorProto.DataType.Value(datatype.onnx)
+    value = helper.make_tensor_value_info("X", element, [1])
+    result = helper.make_tensor_value_info("Y", element, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "same", [value], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].type == datatype.onnx_runtime
+    assert model_config_pb2.DataType.Value(datatype.config) > 0
+    if datatype.dtype is not None:
+        assert np_to_triton_dtype(datatype.dtype) == datatype.name
+        assert helper.np_dtype_to_tensor_dtype(datatype.dtype) == element
+
+
+def test_a_numpy_type_has_one_datatype_in_either_byte_order_or_none() -> None:
+    assert {datatype_of(dtype) for dtype in DTYPES.values()} == set(DTYPES)
+    assert datatype_of(np.dtype(">f4")) == datatype_of(np.dtype("<f4")) == "FP32"
+    assert datatype_of(np.dtype(np.complex64)) is None
 
 
 def test_bytes_on_the_wire() -> None:

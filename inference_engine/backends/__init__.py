@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import needs
-from ..fleet.view import ModelSignature, TensorSignature
+from ..fleet.view import ModelSignature, TensorSpec
 from .base import Backend, LoadedModel, Work
 from .function import FunctionBackend
 from .simulated import SimulatedBackend
@@ -21,7 +21,7 @@ __all__ = [
     "ModelSignature",
     "OnnxBackend",
     "SimulatedBackend",
-    "TensorSignature",
+    "TensorSpec",
     "TritonBackend",
     "Work",
 ]

@@ -17,27 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendLostError, ModelInputError, ModelLoadError, how_to_install
-from ..tensors import TensorSpec, check_inputs, signature_of, unsupported
+from ..fleet.view import ModelSignature
+from ..tensors import DATATYPES, TensorSpec, check_inputs, unsupported
 from .base import LoadedModel, Work
 
 __all__ = ["OnnxBackend"]
 
 #: Triton's name for each of ONNX Runtime's tensor types.
-DATATYPES = {
-    "tensor(bool)": "BOOL",
-    "tensor(int8)": "INT8",
-    "tensor(int16)": "INT16",
-    "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64",
-    "tensor(uint8)": "UINT8",
-    "tensor(uint16)": "UINT16",
-    "tensor(uint32)": "UINT32",
-    "tensor(uint64)": "UINT64",
-    "tensor(float16)": "FP16",
-    "tensor(float)": "FP32",
-    "tensor(double)": "FP64",
-    "tensor(string)": "BYTES",
-}
+TRITON_NAMES = {one.onnx_runtime: one.name for one in DATATYPES}
 
 #: Triton's name for the platform of these models.
 PLATFORM = "onnxruntime_onnx"
@@ -92,7 +79,8 @@ class OnnxBackend:
                     f"model {label!r} in {self.repository / label} cannot be loaded: {error}"
                 ) from error
         model = self._models[label]
-        return LoadedModel(label, model.size_bytes, signature_of(label, PLATFORM, model.inputs, model.outputs))
+        signature = ModelSignature(label=label, platform=PLATFORM, inputs=model.inputs, outputs=model.outputs)
+        return LoadedModel(label, model.size_bytes, signature)
 
     async def unload(self, label: str) -> None:
         """Forget the model; its memory is freed when its last job ends."""
@@ -182,7 +170,7 @@ def _load_tensors(folder: Path, size_bytes: int) -> _OnnxModel:
 
 
 def _specs(nodes: Iterable[Any]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(node.name, DATATYPES.get(node.type, node.type), _shape(node)) for node in nodes)
+    return tuple(TensorSpec(node.name, TRITON_NAMES.get(node.type, node.type), _shape(node)) for node in nodes)
 
 
 def _shape(node: Any) -> tuple[int, ...]:

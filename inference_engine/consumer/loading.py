@@ -11,8 +11,7 @@ from ..aio.tasks import TaskSet
 from ..backends.base import Backend
 from ..deployment import Deployment
 from ..errors import BackendError, ModelLoadError, TransportError
-from ..fleet.registry import LoadFailure
-from ..fleet.view import Fleet, LabelSettings, ModelSignature
+from ..fleet.view import Fleet, LabelSettings, LoadFailure, ModelSignature
 from ..jobs.job import JobFailure
 from .in_flight import InFlight
 from .metrics import ConsumerMetrics

@@ -17,12 +17,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..aws.tables import Item, Rows
 from ..aws.transport import Transport
-from .view import ConsumerView, Fleet, LabelSettings, ModelSignature
+from .view import ConsumerView, Fleet, LabelSettings, LoadFailure, ModelSignature
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +33,6 @@ CLAIM_GRACE_SECONDS = 15.0
 REASON_MAX_CHARACTERS = 2000
 #: DynamoDB's TTL deletes a consumer's row this long after the end of its lease.
 ROW_TTL_SECONDS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class LoadFailure:
-    """A model's consecutive failed loads (`tries`), the last one's reason, and when the failure lapses (Unix seconds)."""
-
-    label: str
-    tries: int
-    reason: str
-    until: float
 
 
 class Registry:

@@ -25,15 +25,21 @@ class LabelSettings(BaseModel):
     max_in_flight: int | None = Field(None, ge=1)
 
 
-class TensorSignature(BaseModel):
-    """One input or output of a model: Triton's name for its datatype, and its shape with -1 for a free dimension."""
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a model.
 
-    model_config = ConfigDict(frozen=True)
+    `datatype` is Triton's name (`FP32`, `BYTES`, ...). `shape` has -1 for a free dimension; it includes the batch
+    dimension of a model that batches, as the first.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     optional: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.datatype} {list(self.shape)}"
 
 
 class ModelSignature(BaseModel):
@@ -46,8 +52,18 @@ class ModelSignature(BaseModel):
 
     label: str
     platform: str = ""
-    inputs: tuple[TensorSignature, ...] = ()
-    outputs: tuple[TensorSignature, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """A model's consecutive failed loads (`tries`), the last one's reason, and when the failure lapses (Unix seconds)."""
+
+    label: str
+    tries: int
+    reason: str
+    until: float
 
 
 class LabelStatistics(BaseModel):

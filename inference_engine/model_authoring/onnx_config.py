@@ -12,23 +12,10 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from ..tensors import DATATYPES
+
 #: Triton's name for each ONNX element type that it serves.
-TRITON_TYPES: dict[int, str] = {
-    TensorProto.BOOL: "TYPE_BOOL",
-    TensorProto.UINT8: "TYPE_UINT8",
-    TensorProto.UINT16: "TYPE_UINT16",
-    TensorProto.UINT32: "TYPE_UINT32",
-    TensorProto.UINT64: "TYPE_UINT64",
-    TensorProto.INT8: "TYPE_INT8",
-    TensorProto.INT16: "TYPE_INT16",
-    TensorProto.INT32: "TYPE_INT32",
-    TensorProto.INT64: "TYPE_INT64",
-    TensorProto.FLOAT16: "TYPE_FP16",
-    TensorProto.FLOAT: "TYPE_FP32",
-    TensorProto.DOUBLE: "TYPE_FP64",
-    TensorProto.STRING: "TYPE_STRING",
-    TensorProto.BFLOAT16: "TYPE_BF16",
-}
+TRITON_TYPES: dict[int, str] = {TensorProto.DataType.Value(one.onnx): one.config for one in DATATYPES}
 
 
 def write_onnx_model(

@@ -18,8 +18,7 @@ from ..aws.schema import PLACEMENT_RETENTION_SECONDS
 from ..deployment import Deployment
 from ..errors import DecodeError, LabelError, NotProvisionedError, TransportError
 from ..fleet.load_requests import Waiting
-from ..fleet.registry import LoadFailure
-from ..fleet.view import Fleet
+from ..fleet.view import Fleet, LoadFailure
 from ..jobs.job import Job
 from ..labels import dead_letter_queue_name, label_of_queue, placement_queue_name, queue_name
 from .backlog import LabelWork, label_work

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..fleet.view import ConsumerState, ConsumerView, Fleet
+from ..fleet.view import ConsumerState, ConsumerView, Fleet, LoadFailure
 from .backlog import LabelWork, label_seconds
 
 #: A rate over less time says little: consumers write a row whenever they gain or lose a label.
@@ -24,26 +24,6 @@ RATE_MIN_SECONDS = 4.0
 TURN_SECONDS = 60.0
 
 LabelState = Literal["failing", "unserved", "unheld", "loading", "loaded", "idle"]
-
-
-class Failure(Protocol):
-    """A model that could not be loaded, and when it may be tried again (Unix seconds)."""
-
-    @property
-    def label(self) -> str:
-        """The label of the model."""
-
-    @property
-    def tries(self) -> int:
-        """Failures in a row."""
-
-    @property
-    def reason(self) -> str:
-        """Why the last load failed."""
-
-    @property
-    def until(self) -> float:
-        """When it may be tried again."""
 
 
 class _Row(BaseModel):
@@ -152,7 +132,7 @@ class Overview(_Row):
         cls,
         fleet: Fleet,
         labels: Sequence[LabelWork],
-        failures: Iterable[Failure],
+        failures: Iterable[LoadFailure],
         *,
         now: float,
         before: Overview | None = None,
@@ -225,7 +205,7 @@ def _rate(count: int, before: int | None, seconds: float) -> float | None:
     return None if before is None else round((count - before) / seconds, 3)
 
 
-def _failure(failure: Failure, now: float) -> FailureRow:
+def _failure(failure: LoadFailure, now: float) -> FailureRow:
     return FailureRow(tries=failure.tries, reason=failure.reason, seconds_left=round(failure.until - now, 3))
 
 

@@ -15,10 +15,10 @@ import pytest
 from inference_engine.backends.base import LoadedModel, Work
 from inference_engine.backends.triton.backend import ModelLostError, TritonBackend
 from inference_engine.errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
+from inference_engine.fleet.view import ModelSignature, TensorSpec
 from inference_engine.local.triton import TritonServer, available
 from inference_engine.model_authoring.tiny_models import tiny_expected, write_tiny_models
 from inference_engine.models.store import FolderStore, folder_bytes
-from inference_engine.tensors import TensorSpec, signature_of
 from tests.support.waiting import HANG_SECONDS
 
 pytestmark = [
@@ -137,8 +137,11 @@ class Waiting:
 
 async def test_a_loaded_model_answers_until_it_is_unloaded(backend: TritonBackend, server: TritonServer) -> None:
     loaded = await backend.load("cats")
-    signature = signature_of(
-        "cats", "onnxruntime_onnx", [TensorSpec("X", "FP32", (-1, 4))], [TensorSpec("Y", "FP32", (-1, 4))]
+    signature = ModelSignature(
+        label="cats",
+        platform="onnxruntime_onnx",
+        inputs=(TensorSpec("X", "FP32", (-1, 4)),),
+        outputs=(TensorSpec("Y", "FP32", (-1, 4)),),
     )
     assert loaded == LoadedModel("cats", folder_bytes(server.repository / "cats"), signature)
     x = numbers(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import time
-from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -15,23 +14,13 @@ from inference_engine.cli import top
 from inference_engine.cli.top_tables import duration, number, screen
 from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
-from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics, LoadFailure
 from inference_engine.gateway.dispatch.stats import GatewayStats, LatencyStats
 from inference_engine.operations.activity import Activity
 from inference_engine.operations.backlog import LabelWork
 from inference_engine.operations.overview import Overview
 
 NOW = time.time()
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A failure to load, as the registry tells it."""
-
-    label: str
-    tries: int = 3
-    reason: str = "ModelLoadError: no [such] key\nin the bucket"
-    until: float = NOW + 30
 
 
 def overview(labels: int = 0) -> Overview:
@@ -45,7 +34,12 @@ def overview(labels: int = 0) -> Overview:
         LabelWork("[bold]blue", visible=2, oldest_at=NOW - 90),
         *(LabelWork(f"label-{number:03d}") for number in range(labels)),
     ]
-    return Overview.of(Fleet(views, NOW), work, [Failed("broken")], now=NOW)
+    return Overview.of(
+        Fleet(views, NOW),
+        work,
+        [LoadFailure("broken", 3, "ModelLoadError: no [such] key\nin the bucket", NOW + 30)],
+        now=NOW,
+    )
 
 
 def drawn(

@@ -24,7 +24,7 @@ from inference_engine.backends.base import LoadedModel
 from inference_engine.backends.function import FunctionBackend
 from inference_engine.cli import main as command_line
 from inference_engine.deployment import Deployment
-from inference_engine.fleet.view import ModelSignature, TensorSignature
+from inference_engine.fleet.view import ModelSignature, TensorSpec
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
@@ -96,7 +96,7 @@ class Backend(FunctionBackend):
 
     async def load(self, label: str) -> LoadedModel:
         loaded = await super().load(label)
-        tensor = TensorSignature(name="X", datatype="FP32", shape=(-1, 4))
+        tensor = TensorSpec(name="X", datatype="FP32", shape=(-1, 4))
         signature = ModelSignature(label=label, platform="onnxruntime_onnx", inputs=(tensor,), outputs=(tensor,))
         return LoadedModel(label, loaded.size_bytes, signature)
 

@@ -16,15 +16,15 @@ from inference_engine.consumer.assignment import PlacedLabels
 from inference_engine.deployment import Deployment
 from inference_engine.errors import TransportError
 from inference_engine.fleet.registry import Registry
-from inference_engine.fleet.view import ModelSignature, TensorSignature
+from inference_engine.fleet.view import ModelSignature, TensorSpec
 from inference_engine.model_authoring.tiny_models import write_tiny_models
 from tests.support.waiting import HANG_SECONDS
 
 CATS = ModelSignature(
     label="cats",
     platform="onnxruntime_onnx",
-    inputs=(TensorSignature(name="X", datatype="FP32", shape=(-1, 4)),),
-    outputs=(TensorSignature(name="Y", datatype="FP32", shape=(-1, 4)),),
+    inputs=(TensorSpec(name="X", datatype="FP32", shape=(-1, 4)),),
+    outputs=(TensorSpec(name="Y", datatype="FP32", shape=(-1, 4)),),
 )
 
 
@@ -37,6 +37,12 @@ async def test_the_registry_keeps_the_last_signature_of_each_label(deployment: D
     assert await deployment.registry.signature("a/b ü") == other
     assert await deployment.registry.signatures() == [other, CATS]
     assert await deployment.registry.labels() == []
+
+
+def test_what_a_later_release_says_of_a_tensor_beside_is_not_read() -> None:
+    text = CATS.model_dump_json()
+    assert ModelSignature.model_validate_json(text) == CATS
+    assert ModelSignature.model_validate_json(text.replace('"optional"', '"unit":"m","optional"')) == CATS
 
 
 async def test_an_onnx_model_tells_its_tensors(tmp_path: Path) -> None:

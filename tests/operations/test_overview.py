@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,21 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_engine.fleet import view as fleet_module
-from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics
+from inference_engine.fleet.view import ConsumerView, Fleet, LabelStatistics, LoadFailure
 from inference_engine.operations.backlog import LabelWork, label_work
 from inference_engine.operations.overview import TURN_SECONDS, LabelRow, Overview
 
 NOW = 1000.0
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A failure to load, as the registry tells it."""
-
-    label: str
-    tries: int = 2
-    reason: str = "ModelLoadError: no such key"
-    until: float = NOW + 30
+def failed(label: str, until: float = NOW + 30) -> LoadFailure:
+    return LoadFailure(label, 2, "ModelLoadError: no such key", until)
 
 
 def view(name: str, *, at: float = NOW, **fields: Any) -> ConsumerView:
@@ -166,19 +159,23 @@ def test_state_of_a_label(backlog: tuple[int, int], row: dict[str, Any], state: 
 
 
 def test_a_label_that_fails_is_shown_with_its_reason_until_it_may_be_tried_again() -> None:
-    def shown(*failures: Failed) -> list[LabelRow]:
+    def shown(*failures: LoadFailure) -> list[LabelRow]:
         return list(Overview.of(Fleet(), [LabelWork("red", visible=1)], failures, now=NOW).labels)
 
-    blue, red = shown(Failed("blue"), Failed("red", until=NOW - 1))
+    blue, red = shown(failed("blue"), failed("red", until=NOW - 1))
     assert (blue.label, blue.state, blue.visible) == ("blue", "failing", 0)
     assert blue.failure is not None
-    assert (blue.failure.tries, blue.failure.reason, blue.failure.seconds_left) == (2, Failed.reason, 30)
+    assert (blue.failure.tries, blue.failure.reason, blue.failure.seconds_left) == (
+        2,
+        "ModelLoadError: no such key",
+        30,
+    )
     assert (red.state, red.failure) == ("unserved", None)
 
 
 def test_a_label_that_failed_elsewhere_but_is_loaded_here_is_loaded() -> None:
     fleet = Fleet((view("a", loaded={"red": 1}),), NOW)
-    shown = Overview.of(fleet, works(fleet, ("red", 1, 0)), [Failed("red")], now=NOW)
+    shown = Overview.of(fleet, works(fleet, ("red", 1, 0)), [failed("red")], now=NOW)
     assert shown.labels[0].state == "loaded"
     assert shown.totals.failing == 1
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from ...errors import BackendError, BackendLostError, ModelInputError, ModelLoadError
+from ...fleet.view import ModelSignature
 from ...models.store import ModelStore, folder_bytes
-from ...tensors import check_inputs, signature_of
+from ...tensors import check_inputs
 from ..base import LoadedModel, Work
 from .connection import TritonConnection
 from .wire import Description, infer_inputs, is_dead_process, is_unserved, outputs_of, unservable, until
@@ -115,7 +116,7 @@ class TritonBackend:
             raise
         self._models[label] = model
         found = model.description
-        signature = signature_of(label, found.platform, found.inputs, found.outputs)
+        signature = ModelSignature(label=label, platform=found.platform, inputs=found.inputs, outputs=found.outputs)
         return LoadedModel(label, model.size_bytes, signature)
 
     async def unload(self, label: str) -> None:

@@ -14,7 +14,7 @@ from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import InferenceServerException
 
 from ...errors import ModelInputError
-from ...tensors import DTYPES, TensorSpec, nbytes, unsupported
+from ...tensors import TensorSpec, datatype_of, nbytes, unsupported
 
 #: The largest length that gRPC can express for one message, in bytes.
 MESSAGE_MAX_BYTES = 2**31 - 1
@@ -23,8 +23,6 @@ MESSAGE_OVERHEAD_BYTES = 64 * 1024
 #: The first and the longest wait between two looks at something that will change soon, in seconds.
 POLL_FIRST_SECONDS, POLL_MAX_SECONDS = 0.01, 0.1
 
-#: The Triton name of each numpy type that is sent.
-TRITON_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 #: What Triton says about a model that it does not serve (any more).
 UNSERVED_PHRASES = ("not at ready state", "unknown model")
 #: What Triton says, with UNAVAILABLE, about a job that its queue policy rejected.
@@ -101,8 +99,7 @@ def infer_inputs(label: str, arrays: Mapping[str, NDArray[Any]]) -> list[InferIn
 
 
 def _infer_input(name: str, array: NDArray[Any]) -> InferInput:
-    datatype = TRITON_NAMES[array.dtype]
-    return InferInput(name, list(array.shape), datatype).set_data_from_numpy(array)
+    return InferInput(name, list(array.shape), datatype_of(array.dtype)).set_data_from_numpy(array)
 
 
 def outputs_of(result: InferResult) -> dict[str, NDArray[Any]]:

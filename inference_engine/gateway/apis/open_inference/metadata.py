@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .... import __version__
-from ....fleet.view import Fleet, ModelSignature, TensorSignature
+from ....fleet.view import Fleet, ModelSignature, TensorSpec
 
 #: The version that every label has.
 VERSION = "1"
@@ -98,8 +98,8 @@ def of_model(signature: ModelSignature) -> ModelMetadata:
     )
 
 
-def _tensor(signature: TensorSignature) -> TensorMetadata:
-    return TensorMetadata(name=signature.name, datatype=signature.datatype, shape=list(signature.shape))
+def _tensor(spec: TensorSpec) -> TensorMetadata:
+    return TensorMetadata(name=spec.name, datatype=spec.datatype, shape=list(spec.shape))
 
 
 def entry(label: str, fleet: Fleet, now: float) -> IndexEntry:

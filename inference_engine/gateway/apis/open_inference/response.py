@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....jobs import codec
-from ....tensors import DTYPES
+from ....tensors import datatype_of
 from . import binary
 from .binary import RequestError, ResultError
 from .request import DIMENSIONS_MAX, InferRequest, RequestedOutput
@@ -23,7 +23,6 @@ ONLY_OUTPUT = "output"
 #: Whole numbers up to this are exact in FP64.
 FP64_EXACT_MAX = 2**53
 
-_DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 _INT64 = np.iinfo(np.int64)
 _UINT64_MAX = np.iinfo(np.uint64).max
 
@@ -34,14 +33,9 @@ def tensors(result: Any) -> dict[str, NDArray[Any]]:
     return {name: _tensor(name, value) for name, value in named.items()}
 
 
-def datatype(array: NDArray[Any]) -> str:
-    """The protocol's name of an array's type."""
-    return _DATATYPES[array.dtype.newbyteorder("=")]
-
-
 def _tensor(name: str, value: Any) -> NDArray[Any]:
     if isinstance(value, np.ndarray):
-        if value.dtype.newbyteorder("=") not in _DATATYPES:
+        if datatype_of(value.dtype) is None:
             raise ResultError(f"output {name!r} is an array of {value.dtype}, which is not a datatype of the protocol")
         return value
     found = _plain(value)
@@ -141,7 +135,7 @@ def write(label: str, version: str, request: InferRequest, outputs: Mapping[str,
 
 
 def _output(wanted: RequestedOutput, array: NDArray[Any], tails: list[bytes]) -> dict[str, Any]:
-    described = {"name": wanted.name, "datatype": datatype(array), "shape": list(array.shape)}
+    described = {"name": wanted.name, "datatype": datatype_of(array.dtype), "shape": list(array.shape)}
     if not wanted.binary:
         return described | {"data": _json_data(wanted.name, array)}
     tails.append(binary.write(array))

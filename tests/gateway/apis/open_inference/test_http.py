@@ -17,8 +17,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from inference_engine import Consumer, Settings
-from inference_engine.gateway.apis.open_inference import response as results
-from inference_engine.tensors import DTYPES
+from inference_engine.tensors import DTYPES, datatype_of
 from tests.support.deployments import provisioned
 from tests.support.examples import run_page
 from tests.support.gateway import running_gateway
@@ -67,7 +66,7 @@ def client(url: str) -> Iterator[triton.InferenceServerClient]:
 
 
 def tensor(name: str, array: Any, *, binary: bool = True) -> triton.InferInput:
-    one = triton.InferInput(name, list(array.shape), results.datatype(array))
+    one = triton.InferInput(name, list(array.shape), datatype_of(array.dtype))
     return one.set_data_from_numpy(array, binary_data=binary)
 
 

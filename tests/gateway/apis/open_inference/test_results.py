@@ -14,6 +14,7 @@ from inference_engine.gateway.apis.open_inference import response as results
 from inference_engine.gateway.apis.open_inference.binary import ResultError
 from inference_engine.gateway.apis.open_inference.request import DIMENSIONS_MAX
 from inference_engine.jobs import codec
+from inference_engine.tensors import datatype_of
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_plain_values_are_tensors_of_their_kind(
     value: Any, datatype: str, shape: list[int], elements: list[Any]
 ) -> None:
     array = results.tensors({"A": value})["A"]
-    assert results.datatype(array) == datatype
+    assert datatype_of(array.dtype) == datatype
     assert list(array.shape) == shape
     assert array.reshape(-1).tolist() == elements
 
@@ -97,7 +98,7 @@ def test_arrays_are_taken_as_they_are() -> None:
     given_arrays = {"A": np.zeros((2, 0), np.float16), "B": np.array(5, ">u2"), "C": np.array(["a", b"b"], object)}
     found = results.tensors(given_arrays)
     assert all(found[name] is array for name, array in given_arrays.items())
-    assert [results.datatype(array) for array in found.values()] == ["FP16", "UINT16", "BYTES"]
+    assert [datatype_of(array.dtype) for array in found.values()] == ["FP16", "UINT16", "BYTES"]
 
 
 @pytest.mark.parametrize("array", [np.zeros(1, complex), np.zeros(1, np.longdouble)])

@@ -18,7 +18,7 @@ from tritonclient.http._utils import _get_inference_request
 from inference_engine.gateway.apis.open_inference import binary, request, response
 from inference_engine.gateway.apis.open_inference import response as results
 from inference_engine.gateway.apis.open_inference.binary import RequestError
-from inference_engine.tensors import DTYPES
+from inference_engine.tensors import DTYPES, datatype_of
 from tests.support.thorough import examples
 
 NUMBERS = [name for name in DTYPES if name != "BYTES"]
@@ -40,7 +40,7 @@ def sent(inputs: Mapping[str, NDArray[Any]], *, as_json: bool, **options: Any) -
     """The body that NVIDIA's client makes of arrays, and its Inference-Header-Content-Length."""
     tensors = []
     for name, array in inputs.items():
-        datatype = results.datatype(array)
+        datatype = datatype_of(array.dtype)
         tensors.append(
             InferInput(name, list(array.shape), datatype).set_data_from_numpy(array, binary_data=not as_json)
         )
@@ -130,7 +130,7 @@ def test_nan_and_infinity_are_read_as_the_client_writes_them() -> None:
 
 def test_big_endian_outputs_go_as_little_endian() -> None:
     assert binary.write(np.array([1], ">i4")) == b"\x01\0\0\0"
-    assert results.datatype(np.array([1], ">i4")) == "INT32"
+    assert datatype_of(np.dtype(">i4")) == "INT32"
 
 
 def test_each_output_comes_as_it_was_asked_for() -> None:
