@@ -59,7 +59,7 @@ def resolved(path: str) -> Any:
 
 
 def rows(table: str) -> list[list[str]]:
-    """The cells of a table of the page, each with its paths spelled out."""
+    """The cells of a table of the page, each with its paths."""
     text = re.search(rf"<!-- {table} -->\n(.*?)<!-- end -->", STABILITY, re.DOTALL)
     assert text is not None
     return [re.findall(r"`([\w.…]+)`", line) for line in text[1].splitlines()[2:]]

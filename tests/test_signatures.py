@@ -71,7 +71,7 @@ def test_twins_have_the_same_methods_and_properties(kind: type) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name", "method", "blocking"), PAIRS)
-def test_every_parameter_is_spelled_out_and_typed(
+def test_every_parameter_is_written_out_and_typed(
     kind: type, name: str, method: Callable[..., Any], blocking: Callable[..., Any]
 ) -> None:
     for one in (method, blocking):

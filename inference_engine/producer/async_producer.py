@@ -4,54 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, NoReturn, Self
 
-from pydantic import ValidationError
-
-from ..aws.queues import OutgoingMessage
 from ..deployment import Deployment
-from ..errors import EncodeError, InferenceEngineError, LabelError, PayloadTooLargeError, needs
-from ..jobs import payloads
-from ..jobs.job import Job, Response, ResultStatus
-from ..labels import SINGLE_QUEUE_LABEL, check_label
-from ..settings import Settings, WebhookSettings
+from ..errors import InferenceEngineError, needs
+from ..jobs.job import Response, ResultStatus
+from ..settings import Settings
 from ..single_queue import DynamoDBClient, settings_and_queue
-from ..webhooks.rules import check_callback_url
+from .preparation import Given, Preparation, Prepared
 from .results import Results
 from .routes import LabelRoutes, Routes, SingleQueueRoutes
 from .submission import AsyncSubmission, SentJob
 
-#: Each change writes the whole record, which holds at most 400 KB with the result (DynamoDB Developer Guide, "Limits").
-KEPT_BODY_MAX_BYTES = 32_768
 #: Jobs that one `post_many` sends at once: 50 full requests to SQS.
 POST_TOGETHER = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A job that is ready to send."""
-
-    url: str
-    message: OutgoingMessage
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What a caller may specify for a job besides its body and label."""
-
-    deadline: float | None = None
-    request_id: str | None = None
-    dedup_key: str | None = None
-    callback_url: str | None = None
-    keep_body: bool = False
 
 
 class AsyncProducer:
@@ -81,15 +51,14 @@ class AsyncProducer:
     ) -> None:
         settings, queue_name = settings_and_queue(queue_or_settings, settings, queue_name, ddb_client)
         self.settings = settings
-        self._webhooks = WebhookSettings()
         self.timeout_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._deployment = (connect or Deployment.for_producer)(settings)
         self._closed = False
         self._requesting: set[asyncio.Future[None]] = set()
-        self._single = queue_name is not None
         self._routes: Routes = (
             LabelRoutes(self._deployment) if queue_name is None else SingleQueueRoutes(self._deployment, queue_name)
         )
+        self._preparation = Preparation(self._deployment, self._routes, single_queue=queue_name is not None)
         self._results = Results(self._deployment, self._routes)
 
     async def __aenter__(self) -> Self:
@@ -137,56 +106,14 @@ class AsyncProducer:
         Raises LabelError where a label is missing or must not be given, InvalidLabelError, UnknownLabelError, EncodeError,
         PayloadTooLargeError, CallbackError, TransportError.
         """
-        given = _Given(deadline, request_id, dedup_key, callback_url, keep_body)
-        message_id = await self._send_recorded(await self._prepare(body, label, given))
-        await self._results.ensure_loaded(self._label(label))
+        given = Given(deadline, request_id, dedup_key, callback_url, keep_body)
+        self._check_open()
+        prepared = await self._preparation.prepare(body, label, given)
+        message_id = await self._send_recorded(prepared)
+        await self._results.ensure_loaded(prepared.job.label)
         return message_id
 
-    async def _prepare(
-        self,
-        body: Any,
-        label: str | None,
-        given: _Given,
-        *,
-        recorded: Literal[False] | None = None,
-    ) -> _Prepared:
-        """Do everything that can fail before anything is sent: a job that cannot be sent must leave nothing behind."""
-        self._check_open()
-        label = self._label(label)
-        if given.callback_url is not None:
-            check_callback_url(given.callback_url, allow_private=self._webhooks.allow_private)
-        deduplication_id = uuid.uuid4().hex if given.dedup_key is None else _digest(given.dedup_key)
-        url = await self._routes.queue_url(label)
-        text, reference = await self._pack(body, given.keep_body)
-        try:
-            job = Job(
-                label=label,
-                request_id=given.request_id or uuid.uuid4().hex,
-                body=text,
-                body_ref=reference,
-                submitted_at=time.time(),
-                deadline=given.deadline,
-                recorded=recorded,
-                callback_url=given.callback_url,
-                keep_body=True if given.keep_body else None,
-            )
-        except ValidationError as error:
-            raise EncodeError(f"the job cannot be encoded: {error}") from error
-        group = await self._routes.group(label, deduplication_id)
-        return _Prepared(url, OutgoingMessage(job.encode(), group, deduplication_id), job)
-
-    async def _pack(self, body: Any, keep: bool) -> tuple[str | None, str | None]:
-        most = self.settings.body_inline_max_bytes
-        if keep:
-            most = min(most, KEPT_BODY_MAX_BYTES)
-        try:
-            return await payloads.pack(self._deployment.blobs, "body", body, most)
-        except PayloadTooLargeError as error:
-            if not keep or self.settings.bucket is not None:
-                raise
-            raise PayloadTooLargeError(f"{error}; without a bucket, keep_body is limited to {most:,} bytes") from error
-
-    async def _send_recorded(self, prepared: _Prepared) -> str:
+    async def _send_recorded(self, prepared: Prepared) -> str:
         """Send a job, write its record and return the message id, by which anyone may ask for the job from now on."""
         message_id = await self._deployment.queues.send(prepared.url, prepared.message)
         await self._deployment.jobs.submitted(message_id, prepared.job)
@@ -209,19 +136,20 @@ class AsyncProducer:
         only some of its bodies are held in memory at a time. If some jobs cannot be posted, all others are sent before the
         first error is raised.
         """
-        given = _Given(deadline, request_id, None, callback_url, keep_body)
+        given = Given(deadline, request_id, None, callback_url, keep_body)
         sent: list[str | BaseException] = []
         waiting = iter(bodies)
         while chunk := list(itertools.islice(waiting, POST_TOGETHER)):
+            self._check_open()
             # A large body takes a while to prepare. All jobs are ready before the first is sent, so none overtakes another.
             prepared = await asyncio.gather(
-                *(self._prepare(body, label, given) for body in chunk), return_exceptions=True
+                *(self._preparation.prepare(body, label, given) for body in chunk), return_exceptions=True
             )
             sent += await asyncio.gather(
-                *(self._send_recorded(one) if isinstance(one, _Prepared) else _fail(one) for one in prepared),
+                *(self._send_recorded(one) if isinstance(one, Prepared) else _fail(one) for one in prepared),
                 return_exceptions=True,
             )
-            await self._results.ensure_loaded(self._label(label))
+            await self._results.ensure_loaded(self._preparation.label(label))
         for outcome in sent:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -243,7 +171,7 @@ class AsyncProducer:
         `post_non_blocking` raises where the job cannot be posted.
         """
         started = time.monotonic()
-        sent = await self._send_unrecorded(body, label, _Given(deadline, request_id, dedup_key))
+        sent = await self._send_unrecorded(body, label, Given(deadline, request_id, dedup_key))
         # The body is sent: do not hold it in memory while waiting for the result.
         del body
         seconds = self._timeout(timeout_seconds)
@@ -265,11 +193,12 @@ class AsyncProducer:
 
         The arguments are those of `post_non_blocking`; raises what it raises.
         """
-        sent = await self._send_unrecorded(body, label, _Given(deadline, request_id, dedup_key))
+        sent = await self._send_unrecorded(body, label, Given(deadline, request_id, dedup_key))
         return AsyncSubmission(sent, self._wait_sent)
 
-    async def _send_unrecorded(self, body: Any, label: str | None, given: _Given) -> SentJob:
-        prepared = await self._prepare(body, label, given, recorded=False)
+    async def _send_unrecorded(self, body: Any, label: str | None, given: Given) -> SentJob:
+        self._check_open()
+        prepared = await self._preparation.prepare(body, label, given, recorded=False)
         message_id = await self._deployment.queues.send(prepared.url, prepared.message)
         # A slow load request must not delay a result that is already there.
         requesting = asyncio.ensure_future(self._results.ensure_loaded(prepared.job.label))
@@ -343,13 +272,6 @@ class AsyncProducer:
             if bar is not None:
                 bar.close()
 
-    def _label(self, label: str | None) -> str:
-        if label is not None:
-            return check_label(label)
-        if self._single:
-            return SINGLE_QUEUE_LABEL
-        raise LabelError("no label given: post(body, label='name-of-the-model')")
-
     def _timeout(self, timeout_seconds: float | None) -> float:
         return self.timeout_seconds if timeout_seconds is None else timeout_seconds
 
@@ -372,10 +294,6 @@ async def _future(until: Awaitable[object] | None) -> AsyncIterator[asyncio.Futu
 
 async def _fail(error: BaseException) -> NoReturn:
     raise error
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _bar(total: int) -> Any:
