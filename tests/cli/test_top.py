@@ -21,6 +21,7 @@ from inference_engine.operations.backlog import LabelWork
 from inference_engine.operations.overview import Overview
 
 NOW = time.time()
+BROKEN = LoadFailure("broken", 3, "ModelLoadError: no [such] key\nin the bucket", NOW + 30)
 
 
 def overview(labels: int = 0) -> Overview:
@@ -37,7 +38,7 @@ def overview(labels: int = 0) -> Overview:
     return Overview.of(
         Fleet(views, NOW),
         work,
-        [LoadFailure("broken", 3, "ModelLoadError: no [such] key\nin the bucket", NOW + 30)],
+        [BROKEN],
         now=NOW,
     )
 

@@ -98,6 +98,11 @@ ALLOWED = (
         r"(?<![A-Za-z])([Dd]elivery|[Dd]eliveries|DELIVERY)(?![a-z])",
         "files about webhooks",
     ),
+    Allowed(
+        "docs/reference/stability.md tests/test_public_face.py inference_engine/moved.py",
+        r"\bwebhooks\.(delivery|Delivery)\b|\ba delivery as the JSON\b",
+        "a webhook's",
+    ),
     Allowed("*", r"\bFIFO (queue )?delivery logic\b", "the title of a page of AWS"),
     # --- letters of the alphabet ------------------------------------------------------------------------------------------
     Allowed("*", r"\bletters(, digits\b| and digits\b)", "what names may consist of"),
