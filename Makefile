@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes at once; 0 for one without workers, which debuggers want.
-WORKERS ?= 2
+# Test processes at once: twice two cores, as half of a test is waiting. 0 for one without workers, which debuggers want.
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest
-WORKERS_TOGETHER := -n $(WORKERS) --dist loadgroup
+TOGETHER = -n $(WORKERS) --dist loadgroup
 # Tests start hundreds of processes; without this, each would compile the library anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Of `make fuzz`, which shows the seed: the same one makes the same requests.
@@ -18,7 +18,7 @@ DOCS_STAMP := $(VENV)/.docs-installed
 .PHONY: help venv demo check test test-infra acceptance fuzz lint format lambdas e2e bench bench-quick docs clean
 
 help: ## show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
 
 # The stamp is newer than pyproject.toml exactly when what that asks for is installed.
 $(STAMP): pyproject.toml
@@ -46,18 +46,21 @@ format: $(STAMP) ## write the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Unit tests wait for nothing, and of the stacks' tests most share one stack.
+check test-infra: WORKERS = 2
+
 check: lint ## lint, then the unit tests: 90 seconds; ARGS='tests/jobs -k codec'
-	$(PYTEST) $(WORKERS_TOGETHER) -m unit $(ARGS)
+	$(PYTEST) $(TOGETHER) -m unit $(ARGS)
 
 test: lint ## lint, then all that needs no more than this machine: 6 minutes
-	$(PYTEST) $(WORKERS_TOGETHER) -m 'unit or integration or faults' $(ARGS)
+	$(PYTEST) $(TOGETHER) -m 'unit or integration or faults' $(ARGS)
 
 test-infra: $(STAMP) ## the tests of terraform/ alone, against emulators
-	TESTS_REQUIRE_TERRAFORM=1 $(PYTEST) $(WORKERS_TOGETHER) -m infra $(ARGS)
+	TESTS_REQUIRE_TERRAFORM=1 $(PYTEST) $(TOGETHER) -m infra $(ARGS)
 
 # Chosen tests say nothing of how much of the code all of them run.
 acceptance: lint ## all tests, the slow ones too, thoroughly, and how much of the code they run; ARGS='-m acceptance' for some
-	TESTS_THOROUGH=1 $(PYTEST) $(WORKERS_TOGETHER) $(or $(ARGS),--cov --cov-report=term:skip-covered)
+	TESTS_THOROUGH=1 $(PYTEST) $(TOGETHER) $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
 fuzz: $(STAMP) ## many made-up requests to a gateway, others each time; FUZZ_EXAMPLES=500 FUZZ_SEED=5
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) $(PYTEST) tests/gateway/apis/test_openapi_live.py $(ARGS)

@@ -106,9 +106,9 @@ async def _record(stack: AppliedStack, settings: Settings, calls: Calls) -> None
     async with AsyncProducer(settings, timeout_seconds=HANG_SECONDS, connect=_over(calls["producer"])) as producer:
         cancelled = await producer.post_non_blocking({"n": 0}, "cancelled")
         assert await producer.cancel(cancelled)
-        await _forgotten_job(settings)
+        forgotten = await _forgotten_job(settings)
         await _measure(stack, calls["backlog-metrics"])
-        await _serve(producer, settings, calls["consumer"])
+        await _serve(producer, settings, calls["consumer"], ["cancelled", forgotten])
     await _measure(stack, calls["backlog-metrics"])
     await _fetch_model(stack, calls["consumer"])
     await _bury(settings, calls["dead-letters"])
@@ -126,8 +126,8 @@ async def _deployment(settings: Settings, calls: list[Call]) -> AsyncIterator[De
     await deployment.close()
 
 
-async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call]) -> None:
-    """Jobs that go well, large ones, ones that fail, a model that cannot be loaded, a label more than fits, and a drain."""
+async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call], waiting: list[str]) -> None:
+    """Jobs that go well, large ones, ones that fail, a model that cannot be loaded, labels that wait, and a drain."""
     held, started = asyncio.Event(), asyncio.Event()
 
     async def compute(body: Any, message_id: str) -> Any:
@@ -157,6 +157,7 @@ async def _serve(producer: AsyncProducer, settings: Settings, calls: list[Call])
         ended = [response async for response in producer.as_completed(many, timeout_seconds=HANG_SECONDS)]
         assert {response.status for response in ended} == {ResultStatus.SUCCESS}
         await _request_a_label_without_a_queue(settings, calls)
+        await _all_served(settings, waiting)
         await producer.post_non_blocking("hold", "first")
         await asyncio.wait_for(started.wait(), HANG_SECONDS)
     held.set()
@@ -171,13 +172,23 @@ async def _request_a_label_without_a_queue(settings: Settings, calls: list[Call]
             await asyncio.sleep(0.05)
 
 
-async def _forgotten_job(settings: Settings) -> None:
+async def _all_served(settings: Settings, labels: list[str]) -> None:
+    """The labels' queues are empty: whatever a consumer has to do with their jobs, it has done."""
+    async with _deployment(settings, []) as deployment, asyncio.timeout(HANG_SECONDS):
+        for label in labels:
+            url = await deployment.queues.of_label(label)
+            while (await deployment.queues.backlog(url)).total:  # noqa: ASYNC110 - a queue has no event
+                await asyncio.sleep(0.05)
+
+
+async def _forgotten_job(settings: Settings) -> str:
     """A job without a load request, for a label that its queue's name does not tell."""
     label = f"models/{uuid.uuid4().hex}"
     async with _deployment(settings, []) as deployment:
         url = await deployment.queues.of_label(label)
         job = Job(label=label, request_id="r", body="1", submitted_at=time.time())
         await deployment.queues.send(url, OutgoingMessage(job.encode(), message_group(label, "", 1), uuid.uuid4().hex))
+    return label
 
 
 async def _measure(stack: AppliedStack, calls: list[Call]) -> None:
