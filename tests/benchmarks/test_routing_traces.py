@@ -134,7 +134,7 @@ def test_a_failed_producer_ends_the_others() -> None:
 
 
 # Each example starts threads.
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds)
 def test_a_replay_in_order_keeps_the_order_of_nominal_time(seed: int) -> None:
     trace = drawn(seed, 30, 3)

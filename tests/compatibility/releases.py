@@ -87,6 +87,8 @@ def new_settings() -> dict[str, Any]:
         "wait_time_seconds": 1,
         "placement_interval_seconds": 0.2,
         "placement_idle_seconds": 0.5,
+        # A busy label loses its slot to nobody, be the machine ever so slow.
+        "turn_min_seconds": HANG_SECONDS,
         "host_cache_seconds": 0.5,
         "poll_max_seconds": 0.1,
         "timeout_seconds": 30,

@@ -28,14 +28,14 @@ from inference_engine.fleet.view import ModelSignature, TensorSpec
 from inference_engine.local.webhooks import LocalWebhooks
 from inference_engine.settings import WebhookSettings
 from lambdas.backlog_metrics.handler import BacklogMetrics, BacklogSettings
-from tests.support.waiting import eventually
+from tests.support.waiting import HANG_SECONDS, eventually
 from tests.support.webhooks import Received, receiver
 from tests.support.workers import environment_of
 
 SECRET = "whsec_" + "c" * 32
 #: Fits a message, but not an item of a dead letter; and what does not fit a message.
 MIDDLE, LARGE = "x" * 50_000, "x" * 150_000
-SECONDS = 30.0
+SECONDS = HANG_SECONDS
 #: One queue for each.
 LABELS = ("m", "dead", "slow", "broken")
 DEDUP_KEY = "order 7"

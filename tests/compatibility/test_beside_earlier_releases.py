@@ -118,12 +118,16 @@ def test_a_label_that_one_release_holds_is_not_loaded_by_the_other(one: Side, ot
 
 def test_a_label_moves_from_one_release_to_the_other_when_its_slot_is_needed(one: Side, other: Side) -> None:
     prefix = one.settings["prefix"]
-    busy_here, busy_there = f"{prefix}-here", f"{prefix}-there"
+    busy_first, busy_here, busy_there = f"{prefix}-first", f"{prefix}-here", f"{prefix}-there"
     here = one.consume(max_labels=1)
-    assert one.post_and_wait({}, "moves")["result"]["consumer"] == here
+    held_first = one.post({"gate": busy_first}, "moves")
+    one.job_started(busy_first)
+    # This one is busy: only there is room for a label.
     there = other.consume(max_labels=1)
     held_there = one.post({"gate": busy_there}, "second")
     other.job_started(busy_there)
+    one.open_gate(busy_first)
+    assert one.wait(held_first)["result"]["consumer"] == here
     # The other one is busy: only here a label can be evicted.
     held_here = other.post({"gate": busy_here}, "third")
     one.job_started(busy_here)

@@ -144,7 +144,7 @@ def check(name: str, before: JobRecord | None, after: JobRecord | None) -> None:
         assert before.error == FAILURE
 
 
-@hypothesis_settings(max_examples=examples(300), deadline=None)
+@hypothesis_settings(max_examples=examples(300))
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 11)), max_size=25))
 def test_only_the_last_message_of_a_job_has_a_say(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:

@@ -124,6 +124,7 @@ def test_containers_are_given_more_time_than_they_take_to_stop(services: dict[st
 
 # --- workflows -----------------------------------------------------------------------------------------------------------
 
+NAMES = ["check", "acceptance", "docs", "plan", "deploy", "apply"]
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -179,5 +180,5 @@ def test_workflows_call_workflows_that_may_be_called(workflow: dict[str, Any]) -
 def test_every_workflow_is_described() -> None:
     page = (PROJECT / "docs" / "howto" / "ci.md").read_text("utf-8")
     assert WORKFLOWS
-    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == ["check", "docs", "plan", "deploy", "apply"]
-    assert {path.stem for path in WORKFLOWS} == {"check", "docs", "plan", "deploy", "apply"}
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == NAMES
+    assert {path.stem for path in WORKFLOWS} == set(NAMES)

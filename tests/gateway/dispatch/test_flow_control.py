@@ -638,7 +638,7 @@ async def test_the_task_goes_on_by_itself_for_room_time_and_pauses() -> None:
 # --- rules that always hold -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     flows=st.lists(st.integers(1, 30), min_size=1, max_size=40),
     order=st.sampled_from(["fcfs", "edf"]),
@@ -669,7 +669,7 @@ async def test_no_flow_starves_inside_a_band(flows: list[int], order: str, room:
         assert sorted(turns[start : start + len(flows)]) == list(range(len(flows)))
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(labels=st.integers(2, 6), urgent=st.lists(st.none() | st.integers(0, 5), max_size=80))
 async def test_no_label_starves_inside_a_band(labels: int, urgent: list[int | None]) -> None:
     """Whatever urgent requests come in between: between two turns of a label every other one of its band has at most one."""
@@ -703,7 +703,7 @@ LABELS = st.sampled_from("lmn")
 PATHS: list[Path] = [("a", "f"), ("a", "g"), ("b", "f")]
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(
     requests=st.integers(3, 20),
     comes=st.lists(st.tuples(OWNERS, FLOWS, LABELS, st.integers(0, 25)), min_size=20, max_size=80),
@@ -746,7 +746,7 @@ def parts_of_band(group: tuple[str, ...], groups: set[tuple[str, ...]]) -> int:
     return math.prod(siblings)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(
     requests=st.integers(2, 12),
     comes=st.lists(st.tuples(st.sampled_from(PATHS), LABELS), min_size=10, max_size=60),
@@ -768,7 +768,7 @@ async def test_a_label_is_not_shut_out_by_others_of_its_flow(requests: int, come
                 assert counts[item.whose] * parts_of_band(item.whose, all_groups) > requests
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(steps=st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-4, 6), st.booleans()), max_size=120))
 def test_who_has_most_is_known_however_it_changes(steps: list[tuple[str, int, bool]]) -> None:
     everybody: Group[object] = Group()

@@ -391,4 +391,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=examples(200), stateful_step_count=60, deadline=None)
+TestMachine.settings = settings(max_examples=examples(200), stateful_step_count=60)

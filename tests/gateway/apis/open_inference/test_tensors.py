@@ -70,7 +70,7 @@ def assert_same(found: NDArray[Any], wanted: NDArray[Any]) -> None:
 
 
 @pytest.mark.parametrize("datatype", DTYPES)
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_bytes_there_and_back(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype))
@@ -83,7 +83,7 @@ def test_bytes_there_and_back(datatype: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "FP16"])
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_json_there_and_back(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype, json_only=True))
@@ -101,7 +101,7 @@ def test_json_there_and_back(datatype: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "FP16"])
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_nested_data_is_what_flat_data_is(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype, json_only=True))
