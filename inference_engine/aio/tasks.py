@@ -1,4 +1,4 @@
-"""TaskSet that run beside their owner: held until they end, because asyncio itself keeps only weak references."""
+"""Tasks that run beside their owner: held until they end, because asyncio itself keeps only weak references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TaskSet beside their owner: held while they run, awaited or cancelled together."""
+"""Tasks beside their owner: held while they run, awaited or cancelled together."""
 
 from __future__ import annotations
 
