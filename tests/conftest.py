@@ -30,7 +30,8 @@ DEFAULTS = {
 }
 
 # Nobody knows how long an example takes on a busy machine.
-hypothesis.settings.register_profile("tests", deadline=None)
+# How fast examples are made up says how busy the machine is.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
 # Started in the background by a script, this process ignores ctrl-C, and so would the processes that it starts.
