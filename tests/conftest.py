@@ -29,7 +29,7 @@ DEFAULTS = {
     "AWS_REGION": "us-east-1",
 }
 
-# Nobody knows how long an example takes on a busy machine.
+
 # How fast examples are made up says how busy the machine is.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")

@@ -290,7 +290,7 @@ def test_targets_that_contributors_and_workflows_use_exist() -> None:
     root = DOCS.parent
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
     workflows = "".join(path.read_text("utf-8") for path in (root / ".github" / "workflows").glob("*.yml"))
-    used = set(re.findall(r"`make ([a-z-]+)", (root / "CONTRIBUTING.md").read_text("utf-8")))
-    used |= set(re.findall(r"run: make ([a-z-]+)", workflows))
-    assert {"check", "test", "acceptance"} <= used
+    used = set(re.findall(r"`make ([a-z0-9-]+)", (root / "CONTRIBUTING.md").read_text("utf-8")))
+    used |= set(re.findall(r"run: make ([a-z0-9-]+)", workflows))
+    assert {"check", "test", "acceptance", "e2e"} <= used
     assert used <= targets
