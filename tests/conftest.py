@@ -17,10 +17,11 @@ from inference_engine.deployment import Deployment
 from inference_engine.local.emulator import Emulator
 from inference_engine.settings import Settings
 from tests.support import kinds
-from tests.support.deployments import provisioned
+from tests.support.deployments import connected, provisioned
+from tests.support.installations import wheel
 from tests.support.lambdas import lambda_zips
 
-__all__ = ["lambda_zips"]
+__all__ = ["lambda_zips", "wheel"]
 
 DEFAULTS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -100,6 +101,6 @@ def settings(aws_environment: str) -> Settings:
 @pytest.fixture
 async def deployment(settings: Settings) -> AsyncIterator[Deployment]:
     """The deployment as a consumer sees it."""
-    deployment = Deployment.for_consumer(settings)
+    deployment = connected(settings)
     yield deployment
     await deployment.close()

@@ -29,16 +29,21 @@ MARKER = ".complete"
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """What to install: `requirements` with their dependencies, `bare_requirements` strictly without them."""
+    """What to install: `requirements` with their dependencies, `bare_requirements` strictly without them.
+
+    `python` is the interpreter; None is the running one.
+    """
 
     name: str
     requirements: tuple[str, ...] = ()
     bare_requirements: tuple[str, ...] = ()
+    python: Path | None = None
 
     @property
     def folder(self) -> Path:
         """The folder of this environment, whether or not it has been built."""
-        interpreter = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix} {sysconfig.get_platform()}"
+        running = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix} {sysconfig.get_platform()}"
+        interpreter = running if self.python is None else str(self.python)
         recipe = digest(interpreter, *self.requirements, "--no-deps", *self.bare_requirements)
         return cache_folder() / "environments" / f"{self.name}-{recipe}"
 
@@ -81,7 +86,7 @@ def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
 def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted build
     progress(f"{spec.name}: creating a private Python environment in {folder}")
-    run_installer([sys.executable, "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
+    run_installer([str(spec.python or sys.executable), "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
     for options, requirements in (([], spec.requirements), (["--no-deps"], spec.bare_requirements)):
         if requirements:
             progress(f"{spec.name}: installing {', '.join(requirements)}")

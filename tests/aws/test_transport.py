@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from inference_engine.aws.transport import AioTransport, RetryPolicy, ThreadTransport, Transport
+from inference_engine.aws.transport import AioTransport, RetryPolicy, ThreadTransport, Transport, aio_available
 from inference_engine.errors import TransportError
 
 pytestmark = pytest.mark.usefixtures("aws_environment")
 
 CLOSED = "connection to AWS is closed"
+#: A plain installation has threads alone (tests/packaging/test_dependency_versions.py).
+needs_aio = pytest.mark.skipif(not aio_available(), reason="the extra `async` is not installed")
 
 
 class Hearer:
@@ -51,6 +53,7 @@ async def hearing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hearer]:
         yield hearer
 
 
+@needs_aio
 async def test_a_call_that_is_not_answered_ends_with_the_transport(monkeypatch: pytest.MonkeyPatch) -> None:
     async with hearing(monkeypatch) as aws:
         transport = AioTransport()
@@ -65,6 +68,7 @@ async def test_a_call_that_is_not_answered_ends_with_the_transport(monkeypatch: 
     gc.collect()  # an open session would tell of itself, which fails a test
 
 
+@needs_aio
 async def test_a_call_that_is_being_repeated_opens_nothing_after_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
     async with hearing(monkeypatch) as aws:
         transport = AioTransport()
@@ -88,7 +92,7 @@ def on_threads() -> ThreadTransport:
     return ThreadTransport(threads=1, retries=RetryPolicy(tries=1))
 
 
-both = pytest.mark.parametrize("make", [AioTransport, on_threads])
+both = pytest.mark.parametrize("make", [pytest.param(AioTransport, marks=needs_aio), on_threads])
 
 
 @both

@@ -8,12 +8,12 @@ import uuid
 
 import pytest
 
-from inference_engine.aws.transport import AioTransport
 from inference_engine.deployment import Deployment
 from inference_engine.jobs.attempt import Attempt, Start
 from inference_engine.jobs.job import Job, JobFailure, ResultStatus
 from inference_engine.jobs.store import EXPIRY_STEP_SECONDS, JobRecords
 from inference_engine.settings import Settings
+from tests.support.deployments import connected
 from tests.support.fault_proxy import Fault, FaultProxy
 
 MAX_STARTS = 3
@@ -276,8 +276,8 @@ async def test_each_write_survives_a_fault(
 ) -> None:
     with FaultProxy(aws_environment, share=0) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        transport = AioTransport()
-        jobs = JobRecords(transport, settings.jobs_table, 60)
+        deployment = connected(settings)
+        jobs = JobRecords(deployment.transport, settings.jobs_table, 60)
         message_id, job = new_job()
         proxy.plan("BatchExecuteStatement", fault)
         await jobs.submitted(message_id, job)
@@ -291,4 +291,4 @@ async def test_each_write_survives_a_fault(
         proxy.plan("BatchGetItem", fault)
         assert await jobs.get(message_id) is not None
         assert proxy.faults[fault] == 5
-        await transport.close()
+        await deployment.close()

@@ -11,31 +11,22 @@ from pathlib import Path
 import pytest
 
 from inference_engine import __version__
+from tests.support.installations import Wheel
 from tests.support.project import PROJECT
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(PROJECT)], check=True)
-    [built] = folder.iterdir()
-    return built
-
-
-def test_the_wheel_holds_every_file_of_the_library_and_of_the_demo_and_no_other(wheel: Path) -> None:
-    assert wheel.name == f"inference_engine-{__version__}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel) as archive:
+def test_the_wheel_holds_every_file_of_the_library_and_of_the_demo_and_no_other(wheel: Wheel) -> None:
+    assert wheel.path.name == f"inference_engine-{__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel.path) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = {path.relative_to(PROJECT) for path in PROJECT.glob("inference_engine*/**/*") if path.is_file()}
     assert held == {path.as_posix() for path in files if "__pycache__" not in path.parts}
 
 
-def test_the_demo_is_in_the_wheel_and_is_imported_only_when_it_is_run(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
+def test_the_demo_is_in_the_wheel_and_is_imported_only_when_it_is_run(wheel: Wheel, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel.path) as archive:
         archive.extractall(tmp_path)
     script = (
         "import sys; from inference_engine import cli\n"

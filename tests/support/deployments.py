@@ -5,7 +5,14 @@ from __future__ import annotations
 import uuid
 
 from inference_engine.aws.provision import provision_now
+from inference_engine.aws.transport import aio_available
+from inference_engine.deployment import Deployment
 from inference_engine.settings import Settings
+
+
+def connected(settings: Settings) -> Deployment:
+    """A deployment as a consumer sees it; on threads where no more is installed than producers need."""
+    return Deployment.for_consumer(settings) if aio_available() else Deployment.for_producer(settings)
 
 
 def with_short_terms(settings: Settings) -> Settings:
