@@ -86,7 +86,9 @@ def ensure(spec: EnvironmentSpec, progress: Progress = silent) -> Path:
 def _build(spec: EnvironmentSpec, folder: Path, progress: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted build
     progress(f"{spec.name}: creating a private Python environment in {folder}")
-    run_installer([str(spec.python or sys.executable), "-m", "venv", str(folder)], f"creating the environment {spec.name!r}")
+    run_installer(
+        [str(spec.python or sys.executable), "-m", "venv", str(folder)], f"creating the environment {spec.name!r}"
+    )
     for options, requirements in (([], spec.requirements), (["--no-deps"], spec.bare_requirements)):
         if requirements:
             progress(f"{spec.name}: installing {', '.join(requirements)}")
