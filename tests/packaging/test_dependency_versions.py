@@ -29,7 +29,7 @@ def installation(
 
 
 def test_the_lowest_versions_are_those_that_the_project_names(wheel: Wheel) -> None:
-    assert wheel.lowest() == {"boto3==1.34.101", "botocore==1.34.101", "pydantic==2.6", "pydantic-settings==2.2"}
+    assert wheel.lowest() == {"boto3==1.34.101", "botocore==1.34.101", "pydantic==2.7", "pydantic-settings==2.7"}
 
 
 def test_producers_work(installation: Installation, aws_environment: str) -> None:
