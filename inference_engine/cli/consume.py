@@ -168,11 +168,11 @@ def _backend(arguments: argparse.Namespace, settings: Settings) -> Backend:
         from ..backends.simulated import SimulatedBackend
 
         return SimulatedBackend(*arguments.simulate)
-    with needs("triton"):
-        if arguments.onnx:
+    if arguments.onnx:
+        with needs("onnx"):
             from ..backends.onnx import OnnxBackend
-
-            return OnnxBackend(arguments.onnx)
+        return OnnxBackend(arguments.onnx)
+    with needs("triton"):
         from ..backends.triton import TritonBackend
 
         return TritonBackend(arguments.triton, store=_store(arguments, settings), repository=arguments.model_repository)

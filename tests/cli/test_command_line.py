@@ -147,3 +147,16 @@ def test_a_deployment_that_is_not_there_is_told(run: Run) -> None:
     assert done.returncode == 1
     assert "create it" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_consumer_names_the_extra_of_its_backend(environment: dict[str, str]) -> None:
+    for option, extra in (("--onnx", "onnx"), ("--triton", "triton")):
+        script = (
+            "import sys; sys.modules['numpy'] = None\n"
+            f"from inference_engine import cli; sys.exit(cli.main(['consume', '{option}', '127.0.0.1:1']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert f"install it with: pip install 'inference-engine[{extra}]'" in done.stderr

@@ -8,6 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -214,12 +215,18 @@ with Producer() as producer:
     assert json.loads(printed) == tiny_expected("tiny", np.array(NUMBERS)).tolist()
 
 
-def test_gateway_answers(installed: Installed, variables: dict[str, str]) -> None:
-    port = free_port()
-    process = installed("gateway").server("gateway", "--port", str(port), variables=variables)
-    with ready(process, f"http://127.0.0.1:{port}/v2/health/ready"):
-        assert http_ok(f"http://127.0.0.1:{port}/ui")
-        assert http_ok(f"http://127.0.0.1:{port}/openapi.json")
+def test_gateway_has_jobs_run(installed: Installed, variables: dict[str, str]) -> None:
+    gateway, port = installed("gateway"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    task = {"task_type": "infer", "label": "red", "parameters_json": "[4]"}
+    headers = {"Content-Type": "application/json"}
+    with (
+        consuming(gateway, variables, "--simulate", "0"),
+        ready(gateway.server("gateway", "--port", str(port), variables=variables), f"{url}/v2/health/ready"),
+        urlopen(Request(f"{url}/run-task", json.dumps(task).encode(), headers), timeout=HANG_SECONDS) as answer,
+    ):
+        assert json.load(answer) == {"simulated": True, "label": "red", "body": [4]}
+        assert http_ok(f"{url}/openapi.json")
 
 
 def test_top_draws_tables_at_a_terminal(installed: Installed, variables: dict[str, str]) -> None:

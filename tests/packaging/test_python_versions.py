@@ -23,7 +23,7 @@ def installed(wheel: Wheel, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     @functools.cache
     def made(version: str) -> Installation:
         folder = tmp_path_factory.mktemp("installed") / f"python{version}"
-        return install(wheel, "dev", folder, tools=["packaging"], python=interpreter(version))
+        return install(wheel, "dev", folder, python=interpreter(version))
 
     return made
 

@@ -137,12 +137,13 @@ class Installation:
         script = (
             "import sys, inference_engine, pytest\n"
             "assert inference_engine.__file__.startswith(sys.prefix), inference_engine.__file__\n"
-            "sys.exit(pytest.main(sys.argv[1:]))"
+            "sys.path.append(sys.argv[1])\n"
+            "sys.exit(pytest.main(sys.argv[2:]))"
         )
         # By this mode the tests' folder does not go to the head of the path, and with it this tree's library.
         options: list[str | Path] = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "--rootdir", PROJECT]
         options += ["-c", PROJECT / "pyproject.toml"]
-        return self.run(self.python, "-P", "-c", script, *options, *arguments, variables=variables)
+        return self.run(self.python, "-P", "-c", script, PROJECT, *options, *arguments, variables=variables)
 
 
 def install(
@@ -156,8 +157,7 @@ def install(
 ) -> Installation:
     """The wheel with an extra ('' for none) in a new environment `folder`, with `tools` beside it.
 
-    With tools, the environment finds the tests of this tree, after everything that is installed. The first time, this takes
-    minutes and needs the package index.
+    The first time, this takes minutes and needs the package index.
     """
     asked = wheel.lowest(extra) if lowest else wheel.newest(extra)
     name = f"test-{'lowest' if lowest else 'newest'}-{extra or 'plain'}"
@@ -169,7 +169,7 @@ def install(
     run_installer([str(inner), "-m", "venv", "--without-pip", str(folder)], f"creating {folder}")
     [below] = packages.glob("lib/python*/site-packages")
     [above] = folder.glob("lib/python*/site-packages")
-    (above / "packages.pth").write_text(f"{below}\n{PROJECT}\n" if tools else f"{below}\n")
+    (above / "packages.pth").write_text(f"{below}\n")
     installation = Installation(folder)
     wanted = f"{wheel.path}[{extra}]" if extra else str(wheel.path)
     pip = [str(inner), "-m", "pip", "--isolated", "--python", str(installation.python)]
