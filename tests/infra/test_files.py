@@ -24,7 +24,7 @@ TERRAFORM = PROJECT / "terraform"
 ROOTS = ("endpoints", "inference_pipeline", "examples/complete")
 #: Pinned: each release knows more checks, and a new one is no change of this project.
 CHECKOV = EnvironmentSpec("checkov", requirements=("checkov==3.3.30",))
-CHECKOV_TIMEOUT_SECONDS = 120
+CHECKOV_TIMEOUT_SECONDS = 600
 #: Every module has these, as terraform-aws-modules have them.
 MODULE_FILES = {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"}
 #: Where the examples of the READMEs have this project.
