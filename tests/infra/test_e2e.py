@@ -23,7 +23,7 @@ from tests.support.waiting import HANG_SECONDS
 from tests.support.webhooks import receiver
 
 #: A fifth of the time that a cold environment on AWS gets.
-E2E_SECONDS = 180.0
+E2E_SECONDS = 600.0
 
 
 @pytest.fixture

@@ -32,26 +32,6 @@ run "names" {
   ]
 }
 
-run "a_prefix_that_security_groups_do_not_take" {
-  command = plan
-
-  variables {
-    prefix = "sg-prod"
-  }
-
-  expect_failures = [var.prefix]
-}
-
-run "a_prefix_that_repositories_do_not_take" {
-  command = plan
-
-  variables {
-    prefix = "1prod"
-  }
-
-  expect_failures = [var.prefix]
-}
-
 run "limits_of_services" {
   command = plan
 
@@ -75,190 +55,105 @@ run "limits_of_services" {
   ]
 }
 
-run "tasks_without_a_way_to_aws" {
+# From here on each run has one wrong value of several variables: a run takes seconds, and each variable is told by itself.
+
+run "first_wrong_values" {
   command = plan
 
   variables {
+    # Security groups do not take it.
+    prefix = "sg-prod"
+    # Tasks without a way to AWS.
     endpoint_security_group_ids = []
     prefix_list_ids             = {}
-  }
-
-  expect_failures = [var.egress_cidr_blocks]
-}
-
-run "addresses_of_ipv6" {
-  command = plan
-
-  variables {
-    egress_cidr_blocks = ["::/0"]
-  }
-
-  expect_failures = [var.egress_cidr_blocks]
-}
-
-run "a_task_size_that_fargate_does_not_have" {
-  command = plan
-
-  variables {
+    # A size that Fargate does not have.
     compute = { cpu = 1024, memory_mib = 16384 }
-  }
-
-  expect_failures = [var.compute]
-}
-
-run "a_gpu_on_fargate" {
-  command = plan
-
-  variables {
-    compute = { gpu_capacity_provider = "FARGATE" }
-  }
-
-  expect_failures = [var.compute]
-}
-
-run "no_capacity_provider_with_a_share" {
-  command = plan
-
-  variables {
-    compute = { fargate_weight = 0, fargate_spot_weight = 0 }
-  }
-
-  expect_failures = [var.compute]
-}
-
-run "a_drain_that_ecs_would_cut_off" {
-  command = plan
-
-  variables {
+    # A drain that ECS would cut off.
     consumer = { drain_seconds = 120 }
-  }
-
-  expect_failures = [var.consumer]
-}
-
-run "an_exit_of_triton_that_ecs_would_cut_off" {
-  command = plan
-
-  variables {
-    triton = { exit_timeout_seconds = 115 }
-  }
-
-  expect_failures = [var.triton]
-}
-
-run "nothing_that_computes" {
-  command = plan
-
-  variables {
-    triton = { enabled = false }
-  }
-
-  expect_failures = [var.consumer]
-}
-
-run "fewer_tasks_at_most_than_at_least" {
-  command = plan
-
-  variables {
+    # Fewer tasks at most than at least.
     scaling = { min_capacity = 5, max_capacity = 4 }
+    # No TLS.
+    gateway = { enabled = true, allowed_cidr_blocks = ["10.0.0.0/8"] }
+    # A delivery that outlasts a run.
+    webhooks = { timeout_seconds = 60 }
   }
 
-  expect_failures = [var.scaling]
+  expect_failures = [
+    var.prefix, var.egress_cidr_blocks, var.compute, var.consumer, var.scaling, var.gateway, var.webhooks,
+  ]
 }
 
-run "cells_that_nothing_would_wake" {
+run "second_wrong_values" {
   command = plan
 
   variables {
+    # Repositories do not take it.
+    prefix = "1prod"
+    # Of IPv6.
+    egress_cidr_blocks = ["::/0"]
+    # A GPU on Fargate.
+    compute = { gpu_capacity_provider = "FARGATE" }
+    # Nothing that computes.
+    triton = { enabled = false }
+    # Cells that nothing would wake.
     cells   = 2
     scaling = { min_capacity = 0 }
+    # In the open.
+    gateway = { enabled = true, plain_http = true, internal = false, subnet_ids = ["subnet-0c", "subnet-0d"], allowed_cidr_blocks = ["0.0.0.0/0"] }
+    # Lambda's least is two.
+    webhooks = { max_concurrency = 1 }
   }
 
-  expect_failures = [var.scaling]
+  expect_failures = [
+    var.prefix, var.egress_cidr_blocks, var.compute, var.consumer, var.scaling, var.gateway, var.webhooks,
+  ]
 }
 
-run "cells_that_nothing_would_wake_at_night" {
+run "third_wrong_values" {
   command = plan
 
   variables {
+    # No capacity provider has a share.
+    compute = { fargate_weight = 0, fargate_spot_weight = 0 }
+    # An exit that ECS would cut off.
+    triton = { exit_timeout_seconds = 115 }
+    # Cells that nothing would wake at night.
     cells = 2
     scaling = {
       min_capacity = 1
       schedules    = { evening = { schedule = "cron(0 20 ? * MON-FRI *)", min_capacity = 0, max_capacity = 1 } }
     }
-  }
-
-  expect_failures = [var.scaling]
-}
-
-run "a_schedule_that_lets_no_task_run" {
-  command = plan
-
-  variables {
-    scaling = { schedules = { evening = { schedule = "cron(0 20 ? * MON-FRI *)", min_capacity = 0, max_capacity = 0 } } }
-  }
-
-  expect_failures = [var.scaling]
-}
-
-run "a_schedule_that_is_none" {
-  command = plan
-
-  variables {
-    scaling = { schedules = { morning = { schedule = "at eight", min_capacity = 1, max_capacity = 2 } } }
-  }
-
-  expect_failures = [var.scaling]
-}
-
-run "a_gateway_without_tls" {
-  command = plan
-
-  variables {
-    gateway = { enabled = true, allowed_cidr_blocks = ["10.0.0.0/8"] }
-  }
-
-  expect_failures = [var.gateway]
-}
-
-run "a_gateway_in_the_open" {
-  command = plan
-
-  variables {
-    gateway = { enabled = true, plain_http = true, internal = false, subnet_ids = ["subnet-0c", "subnet-0d"], allowed_cidr_blocks = ["0.0.0.0/0"] }
-  }
-
-  expect_failures = [var.gateway]
-}
-
-run "a_public_gateway_in_private_subnets" {
-  command = plan
-
-  variables {
+    # Public, in private subnets.
     gateway = { enabled = true, internal = false, certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/0a", allowed_cidr_blocks = ["0.0.0.0/0"] }
   }
 
-  expect_failures = [var.gateway]
+  expect_failures = [var.compute, var.triton, var.scaling, var.gateway]
 }
 
-run "a_gateway_that_nobody_may_call" {
+run "fourth_wrong_values" {
   command = plan
 
   variables {
+    # A schedule that lets no task run.
+    scaling = { schedules = { evening = { schedule = "cron(0 20 ? * MON-FRI *)", min_capacity = 0, max_capacity = 0 } } }
+    # Nobody may call it.
     gateway = { enabled = true, plain_http = true }
   }
 
-  expect_failures = [var.gateway]
+  expect_failures = [var.scaling, var.gateway]
 }
 
-run "a_gateway_of_no_size_on_fargate" {
+run "fifth_wrong_values" {
   command = plan
 
   variables {
+    # A schedule that is none.
+    scaling = { schedules = { morning = { schedule = "at eight", min_capacity = 1, max_capacity = 2 } } }
+    # No size on Fargate.
     gateway = { cpu = 256, memory_mib = 4096 }
   }
 
-  expect_failures = [var.gateway]
+  expect_failures = [var.scaling, var.gateway]
 }
 
 run "a_gateway_whose_memory_one_body_could_fill" {
@@ -299,27 +194,6 @@ run "a_gateway_without_tasks" {
   }
 
   expect_failures = [var.gateway]
-}
-
-run "webhooks_that_outlast_a_run" {
-  command = plan
-
-  variables {
-    webhooks = { timeout_seconds = 60 }
-  }
-
-  expect_failures = [var.webhooks]
-}
-
-run "webhooks_one_run_at_a_time" {
-  command = plan
-
-  variables {
-    # Lambda's least is two.
-    webhooks = { max_concurrency = 1 }
-  }
-
-  expect_failures = [var.webhooks]
 }
 
 run "labels_whose_queues_the_library_names_otherwise" {
